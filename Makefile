@@ -1,0 +1,38 @@
+# make demo | test | check | bench | train | docs: each sets itself up; a second run installs nothing.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench train docs
+
+help: ## list these words
+	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /	/'
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "fsearch needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	touch $(READY)
+
+demo: $(READY) ## the whole story: portraits, a biased model, and what it fails on
+	$(BIN)/fsearch demo
+
+test: $(READY) ## every test, the slow ones too
+	$(BIN)/python -m pytest
+
+check: $(READY) ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY) ## the figures in the README
+	$(BIN)/python -m benchmarks.run
+
+train: $(READY) ## train the demo's encoder (about an hour on 2 cores; resumable) and black box again
+	$(BIN)/python -m fsearch.data.training.train_encoder --work build/portraits
+	$(BIN)/python -m fsearch.data.training.train_blackbox
+
+docs: $(READY) ## make the pages that come from the code
+	$(BIN)/python -m fsearch.indexer.schema > docs/schema.md
