@@ -1,0 +1,24 @@
+"""Synthetic portraits whose truth is known: sampled attributes, a Pillow renderer, and captions.
+
+The demo, the demo encoder's training and the benchmarks all draw from here. Nothing here knows about
+fsearch's workspace, models or statistics; only numpy and Pillow are needed.
+"""
+
+from fsearch.data.portraits.attributes import EVEN, Mix, Portrait, sample
+from fsearch.data.portraits.captions import caption, known_words
+from fsearch.data.portraits.concepts import CONCEPTS, Concept, phrases
+from fsearch.data.portraits.draw import SIZE, draw
+
+__all__ = [
+    "CONCEPTS",
+    "EVEN",
+    "SIZE",
+    "Concept",
+    "Mix",
+    "Portrait",
+    "caption",
+    "draw",
+    "known_words",
+    "phrases",
+    "sample",
+]
