@@ -1,0 +1,60 @@
+"""The model card of the demo encoder, written by the training script from what it just measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fsearch.data.training.measure import COUNT, SEED, PhraseAuroc
+
+_CARD = """# Model card: fsearch-portraits
+
+A small dual encoder for the demo: open_clip's own `CLIP` class (`ModifiedResNet` image tower, text transformer),
+open_clip's tokenizer and contrastive loss. {params:.1f}M parameters, {size:.1f} MB of fp16 safetensors. It embeds
+portraits drawn by `fsearch.data.portraits` and phrases about them, and nothing else: on photographs, or with words its
+captions never used, its answers mean nothing. fsearch warns about such words.
+
+- Data: {images:,} portraits rendered by this repository, {captions} captions each; no photograph is in it.
+- Training: {steps:,} steps of {batch} images with {per_step} captions each, AdamW, peak learning rate {lr}, seed
+  {seed}; {minutes:.0f} minutes on {machine}, not all of them undisturbed.
+- Command: `python -m fsearch.data.training.train_encoder --work build/portraits`
+
+## Measured quality
+
+AUROC of each phrase on {count:,} freshly rendered portraits of a seed never used in training ({eval_seed}), ordered by
+cosine to the bare phrase; measure again with `python -m benchmarks.encoder`.
+Mean over {n} phrases: **{mean:.3f}**; lowest: **{low:.3f}** ("{low_phrase}").
+
+| concept | phrase | share of portraits | AUROC |
+|---|---|---:|---:|
+{table}
+"""
+
+
+def write_card(folder: Path, rows: Sequence[PhraseAuroc], arguments: dict[str, Any], seconds: float) -> None:
+    """Write MODEL_CARD.md into `folder` from the measured `rows`."""
+    weights = folder / "fsearch-portraits.safetensors"
+    lowest = min(rows, key=lambda r: r.auroc)
+    table = "\n".join(f"| {r.concept} | {r.phrase} | {r.share:.2f} | {r.auroc:.3f} |" for r in rows)
+    machine = "one GPU" if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU cores"
+    text = _CARD.format(
+        params=weights.stat().st_size / 2e6,
+        size=weights.stat().st_size / 1e6,
+        captions=12,
+        per_step=4,
+        minutes=seconds / 60,
+        machine=machine,
+        count=COUNT,
+        eval_seed=SEED,
+        n=len(rows),
+        mean=float(np.mean([r.auroc for r in rows])),
+        low=lowest.auroc,
+        low_phrase=lowest.phrase,
+        table=table,
+        **{k: arguments[k] for k in ("images", "steps", "batch", "lr", "seed")},
+    )
+    (folder / "MODEL_CARD.md").write_text(text)

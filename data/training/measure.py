@@ -1,0 +1,58 @@
+"""How well the demo encoder knows its own phrases: AUROC of each on freshly rendered portraits of unseen seeds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from open_clip import CLIP, SimpleTokenizer
+from safetensors.torch import load_file
+from scipy.stats import rankdata
+
+from fsearch.data.portraits import phrases, sample
+from fsearch.data.training.corpus import render
+
+SEED, COUNT = 424_242, 4000
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseAuroc:
+    """AUROC of "does this portrait show `phrase`?" when portraits are ordered by cosine to the phrase."""
+
+    concept: str
+    phrase: str
+    auroc: float
+    share: float
+
+
+def phrase_aurocs(folder: Path, count: int = COUNT, seed: int = SEED) -> list[PhraseAuroc]:
+    """Measure the encoder in `folder` on every wording of every concept."""
+    config = json.loads((folder / "fsearch-portraits.json").read_text())
+    model = CLIP(**config)
+    model.load_state_dict(load_file(folder / "fsearch-portraits.safetensors"), strict=False)
+    model.float().eval()
+    pixels = torch.from_numpy(render(count, seed)).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
+    words = list(phrases())
+    tokens = SimpleTokenizer(context_length=config["text_cfg"]["context_length"])([w for w, _ in words])
+    with torch.inference_mode():
+        images = torch.cat(
+            [model.encode_image((b - mean) / std, normalize=True) for b in torch.split(pixels, 250)]
+        ).numpy()
+        texts = model.encode_text(tokens, normalize=True).numpy()
+    portraits = sample(count, seed)
+    rows = []
+    for (phrase, concept), text in zip(words, texts, strict=True):
+        shown = np.array([concept.holds(p) for p in portraits])
+        rows.append(PhraseAuroc(concept.name, phrase, auroc(images @ text, shown), float(shown.mean())))
+    return rows
+
+
+def auroc(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Area under the ROC curve as the Mann-Whitney statistic (Hanley and McNeil, 1982)."""
+    ranks, n = rankdata(scores), int(positive.sum())
+    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(scores) - n)))
