@@ -1,0 +1,1 @@
+"""Turn images and losses into a workspace, and read a workspace back."""

@@ -1,0 +1,139 @@
+"""The DuckDB catalog: short connections, one transaction a write, and read-only SQL. The one file that imports duckdb.
+
+A connection is opened for each piece of work and closed after it (about a millisecond), because DuckDB lets readers in
+only while no writer holds the file. So a query never waits longer than one commit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from fsearch.indexer.errors import BadInput, WorkspaceError
+from fsearch.indexer.layout import Layout
+from fsearch.indexer.schema import TABLES, VERSION, VIEWS
+
+_SAFE = {"enable_external_access": "false", "python_enable_replacements": "false", "lock_configuration": "true"}
+_PATIENCE = 30.0  # seconds to wait for another process's commit
+_READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+
+Connection = duckdb.DuckDBPyConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The catalog of the workspace at `layout`."""
+
+    layout: Layout
+
+    def create(self, settings: dict[str, str]) -> None:
+        """Make the file with every table and view. It appears complete or not at all."""
+        part = self.layout.catalog.with_name("catalog.part")
+        part.unlink(missing_ok=True)
+        with duckdb.connect(str(part), config=dict(_SAFE)) as con:
+            con.begin()
+            for table in TABLES:
+                con.execute(table.ddl())
+            make_views(con)
+            rows = [("schema_version", str(VERSION)), *settings.items()]
+            con.executemany("INSERT INTO settings VALUES (?, ?)", rows)
+            con.commit()
+        part.replace(self.layout.catalog)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A read-only connection to the last committed state, without access to files or network."""
+        con = self._connect(read_only=True)
+        try:
+            yield con
+        finally:
+            con.close()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A connection inside one transaction: committed on leaving, rolled back on any error."""
+        con = self._connect(read_only=False)
+        try:
+            con.begin()
+            yield con
+            con.commit()
+        except BaseException:
+            con.rollback()
+            raise
+        finally:
+            con.close()
+
+    def settings(self) -> dict[str, str]:
+        """What the workspace is. Raises WorkspaceError where a newer fsearch made it."""
+        with self.read() as con:
+            try:
+                rows = dict(con.execute("SELECT name, value FROM settings").fetchall())
+            except duckdb.Error as error:
+                raise WorkspaceError(f"{self.layout.catalog} is no catalog of fsearch's") from error
+        version = int(rows.get("schema_version", 0))
+        if version > VERSION:
+            raise WorkspaceError(
+                f"{self.layout.root} was made by a newer fsearch (schema {version}; this one knows {VERSION}): upgrade"
+            )
+        return rows
+
+    def sql(self, query: str) -> pa.Table:
+        """Run one SELECT or EXPLAIN and return its rows. Raises BadInput for anything else and for wrong SQL."""
+        try:
+            statements = duckdb.extract_statements(query)
+        except duckdb.Error as error:
+            raise BadInput(f"SQL: {_line(error)}") from error
+        if len(statements) != 1:
+            raise BadInput(f"SQL: give one statement, not {len(statements)}")
+        if statements[0].type not in _READS:
+            raise BadInput(f"SQL: {statements[0].type.name} is refused; the catalog is read-only here, use SELECT")
+        with self.read() as con:
+            try:
+                return con.sql(query).to_arrow_table()
+            except duckdb.Error as error:
+                raise BadInput(f"SQL: {_line(error)}") from error
+
+    def _connect(self, *, read_only: bool) -> Connection:
+        path = self.layout.catalog
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return duckdb.connect(str(path), read_only=read_only, config=dict(_SAFE))
+            except duckdb.IOException as error:
+                if "lock" not in str(error).lower():
+                    raise WorkspaceError(f"{path} is damaged: {_line(error)}") from error
+                if time.monotonic() > deadline:
+                    raise WorkspaceError(f"{path} is held by another process: {_line(error)}") from error
+                time.sleep(0.01)
+            except duckdb.Error as error:
+                raise WorkspaceError(f"{path} is damaged: {_line(error)}") from error
+
+
+def make_views(con: Connection) -> None:
+    """Make the views anew, so that they show the metadata columns there are now."""
+    for view in VIEWS:
+        con.execute(view.ddl())
+
+
+def insert(con: Connection, table: str, rows: pa.Table, *, replace: bool = False) -> None:
+    """Insert `rows` into one of the schema's own tables, by column name."""
+    verb = "INSERT OR REPLACE INTO" if replace else "INSERT INTO"
+    con.register("incoming", rows)
+    con.execute(f"{verb} {quoted(table)} BY NAME SELECT * FROM incoming")
+    con.unregister("incoming")
+
+
+def quoted(identifier: str) -> str:
+    """An SQL identifier that means exactly `identifier`, whatever is in it."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def _line(error: Any) -> str:
+    """The first line of an engine's message, which is the one that says what is wrong."""
+    return str(error).strip().split("\n")[0]

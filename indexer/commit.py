@@ -1,0 +1,171 @@
+"""The transaction side of an index run: collects results and commits them, shard file first, rows after."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from fsearch.indexer.catalog import insert
+from fsearch.indexer.shards import write_shard
+from fsearch.indexer.source import ImageFile
+from fsearch.indexer.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A file that cannot be used, and why."""
+
+    file: ImageFile
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A file whose bytes are embedded already; `size` is (width, height)."""
+
+    file: ImageFile
+    sha256: str
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A file and its new embedding, (dim,) float32."""
+
+    file: ImageFile
+    sha256: str
+    size: tuple[int, int]
+    vector: NDArray[np.float32]
+
+
+class Commit:
+    """Pending results of one source; `flush` makes them durable and visible at once."""
+
+    def __init__(self, store: Store, source: str) -> None:
+        self._store, self._source = store, source
+        with store.catalog.read() as con:
+            images = con.execute(
+                "SELECT key, image_id, sha256, bytes, mtime_ns, status FROM images WHERE source = ?", [source]
+            ).fetchall()
+            refused = con.execute("SELECT key FROM rejected WHERE source = ?", [source]).fetchall()
+            self.rows_by_hash: dict[str, int] = dict(con.execute("SELECT sha256, row FROM images").fetchall())
+            self._next_id = _one(con.execute("SELECT coalesce(max(image_id), -1) + 1 FROM images"))
+            self._next_row = _one(con.execute("SELECT coalesce(sum(rows), 0) FROM shards"))
+            self._next_shard = _one(con.execute("SELECT coalesce(max(shard), -1) + 1 FROM shards"))
+        self._images = {key: (image_id, sha, size, mtime) for key, image_id, sha, size, mtime, _ in images}
+        self._absent = {key for key, *_, status in images if status != "present"}
+        self._refused = {key for (key,) in refused}
+        self._rows: list[dict[str, Any]] = []
+        self._rejects: list[dict[str, Any]] = []
+        self._vectors: list[NDArray[np.float32]] = []
+        self._stale: list[int] = []
+        self.changed = 0
+
+    @property
+    def pending(self) -> int:
+        """How many images a flush would commit."""
+        return len(self._rows) + len(self._rejects)
+
+    def is_current(self, file: ImageFile) -> bool:
+        """Whether the file is embedded and has not changed since, by size and time. Rejected files are tried again."""
+        known = self._images.get(file.key)
+        return known is not None and file.key not in self._absent and known[2:] == (file.size, file.mtime_ns)
+
+    def add(self, image: Embedded) -> None:
+        """Take a new embedding."""
+        self.rows_by_hash[image.sha256] = self._next_row + len(self._vectors)
+        self._vectors.append(image.vector)
+        self.known(Seen(image.file, image.sha256, image.size))
+
+    def known(self, image: Seen) -> None:
+        """Take a file whose embedding there is, here or in an earlier shard."""
+        file, before = image.file, self._images.get(image.file.key)
+        image_id = self._next_id if before is None else before[0]
+        self._next_id += before is None
+        if before is not None and before[1] != image.sha256:
+            self.changed += 1
+            self._stale.append(image_id)
+        self._images[file.key] = (image_id, image.sha256, file.size, file.mtime_ns)
+        self._rows.append(
+            {
+                "image_id": image_id,
+                "source": self._source,
+                "key": file.key,
+                "sha256": image.sha256,
+                "width": image.size[0],
+                "height": image.size[1],
+                "bytes": file.size,
+                "mtime_ns": file.mtime_ns,
+                "row": self.rows_by_hash[image.sha256],
+                "status": "present",
+                "indexed_at": datetime.now(UTC).replace(tzinfo=None),
+            }
+        )
+
+    def refuse(self, refused: Refused) -> None:
+        """Take a file that cannot be used."""
+        self._rejects.append(
+            {
+                "source": self._source,
+                "key": refused.file.key,
+                "reason": refused.reason,
+                "bytes": refused.file.size,
+                "mtime_ns": refused.file.mtime_ns,
+                "rejected_at": datetime.now(UTC).replace(tzinfo=None),
+            }
+        )
+
+    def flush(self) -> None:
+        """Commit what is pending. A crash before the end of this leaves the state before it."""
+        if not self.pending:
+            return
+        shard = None
+        if self._vectors:
+            shard = write_shard(self._store.layout, self._next_shard, np.stack(self._vectors))
+        with self._store.catalog.write() as con:
+            if shard:
+                con.execute(
+                    "INSERT INTO shards VALUES (?, ?, ?, ?)",
+                    [shard.number, self._next_row, shard.rows, shard.sha256],
+                )
+            for stale in self._stale:  # the loss was that of other pixels
+                con.execute("DELETE FROM losses WHERE image_id = ?", [stale])
+            if self._rows:
+                rows = pa.Table.from_pylist(self._rows)
+                insert(con, "images", rows, replace=True)
+                con.register("read", rows)
+                con.execute("DELETE FROM rejected WHERE source = ? AND key IN (SELECT key FROM read)", [self._source])
+            if self._rejects:
+                insert(con, "rejected", pa.Table.from_pylist(self._rejects), replace=True)
+                con.register("refused", pa.Table.from_pylist(self._rejects))
+                con.execute(
+                    "UPDATE images SET status = 'missing' WHERE source = ? AND key IN (SELECT key FROM refused)",
+                    [self._source],
+                )
+        if shard:
+            self._next_shard += 1
+            self._next_row += shard.rows
+        self._rows, self._rejects, self._vectors, self._stale = [], [], [], []
+
+    def mark_missing(self, found: AbstractSet[str]) -> int:
+        """Mark images of this source whose files are gone; returns how many became so now."""
+        gone = [key for key in self._images if key not in found and key not in self._absent]
+        lost = [key for key in self._refused if key not in found]
+        if gone or lost:
+            with self._store.catalog.write() as con:
+                con.execute(
+                    "UPDATE images SET status = 'missing' WHERE source = ? AND list_contains(?, key)",
+                    [self._source, gone],
+                )
+                con.execute("DELETE FROM rejected WHERE source = ? AND list_contains(?, key)", [self._source, lost])
+        return len(gone)
+
+
+def _one(result: Any) -> int:
+    return int(result.fetchone()[0])

@@ -1,0 +1,28 @@
+"""The one error tree of fsearch. Each message is one line: what is wrong, where, and what to do.
+
+FsearchError
+├── BadInput         a file, argument or query of the user's cannot be used
+├── NotReady         an earlier step has not been taken (index before fit, fit before query)
+├── EncoderError     an encoder cannot be loaded, or is not the workspace's own
+└── WorkspaceError   a workspace is locked, damaged, or made by a newer version
+"""
+
+
+class FsearchError(Exception):
+    """Base of every error that fsearch raises on purpose."""
+
+
+class BadInput(FsearchError):
+    """A file, argument or query of the user's cannot be used."""
+
+
+class NotReady(FsearchError):
+    """An earlier step has not been taken."""
+
+
+class EncoderError(FsearchError):
+    """An encoder cannot be loaded, or is not the one the workspace was made with."""
+
+
+class WorkspaceError(FsearchError):
+    """A workspace is locked, damaged, or made by a newer version."""

@@ -1,0 +1,69 @@
+"""Where everything lies in a workspace folder: the one object that knows file names on disk."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from fsearch.indexer.errors import BadInput
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The files of the workspace at `root`."""
+
+    root: Path
+
+    @property
+    def catalog(self) -> Path:
+        """The DuckDB file: the truth about rows."""
+        return self.root / "catalog.duckdb"
+
+    @property
+    def index(self) -> Path:
+        """The FAISS file, derived from the shards."""
+        return self.root / "index.faiss"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one writer."""
+        return self.root / "writer.lock"
+
+    @property
+    def vectors(self) -> Path:
+        """The folder of the embedding shards: the truth about vectors."""
+        return self.root / "vectors"
+
+    def shard(self, number: int) -> Path:
+        """The file of one embedding shard, (rows, dim) float16."""
+        return self.vectors / f"{number:05d}.npy"
+
+    def model(self, name: str) -> Path:
+        """The folder of one black box's ensemble. Raises BadInput for a name that could leave the workspace."""
+        if not _NAME.fullmatch(name):
+            raise BadInput(f"model name {name!r}: use letters, digits, '.', '_' and '-', at most 64 of them")
+        return self.root / "models" / name
+
+
+def write_aside(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` so that a reader, or a crash, sees the old file or the new one, never half of one."""
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable (POSIX: a rename is on disk once its folder is synced)."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

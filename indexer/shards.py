@@ -1,0 +1,63 @@
+"""Embedding shards: append-only float16 .npy files, written durably, read by memory map."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsearch.indexer.errors import WorkspaceError
+from fsearch.indexer.layout import Layout, write_aside
+
+DTYPE = np.float16
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One committed shard: its number, how many rows it has, and the SHA-256 of its file."""
+
+    number: int
+    rows: int
+    sha256: str
+
+
+def write_shard(layout: Layout, number: int, embeddings: NDArray[np.float32]) -> Shard:
+    """Write unit `embeddings`, (n, d), as shard `number`: on disk and synced before this returns."""
+    layout.vectors.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    np.save(buffer, embeddings.astype(DTYPE), allow_pickle=False)
+    data = buffer.getvalue()
+    write_aside(layout.shard(number), data)
+    return Shard(number, len(embeddings), hashlib.sha256(data).hexdigest())
+
+
+def read_shard(layout: Layout, shard: Shard, dim: int) -> NDArray[np.float16]:
+    """Memory-map one shard as (rows, dim) float16. Raises WorkspaceError where it is not what the catalog says."""
+    path = layout.shard(shard.number)
+    try:
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise WorkspaceError(f"{path} is missing or damaged; index the images again into a new workspace") from error
+    if vectors.shape != (shard.rows, dim) or vectors.dtype != DTYPE:
+        raise WorkspaceError(f"{path} holds {vectors.shape} {vectors.dtype}; the catalog says ({shard.rows}, {dim})")
+    return vectors  # type: ignore[no-any-return]
+
+
+def read_all(layout: Layout, shards: Sequence[Shard], dim: int) -> NDArray[np.float16]:
+    """All shards one under the other, (rows, dim) float16: row i of the result is global row i."""
+    if not shards:
+        return np.empty((0, dim), dtype=DTYPE)
+    return np.concatenate([read_shard(layout, s, dim) for s in shards])
+
+
+def drop_orphans(layout: Layout, shards: Sequence[Shard]) -> int:
+    """Delete shard files that no transaction names (a crash left them); returns how many there were."""
+    known = {layout.shard(s.number).name for s in shards}
+    orphans = [p for p in layout.vectors.glob("*.npy*") if p.name not in known]
+    for path in orphans:
+        path.unlink()
+    return len(orphans)

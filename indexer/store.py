@@ -1,0 +1,170 @@
+"""A workspace on disk: create or open it, lock it for writing, and read back what it holds.
+
+A crash at any instant is harmless by the order of writing: shard file first, then one transaction that names it, then
+the FAISS file. Opening for writing drops shard files that no transaction names; the index is topped up from the shards.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsearch.indexer.catalog import Catalog
+from fsearch.indexer.errors import NotReady, WorkspaceError
+from fsearch.indexer.layout import Layout
+from fsearch.indexer.shards import Shard, drop_orphans, read_all, read_shard
+from fsearch.indexer.spec import EncoderSpec
+from fsearch.indexer.vectors import VectorIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """The losses of one black box on the images that are present, in order of global row.
+
+    Images of identical bytes share an embedding and count once, with their mean loss: copies are no further evidence.
+
+    Attributes
+    ----------
+    image_ids : (n,) int64, the first image of each embedding.
+    keys : n paths below their source.
+    rows : (n,) int64, global row of each embedding, rising.
+    values : (n,) float64, the losses.
+    """
+
+    model: str
+    image_ids: NDArray[np.int64]
+    keys: list[str]
+    rows: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An open workspace. Reading needs no lock; writing happens inside `with store.writer():`."""
+
+    layout: Layout
+    encoder: EncoderSpec
+
+    @property
+    def catalog(self) -> Catalog:
+        """The rows."""
+        return Catalog(self.layout)
+
+    @classmethod
+    def open(cls, root: Path) -> Store:
+        """Open the workspace at `root`. Raises NotReady where there is none, WorkspaceError where it is unusable."""
+        layout = Layout(root)
+        if not layout.catalog.exists():
+            raise NotReady(f"no workspace at {root}; make one with: fsearch index IMAGES --losses FILE")
+        return cls(layout, EncoderSpec.from_settings(Catalog(layout).settings()))
+
+    @classmethod
+    def create(cls, root: Path, encoder: EncoderSpec) -> Store:
+        """Make an empty workspace at `root` for embeddings of `encoder`."""
+        layout = Layout(root)
+        if root.exists() and not root.is_dir():
+            raise WorkspaceError(f"{root} is a file; a workspace is a folder")
+        layout.vectors.mkdir(parents=True, exist_ok=True)
+        Catalog(layout).create(encoder.as_settings())
+        return cls(layout, encoder)
+
+    @contextmanager
+    def writer(self) -> Iterator[None]:
+        """Hold the workspace for writing. Raises WorkspaceError at once where another process does."""
+        with self.layout.lock.open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                lock.seek(0)
+                holder = lock.read().strip() or "another process"
+                raise WorkspaceError(f"{self.layout.root} is being written by {holder}; wait for it to end") from error
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()}")
+            lock.flush()
+            drop_orphans(self.layout, self.shards())
+            yield
+
+    def shards(self) -> list[Shard]:
+        """The committed shards, in order."""
+        with self.catalog.read() as con:
+            rows = con.execute("SELECT shard, rows, sha256 FROM shards ORDER BY shard").fetchall()
+        return [Shard(*row) for row in rows]
+
+    def vectors(self) -> NDArray[np.float16]:
+        """Every embedding, (rows, dim) float16, by global row."""
+        return read_all(self.layout, self.shards(), self.encoder.dim)
+
+    def index(self, *, save: bool = False) -> VectorIndex:
+        """The FAISS index, brought up to the committed shards; `save` writes it back (for the writer only)."""
+        shards = self.shards()
+        total = sum(s.rows for s in shards)
+        index = VectorIndex.load(self.layout.index, self.encoder.dim, total)
+        behind = index.rows < total
+        if behind:
+            start = 0
+            for shard in shards:
+                if start + shard.rows > index.rows:
+                    index.add([read_shard(self.layout, shard, self.encoder.dim)[index.rows - start :]])
+                start += shard.rows
+        if save and (behind or not self.layout.index.exists()):
+            index.save(self.layout.index)
+        return index
+
+    def models(self) -> list[str]:
+        """Names of the black boxes whose losses are here."""
+        with self.catalog.read() as con:
+            return [name for (name,) in con.execute("SELECT DISTINCT model FROM losses ORDER BY model").fetchall()]
+
+    def only_model(self, name: str | None) -> str:
+        """`name`, or the one black box there is. Raises NotReady where there is none, or no telling which."""
+        models = self.models()
+        if not models:
+            raise NotReady(f"no losses in {self.layout.root}; add them with: fsearch index IMAGES --losses FILE")
+        if name is None and len(models) == 1:
+            return models[0]
+        if name not in models:
+            asked = f"no losses of model {name!r}" if name else "several models"
+            raise NotReady(f"{asked}; this workspace has: {', '.join(models)} (choose with --model)")
+        return name
+
+    def losses(self, model: str) -> Losses:
+        """The losses of `model` on the images that are present."""
+        query = (
+            "SELECT min(l.image_id) AS image_id, arg_min(i.key, l.image_id) AS key, i.row, avg(l.loss) AS loss "
+            "FROM losses l JOIN images i USING (image_id) "
+            "WHERE l.model = ? AND i.status = 'present' GROUP BY i.row ORDER BY i.row"
+        )
+        with self.catalog.read() as con:
+            table = con.sql(query, params=[model]).to_arrow_table()
+        return Losses(
+            model,
+            table["image_id"].to_numpy(),
+            table["key"].to_pylist(),
+            table["row"].to_numpy(),
+            table["loss"].to_numpy(),
+        )
+
+    def generation(self) -> tuple[int, ...]:
+        """Changes whenever anything was committed: what caches compare."""
+        files = (self.layout.catalog, self.layout.catalog.with_name("catalog.duckdb.wal"))
+        stats = [f.stat() for f in files if f.exists()]
+        return tuple(value for s in stats for value in (s.st_mtime_ns, s.st_size))
+
+
+def read_manifest(path: Path) -> dict[str, object]:
+    """A JSON file of the workspace's own. Raises WorkspaceError where it is missing or damaged."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise WorkspaceError(f"{path} is missing or damaged; run: fsearch fit") from error
+    if not isinstance(content, dict):
+        raise WorkspaceError(f"{path} is damaged; run: fsearch fit")
+    return content
