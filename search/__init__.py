@@ -1,0 +1,1 @@
+"""Answer questions: embed text, score, rank, present."""

@@ -1,0 +1,123 @@
+"""The whole story in one call: render portraits, let the biased black box judge them, index, fit, rank. Offline.
+
+Nothing is prepared: the black box's losses are computed here and now, on portraits of a seed it was not trained on.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from fsearch.data.portraits import Portrait, draw, sample
+from fsearch.diagnoser.fitted import FitReport
+from fsearch.indexer.errors import BadInput
+from fsearch.indexer.layout import write_aside
+from fsearch.search.answer import Ranking
+from fsearch.search.workspace import Progress, Workspace
+
+STARTER = Path(__file__).parents[1] / "data" / "hypotheses" / "portraits.csv"
+COUNT = 3000
+SEED = 20_261
+MODEL = "smile-classifier"
+_FOLDER = "portraits"
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoReport:
+    """What the demo did. `seconds` holds the wall time of each stage, in order."""
+
+    portraits: Path
+    accuracy: float
+    mean_loss: float
+    fit: FitReport
+    ranking: Ranking
+    seconds: dict[str, float]
+
+
+def run_demo(workspace: Workspace, folder: Path, progress: Progress | None = None) -> DemoReport:
+    """Run the demo with its portraits in `folder`. Raises BadInput where the workspace holds other images."""
+    _refuse_foreign(workspace, folder)
+    seconds: dict[str, float] = {}
+
+    def timed(stage: str, work: Callable[[], _T]) -> _T:
+        began = time.perf_counter()
+        result = work()
+        seconds[stage] = time.perf_counter() - began
+        return result
+
+    portraits = sample(COUNT, SEED)
+    images = timed("render", lambda: _render(portraits, folder / _FOLDER, progress))
+    accuracy, mean_loss = timed("black box", lambda: _judge(portraits, images, folder / "losses.csv"))
+    timed("index", lambda: workspace.index(folder / _FOLDER, folder / "losses.csv", model=MODEL, progress=progress))
+    fit = timed("fit", lambda: workspace.fit(MODEL, progress=progress))
+    ranking = timed("rank", lambda: workspace.rank(STARTER, model=MODEL))
+    return DemoReport(folder / _FOLDER, accuracy, mean_loss, fit, ranking, seconds)
+
+
+def _refuse_foreign(workspace: Workspace, folder: Path) -> None:
+    if not (workspace.root / "catalog.duckdb").exists():
+        return
+    sources = workspace.sql("SELECT DISTINCT source FROM images")["source"].to_pylist()
+    if any(source != str((folder / _FOLDER).resolve()) for source in sources):
+        raise BadInput(f"the workspace {workspace.root} holds other images; give the demo its own with --workspace")
+
+
+def _name(i: int) -> str:
+    return f"portrait-{i:04d}.png"
+
+
+def _render(portraits: list[Portrait], folder: Path, progress: Progress | None) -> list[Image.Image]:
+    """Draw every portrait and save it, unless its file is there already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images = []
+    with ProcessPoolExecutor() as pool:
+        for i, pixels in enumerate(pool.map(_pixels, portraits, chunksize=100)):
+            images.append(Image.fromarray(pixels))
+            path = folder / _name(i)
+            if not path.exists():
+                part = path.with_suffix(".part")
+                images[-1].save(part, format="PNG", compress_level=1)
+                part.replace(path)
+            if progress:
+                progress("rendering", i + 1, len(portraits))
+    return images
+
+
+def _pixels(portrait: Portrait) -> np.ndarray:
+    return np.asarray(draw(portrait))
+
+
+def _judge(portraits: list[Portrait], images: list[Image.Image], losses: Path) -> tuple[float, float]:
+    """Let the black box judge every portrait and write its losses, with the true attributes as further columns."""
+    from fsearch.data.blackbox.model import judge, load
+
+    smiling = np.array([p.expression == "smiling" for p in portraits])
+    judged = judge(load(), images, smiling)
+    says = judged.smiling > 0.5
+    words = np.array(["not smiling", "smiling"])
+    rows = [
+        {
+            "image": _name(i),
+            "loss": f"{judged.losses[i]:.6f}",
+            "label": words[int(smiling[i])],
+            "prediction": words[int(says[i])],
+            **portrait.as_row(),
+        }
+        for i, portrait in enumerate(portraits)
+    ]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_aside(losses, text.getvalue().encode())
+    return float((says == smiling).mean()), float(judged.losses.mean())

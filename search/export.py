@@ -1,0 +1,33 @@
+"""Write a ranking to a file for other tools, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+
+from fsearch.indexer.errors import BadInput
+from fsearch.indexer.layout import write_aside
+from fsearch.search.answer import Ranking
+from fsearch.search.render import table_bytes
+
+_KINDS = (".parquet", ".csv", ".json")
+
+
+def check_target(path: Path) -> None:
+    """Raise BadInput where a ranking cannot be written to `path`, before the work is done."""
+    if path.suffix.lower() not in _KINDS:
+        raise BadInput(f"--out {path}: use {', '.join(_KINDS)}")
+    if not path.parent.is_dir():
+        raise BadInput(f"--out {path}: no such folder: {path.parent}")
+
+
+def write_ranking(ranking: Ranking, path: Path) -> None:
+    """Write `ranking` to `path` as its suffix says; .json also holds run, model and notes."""
+    check_target(path)
+    kind = path.suffix.lower().lstrip(".")
+    if kind == "json":
+        write_aside(path, (json.dumps(ranking.as_dict(), indent=1) + "\n").encode())
+    else:
+        write_aside(path, table_bytes(pa.Table.from_pylist(ranking.as_rows()), kind))

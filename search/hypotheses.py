@@ -1,0 +1,121 @@
+"""Read a batch of hypotheses: .txt, .csv, .tsv, .jsonl, .yaml or .parquet. A file is either wholly good or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fsearch.indexer.errors import BadInput
+from fsearch.indexer.losses import read_table
+from fsearch.search.answer import Hypothesis
+
+TEXT_COLUMNS = ("text", "hypothesis", "phrase", "query")
+MAX_WORDS = 60
+MAX_HYPOTHESES = 100_000
+_TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+
+_Row = tuple[str, Hypothesis]  # (where it stands, for messages)
+
+
+def read_hypotheses(path: Path) -> list[Hypothesis]:
+    """The hypotheses of a file, in its order. Raises BadInput naming the file and line of the first thing wrong."""
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise BadInput(f"no such hypothesis file: {path}")
+    if suffix == ".txt":
+        rows = _text_lines(path)
+    elif suffix in (".yaml", ".yml"):
+        rows = _yaml_entries(path)
+    elif suffix in _TABLES:
+        rows = _table_rows(path)
+    else:
+        raise BadInput(f"hypothesis file {path}: use .txt, .yaml, {', '.join(_TABLES)}")
+    found = [_checked(where, h) for where, h in rows]
+    if not found:
+        raise BadInput(f"hypothesis file {path} is empty; write one phrase a line")
+    if len(found) > MAX_HYPOTHESES:
+        raise BadInput(f"hypothesis file {path} holds {len(found):,} phrases; the limit is {MAX_HYPOTHESES:,}")
+    _refuse_repeats(rows)
+    return found
+
+
+def from_phrases(phrases: Sequence[str]) -> list[Hypothesis]:
+    """Hypotheses from phrases typed or passed in. Raises BadInput for none, a blank or a repeated one."""
+    rows = [(f"phrase {i}", Hypothesis(p.strip())) for i, p in enumerate(phrases, start=1)]
+    if not rows:
+        raise BadInput('ask about something: fsearch query "dark skin tone"')
+    _refuse_repeats(rows)
+    return [_checked(where, h) for where, h in rows]
+
+
+def _text_lines(path: Path) -> list[_Row]:
+    """One phrase a line; empty lines and lines that begin with # are for the reader."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise BadInput(f"hypothesis file {path} is not UTF-8 text") from error
+    named = [(f"{path} line {i}", line.strip()) for i, line in enumerate(lines, start=1)]
+    return [(where, Hypothesis(line)) for where, line in named if line and not line.startswith("#")]
+
+
+def _yaml_entries(path: Path) -> list[_Row]:
+    """A list of phrases, or of mappings with `text` and perhaps `group` and `template`."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"hypothesis file {path} is not YAML: {str(error).splitlines()[0]}") from error
+    if content is None:
+        return []
+    if not isinstance(content, list):
+        raise BadInput(f"hypothesis file {path} must be a list of phrases, or of mappings with 'text'")
+    rows = [e if isinstance(e, Mapping) else {"text": e} for e in content]
+    if rows and not any(c in row for row in rows for c in TEXT_COLUMNS):
+        raise BadInput(f"hypothesis file {path} has no 'text' (seen: {', '.join(map(str, rows[0]))})")
+    return _from_rows(path, "entry", rows)
+
+
+def _table_rows(path: Path) -> list[_Row]:
+    table = read_table(path, "hypothesis file")
+    if not any(c in table.column_names for c in TEXT_COLUMNS):
+        raise BadInput(f"hypothesis file {path} has no column 'text' (seen: {', '.join(table.column_names)})")
+    return _from_rows(path, "row", table.to_pylist())
+
+
+def _from_rows(path: Path, unit: str, rows: Iterable[Mapping[str, Any]]) -> list[_Row]:
+    found = []
+    for i, row in enumerate(rows, start=1):
+        text = next((row[c] for c in TEXT_COLUMNS if row.get(c) is not None), "")
+        if not isinstance(text, str | int | float):
+            raise BadInput(f"{path} {unit} {i}: a hypothesis is a phrase, not {type(text).__name__}")
+        hypothesis = Hypothesis(str(text).strip(), _optional(row.get("group")), _optional(row.get("template")))
+        found.append((f"{path} {unit} {i}", hypothesis))
+    return found
+
+
+def _optional(value: object) -> str | None:
+    return None if value is None or str(value).strip() == "" else str(value)
+
+
+def _checked(where: str, hypothesis: Hypothesis) -> Hypothesis:
+    words = len(hypothesis.text.split())
+    if not words:
+        raise BadInput(f"{where}: the phrase is blank; write one or remove the line")
+    if words > MAX_WORDS or len(hypothesis.text) > 20 * MAX_WORDS:
+        raise BadInput(f"{where}: {words:,} words; a hypothesis is a phrase of at most {MAX_WORDS}")
+    template = hypothesis.template
+    if template is not None and (template.count("{}") != 1 or set("{}") & set(template.replace("{}", "", 1))):
+        raise BadInput(f"{where}: the template {template!r} must hold {{}} once, where the phrase goes")
+    return hypothesis
+
+
+def _refuse_repeats(rows: Sequence[_Row]) -> None:
+    """A phrase asked twice would count twice in the false discovery rate."""
+    first: dict[tuple[str, str | None], str] = {}
+    for where, h in rows:
+        key = (h.text.lower(), h.template)
+        if key in first:
+            raise BadInput(f"{where}: {h.text!r} repeats {first[key]}; remove one")
+        first[key] = where

@@ -1,0 +1,43 @@
+"""What is in a workspace, in counts: the answer to `fsearch info`."""
+
+from __future__ import annotations
+
+from fsearch.indexer.store import Store
+from fsearch.search.answer import Info, ModelInfo
+
+_SHOWN = 10
+
+
+def inventory(store: Store) -> Info:
+    """Count everything in one read of the catalog."""
+    with store.catalog.read() as con:
+
+        def rows(query: str) -> list[tuple[object, ...]]:
+            return con.execute(query).fetchall()
+
+        counts = con.execute(
+            "SELECT count(*) FILTER (status = 'present'), count(*) FILTER (status <> 'present'), "
+            "(SELECT coalesce(sum(rows), 0) FROM shards), (SELECT count(*) FROM runs), "
+            "(SELECT count(*) FROM rejected) FROM images"
+        ).fetchone()
+        assert counts is not None
+        present, missing, embeddings, runs, rejected = map(int, counts)
+        models = rows(
+            "SELECT s.model, s.images, s.mean_loss, s.spearman, f.spearman_permuted, s.signal "
+            "FROM model_summary s LEFT JOIN models f USING (model) ORDER BY s.model"
+        )
+        refused = rows(f"SELECT key, reason FROM rejected ORDER BY key LIMIT {_SHOWN}")
+        metadata = [str(name) for name, *_ in rows("DESCRIBE metadata") if name != "image_id"]
+    return Info(
+        workspace=str(store.layout.root),
+        encoder=str(store.encoder),
+        dim=store.encoder.dim,
+        images=present,
+        missing=missing,
+        embeddings=embeddings,
+        models=tuple(ModelInfo(*row) for row in models),  # type: ignore[arg-type]
+        metadata=tuple(metadata),
+        runs=runs,
+        rejected=tuple((str(key), str(reason)) for key, reason in refused),
+        rejected_total=rejected,
+    )

@@ -1,0 +1,96 @@
+"""Store a ranking as a run: the rows, the images behind them, and what it takes to make it again."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from fsearch.indexer.catalog import Connection, insert
+from fsearch.indexer.store import Store
+from fsearch.search.answer import Answer, Hypothesis
+
+_ENGINES = ("fsearch", "torch", "open_clip_torch", "xgboost", "duckdb", "numpy", "scipy")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a ranking was made with."""
+
+    model: str
+    bridge: str
+    encoder: str
+    seed: int
+    permutations: int
+    source: str
+
+
+def record(store: Store, run: Run, answers: Sequence[Answer]) -> tuple[int, datetime]:
+    """Store `answers`, in order of rank, in one transaction. Call inside `store.writer()`."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    with store.catalog.write() as con:
+        run_id = _next(con, "SELECT coalesce(max(run_id), 0) + 1 FROM runs")
+        ids = _hypothesis_ids(con, [a.hypothesis for a in answers])
+        con.execute(
+            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [run_id, now, run.model, run.bridge, run.encoder, run.seed, run.permutations, run.source, _versions()],
+        )
+        rows = [_row(run_id, rank, i, a) for rank, (i, a) in enumerate(zip(ids, answers, strict=True), start=1)]
+        insert(con, "rankings", pa.Table.from_pylist(rows))
+        evidence = [
+            {"run_id": run_id, "hypothesis_id": i, "image_id": n.image_id, "similarity": n.similarity, "loss": n.loss}
+            for i, a in zip(ids, answers, strict=True)
+            for n in a.nearest
+        ]
+        if evidence:
+            insert(con, "evidence", pa.Table.from_pylist(evidence))
+    return run_id, now
+
+
+def _row(run_id: int, rank: int, hypothesis_id: int, answer: Answer) -> dict[str, Any]:
+    row = answer.as_row()
+    del row["group"], row["template"]
+    return {"run_id": run_id, "rank": rank, "hypothesis_id": hypothesis_id, **row}
+
+
+def _hypothesis_ids(con: Connection, hypotheses: Sequence[Hypothesis]) -> list[int]:
+    """The ids of `hypotheses`; those never seen before are added."""
+    known: dict[Hypothesis, int] = {
+        Hypothesis(text, group, template): i
+        for i, text, group, template in con.execute(
+            'SELECT hypothesis_id, text, "group", template FROM hypotheses'
+        ).fetchall()
+    }
+    first = max(known.values(), default=0) + 1
+    fresh = [h for h in dict.fromkeys(hypotheses) if h not in known]
+    known |= {h: first + i for i, h in enumerate(fresh)}
+    if fresh:
+        columns = {
+            "hypothesis_id": pa.array([known[h] for h in fresh], pa.int64()),
+            "text": pa.array([h.text for h in fresh], pa.string()),
+            "group": pa.array([h.group for h in fresh], pa.string()),
+            "template": pa.array([h.template for h in fresh], pa.string()),
+        }
+        insert(con, "hypotheses", pa.table(columns))
+    return [known[h] for h in hypotheses]
+
+
+def _next(con: Connection, query: str) -> int:
+    row = con.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _versions() -> str:
+    found = {}
+    for name in _ENGINES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return json.dumps(found)
