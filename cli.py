@@ -11,11 +11,28 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+import typer.core
 
 from fsearch import FsearchError, __version__
 from fsearch import open as open_workspace
 
+
+class _Commands(typer.core.TyperGroup):
+    """Every command ends alike: wrong input in one line and exit code 2, Ctrl-C in one line and 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FsearchError as error:
+            typer.echo(f"fsearch: {error}", err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            typer.echo("fsearch: stopped; what was committed is kept, run the same command to continue", err=True)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Find out on what kinds of image a vision model fails, in plain words.",
     no_args_is_help=True,
     add_completion=False,
@@ -161,18 +178,8 @@ def demo(
 
 
 def main() -> None:
-    """Run the command line. Wrong input ends in one line and exit code 2; Ctrl-C in one line and 130."""
-    try:
-        app(standalone_mode=True)
-    except FsearchError as error:
-        typer.echo(f"fsearch: {error}", err=True)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        typer.echo("fsearch: stopped; what was committed is kept, run the same command to continue", err=True)
-        raise SystemExit(130) from None
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None
+    """Run the command line."""
+    app()
 
 
 def _version(asked: bool) -> None:

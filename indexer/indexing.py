@@ -92,21 +92,21 @@ def _work_off(
             batch.append(read)
         done += 1
         if len(batch) == BATCH:
-            report.embedded += _embed(commit, encoder, batch)
+            _embed(commit, encoder, batch, report)
             batch = []
         if commit.pending >= ROWS_PER_SHARD:
             commit.flush()
         if progress:
             progress(done, report.found)
-    report.embedded += _embed(commit, encoder, batch)
+    _embed(commit, encoder, batch, report)
     commit.flush()
 
 
-def _embed(commit: Commit, encoder: Encoder, batch: Sequence[_Read]) -> int:
-    """Embed what is new in `batch`; twins of one content are embedded once."""
+def _embed(commit: Commit, encoder: Encoder, batch: Sequence[_Read], report: IndexReport) -> None:
+    """Embed what is new in `batch`, counting into `report`; twins of one content are embedded once."""
     fresh = list({r.sha256: r for r in batch}.values())
     if not fresh:
-        return 0
+        return
     vectors = encoder.embed_images([r.prepared for r in fresh])
     bad = np.asarray(~np.isfinite(vectors).all(axis=1))
     for read, vector, failed in zip(fresh, vectors, bad, strict=True):
@@ -117,7 +117,9 @@ def _embed(commit: Commit, encoder: Encoder, batch: Sequence[_Read]) -> int:
     for read in batch:
         if not any(read is f for f in fresh) and read.sha256 in commit.rows_by_hash:
             commit.known(Seen(read.file, read.sha256, read.size))
-    return len(fresh) - int(bad.sum())
+            report.duplicates += 1
+    report.embedded += len(fresh) - int(bad.sum())
+    report.rejected += int(bad.sum())
 
 
 def _read_ahead(files: Sequence[ImageFile], encoder: Encoder, known: dict[str, int]) -> Iterator[_Read | Refused]:

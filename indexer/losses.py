@@ -131,7 +131,7 @@ def _loss(value: object, row: int, path: Path) -> float:
         raise BadInput(f"{path} row {row}, column 'loss': {value!r} is not a number") from None
     if not math.isfinite(loss):
         raise BadInput(
-            f"{path} row {row}, column 'loss': {'missing' if value is None else value}; every loss must be finite"
+            f"{path} row {row}, column 'loss': {'missing or NaN' if value is None else value}; all must be finite"
         )
     return loss
 

@@ -77,17 +77,16 @@ def _name(i: int) -> str:
 
 
 def _render(portraits: list[Portrait], folder: Path, progress: Progress | None) -> list[Image.Image]:
-    """Draw every portrait and save it, unless its file is there already."""
+    """Draw every portrait and save it, unless its file holds the same bytes already."""
     folder.mkdir(parents=True, exist_ok=True)
     images = []
     with ProcessPoolExecutor() as pool:
         for i, pixels in enumerate(pool.map(_pixels, portraits, chunksize=100)):
             images.append(Image.fromarray(pixels))
-            path = folder / _name(i)
-            if not path.exists():
-                part = path.with_suffix(".part")
-                images[-1].save(part, format="PNG", compress_level=1)
-                part.replace(path)
+            path, data = folder / _name(i), io.BytesIO()
+            images[-1].save(data, format="PNG", compress_level=1)
+            if not path.exists() or path.read_bytes() != data.getvalue():
+                path.write_bytes(data.getvalue())
             if progress:
                 progress("rendering", i + 1, len(portraits))
     return images

@@ -180,9 +180,9 @@ _WORN = (
         lambda p: p.earrings,
         ("earrings", "hoop earrings", "jewellery in the ears"),
         ("wearing earrings",),
-        salience=1.4,
+        salience=2.2,
     ),
-    Concept("no earrings", "earrings", lambda p: not p.earrings, ("no earrings",), ("without earrings",), salience=0.4),
+    Concept("no earrings", "earrings", lambda p: not p.earrings, ("no earrings",), ("without earrings",), salience=0.8),
 )
 
 _SCENE = (

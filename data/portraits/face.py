@@ -83,7 +83,7 @@ def draw_face(
     _hat(pen, portrait.hat, rng)
     if portrait.earrings:
         for side in (-1, 1):
-            pen.ring(side * 1.06, 0.52, 0.17, 0.2, (250, 206, 60), 0.09)
+            pen.ring(side * 1.1, 0.62, 0.27, 0.33, (255, 206, 48), 0.13)
 
 
 def _shade(colour: Colour, factor: float) -> Colour:

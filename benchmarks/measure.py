@@ -1,0 +1,41 @@
+"""What all benchmarks share: the machine's name, medians, and paired ratios inside one run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def machine() -> str:
+    """CPU, cores and the versions that matter."""
+    import torch
+    import xgboost
+
+    model = platform.processor() or "unknown CPU"
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        model = next(
+            (line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line), model
+        )
+    return (
+        f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, xgboost {xgboost.__version__}"
+    )
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def paired(ours: Callable[[], object], bare: Callable[[], object], repeats: int) -> tuple[float, float, float]:
+    """Median seconds of both, and the median of bare / ours taken pair by pair: noise hits both of a pair alike."""
+    pairs = [(seconds(ours), seconds(bare)) for _ in range(repeats)]
+    ratio = statistics.median(b / o for o, b in pairs)
+    return statistics.median(o for o, _ in pairs), statistics.median(b for _, b in pairs), ratio

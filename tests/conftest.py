@@ -1,0 +1,93 @@
+"""Shared parts of the tests: real portraits, the real shipped encoder, real engines. User state stays in tmp_path."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fsearch
+from fsearch.data.portraits import Portrait, draw, sample
+from fsearch.indexer.encoder import Encoder, identify, load_encoder
+from fsearch.search.workspace import Workspace
+
+COUNT = 320
+
+
+def pytest_report_header() -> str:
+    import duckdb
+    import faiss
+    import torch
+    import xgboost
+
+    return ", ".join(f"{m.__name__} {m.__version__}" for m in (torch, faiss, xgboost, duckdb))
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test runs in an empty folder and sees no workspace of the user's."""
+    monkeypatch.delenv("FSEARCH_WORKSPACE", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A folder of portraits with losses planted on dark skin, and what is true of each."""
+
+    folder: Path
+    losses: Path
+    portraits: list[Portrait]
+    values: np.ndarray
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Encoder:
+    return load_encoder(identify("demo", None), "cpu")
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    root = tmp_path_factory.mktemp("planted")
+    return make_planted(root, COUNT)
+
+
+def make_planted(root: Path, count: int) -> Planted:
+    folder = root / "images"
+    folder.mkdir()
+    portraits = sample(count, 77)
+    rng = np.random.default_rng(7)
+    means = np.array([1.5 if p.skin_tone >= 7 else 0.2 for p in portraits])
+    values = rng.gamma(2.0, means / 2)
+    with (root / "losses.csv").open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["image", "loss", "label", "eyewear", "skin_tone"])
+        for i, (p, v) in enumerate(zip(portraits, values, strict=True)):
+            draw(p).save(folder / f"{i:03d}.png")
+            out.writerow([f"{i:03d}.png", f"{v:.6f}", p.expression, p.eyewear, p.skin_tone])
+    return Planted(folder, root / "losses.csv", portraits, values)
+
+
+@pytest.fixture(scope="session")
+def fitted(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace that is indexed and fitted; tests only read it."""
+    root = tmp_path_factory.mktemp("workspace") / "planted.fsearch"
+    ws = fsearch.open(root)
+    ws.index(planted.folder, planted.losses, model="planted")
+    ws.fit()
+    return root
+
+
+@pytest.fixture
+def ws(fitted: Path) -> Workspace:
+    return fsearch.open(fitted)
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Planted:
+    """A small folder of a test's own, to change at will."""
+    root = tmp_path / "few"
+    root.mkdir()
+    return make_planted(root, 60)

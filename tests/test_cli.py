@@ -1,0 +1,267 @@
+"""The command line as a user meets it: help, golden output, one line for wrong input, quick answers."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from fsearch.cli import app
+
+COMMANDS = ["index", "fit", "query", "rank", "sql", "info", "demo"]
+ROOT = Path(__file__).parents[1]
+
+
+def run(*args: str | Path, stdin: str | None = None) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(a) for a in args], input=stdin)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def masked(text: str) -> str:
+    """Numbers become #, runs of blanks one: what is left is words and order."""
+    return re.sub(r"[ ]+", " ", re.sub(r"[+-]?(\d[\d,]*)?\.?\d+(e-\d+)?", "#", text)).strip()
+
+
+def test_help_lists_every_command_and_each_explains_itself() -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    for name in COMMANDS:
+        assert f" {name} " in out
+        code, page, _ = run(name, "--help")
+        assert code == 0
+        assert len(page.split("Options")[0].split()) > 12, name
+        options = re.findall(r"^│\s+[*]?\s*(--[a-z-]+)(.*)│$", page, re.M)
+        assert options
+        for option, rest in options:
+            assert re.search(r"[A-Z][a-z]+", rest), f"{name} {option} has no help"
+
+
+def test_every_command_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name in COMMANDS:
+        assert f"fsearch {name}" in readme
+
+
+def test_help_info_and_sql_load_no_heavy_library(fitted: Path) -> None:
+    code = (
+        "import sys\nfrom fsearch.cli import app\nfrom typer.testing import CliRunner\n"
+        "r = CliRunner().invoke(app, sys.argv[1:])\nassert r.exit_code == 0, r.output\n"
+        "print([m for m in ('torch', 'open_clip', 'xgboost') if m in sys.modules])\n"
+    )
+    for args in (["--help"], ["info", "-w", str(fitted)], ["sql", "SELECT 1", "-w", str(fitted)]):
+        found = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=True)
+        assert found.stdout.strip() == "[]", args
+
+
+GOLDEN_QUERY = """\
+dark skin tone: FAILS (predicted and observed loss are both higher, q = #)
+ predicted loss #, baseline #, lift # [#, #]
+ observed lift #, n_effective #, p #
+ # loss # #.png
+ # loss # #.png"""
+
+
+def test_query_prints_the_whole_answer(fitted: Path) -> None:
+    code, out, _ = run("query", "dark skin tone", "--top", "2", "-w", fitted)
+    assert code == 0
+    assert masked(out) == masked(GOLDEN_QUERY)
+
+
+def test_query_warns_about_a_word_never_seen(fitted: Path) -> None:
+    _, out, _ = run("query", "a person with a zebra", "-w", fitted)
+    assert out.startswith("a person with a zebra: UNSEEN (the encoder never saw 'zebra' in training)")
+    assert "note: the demo encoder never saw 'zebra' in training; what it says about such a phrase means nothing" in out
+
+
+def test_query_json_is_for_programs(fitted: Path) -> None:
+    _, out, _ = run("query", "bald", "a hat", "--json", "--top", "3", "-w", fitted)
+    found = json.loads(out)
+    assert [a["hypothesis"] for a in found["answers"]] == ["bald", "a hat"]
+    assert len(found["answers"][0]["nearest"]) == 3
+    assert {"lift", "lo", "hi", "observed_lift", "n_effective", "p_value", "q_value", "verdict", "reason"} <= set(
+        found["answers"][0]
+    )
+
+
+def test_info_is_golden(fitted: Path) -> None:
+    _, out, _ = run("info", "-w", fitted)
+    lines = masked(out.replace(str(fitted), "W")).splitlines()
+    assert lines[:3] == ["workspace W", "encoder demo, # dimensions", "images # present, # missing, # embeddings"]
+    assert lines[3] == "metadata eyewear, skin_tone"
+    assert "model planted: # losses, mean #; out-of-bag Spearman # (permuted #)" in lines
+    assert json.loads(run("info", "--json", "-w", fitted)[1])["images"] == 320
+
+
+def test_rank_prints_stores_and_exports(fitted: Path, tmp_path: Path) -> None:
+    Path("h.txt").write_text("# what may be wrong\nlight skin tone\ndark skin tone\nbald\na purple hat\n")
+    for kind in ("parquet", "csv", "json"):
+        code, out, _ = run("rank", "h.txt", "--out", f"r.{kind}", "-w", fitted)
+        assert code == 0
+    lines = out.splitlines()
+    assert lines[0].split() == ["rank", "hypothesis", "verdict", "lift", "90%", "interval", "observed", "n", "eff", "q"]
+    assert masked(lines[1]) == "# dark skin tone fails # [#, #] # # <#"
+    assert masked(lines[4]).startswith("# a purple hat unseen")
+    assert pq.read_table("r.parquet")["hypothesis"].to_pylist()[0] == "dark skin tone"
+    assert Path("r.csv").read_text().startswith("rank,hypothesis,group,template,verdict,predicted_loss")
+    assert json.loads(Path("r.json").read_text())["ranking"][0]["verdict"] == "fails"
+    _, out, _ = run(
+        "sql", "SELECT hypothesis FROM latest_ranking WHERE verdict = 'fails'", "--format", "csv", "-w", fitted
+    )
+    assert out.splitlines()[:2] == ["hypothesis", "dark skin tone"]
+    _, out, _ = run("sql", "SELECT count(*) AS n FROM latest_evidence WHERE rank = 1", "--format", "json", "-w", fitted)
+    assert json.loads(out) == [{"n": 8}]
+
+
+def test_the_same_seed_gives_the_same_ranking(fitted: Path) -> None:
+    Path("h.txt").write_text("dark skin tone\nbald\na hat\n")
+    outs = [run("rank", "h.txt", "--json", "--seed", "3", "-w", fitted)[1] for _ in range(2)]
+    first, second = (json.loads(o)["ranking"] for o in outs)
+    assert first == second
+
+
+@pytest.mark.parametrize("bridge", ["raw", "shift", "prototype", "attention"])
+def test_every_bridge_answers(fitted: Path, bridge: str) -> None:
+    code, out, _ = run("query", "dark skin tone", "--bridge", bridge, "--json", "-w", fitted)
+    assert code == 0
+    assert json.loads(out)["answers"][0]["observed_lift"] > 0
+
+
+def test_sql_reads_from_a_pipe_and_writes_every_format(fitted: Path) -> None:
+    _, out, _ = run("sql", "-w", fitted, stdin="SELECT model, images FROM model_summary;")
+    assert masked(out) == "model images \nplanted #".replace(" \n", "\n")
+    result = CliRunner().invoke(app, ["sql", "SELECT 1 AS one", "--format", "parquet", "-w", str(fitted)])
+    Path("one.parquet").write_bytes(result.stdout_bytes)
+    assert pq.read_table("one.parquet").to_pylist() == [{"one": 1}]
+
+
+REFUSED = [
+    "INSERT INTO settings VALUES ('a', 'b')",
+    "DELETE FROM images",
+    "DROP TABLE images",
+    "COPY images TO 'out.csv'",
+    "COPY images FROM 'in.csv'",
+    "ATTACH 'other.duckdb'",
+    "ATTACH ':memory:' AS m",
+    "SELECT * FROM read_csv('/etc/passwd')",
+    "SELECT * FROM read_text('/etc/passwd')",
+    "SELECT * FROM glob('/*')",
+    "SELECT * FROM '/etc/passwd'",
+    "EXPLAIN ANALYZE DELETE FROM images",
+    "INSTALL httpfs",
+    "LOAD httpfs",
+    "SET enable_external_access = true",
+    "PRAGMA enable_profiling",
+    "CREATE TEMP TABLE t AS SELECT 1",
+    "EXPORT DATABASE 'out'",
+    "CALL pragma_version()",
+    "SELECT 1; SELECT 2",
+    "SELEC 1",
+    "SELECT * FROM no_such_table",
+    "",
+]
+
+
+@pytest.mark.parametrize("statement", REFUSED)
+def test_sql_that_writes_or_reads_files_is_refused(fitted: Path, statement: str) -> None:
+    before = (fitted / "catalog.duckdb").read_bytes()
+    code, out, err = run("sql", statement, "-w", fitted)
+    assert (code, out) == (2, "")
+    assert err.startswith("fsearch: SQL: ")
+    assert len(err.splitlines()) == 1
+    assert (fitted / "catalog.duckdb").read_bytes() == before
+    assert not list(Path().glob("out*"))
+
+
+def bad_inputs() -> list[tuple[list[str], str]]:
+    return [
+        (["index", "nowhere"], "no such folder: nowhere"),
+        (["index", "empty"], "no images in empty"),
+        (["index", "file.txt"], "file.txt is a file; give the folder that holds the images"),
+        (["index", "images", "--losses", "l.csv"], "l.csv has no column 'loss' (seen: image, score)"),
+        (["index", "images", "--encoder", "nonsense"], "unknown encoder 'nonsense'"),
+        (["index", "images", "--model", "a/b"], "model name 'a/b'"),
+        (["query", "bald"], "no workspace at .fsearch; make one with: fsearch index"),
+        (["fit"], "no workspace at .fsearch"),
+        (["rank", "nowhere.txt"], "no such hypothesis file: nowhere.txt"),
+        (["rank", "h.txt", "--out", "x.xlsx"], "--out x.xlsx: use .parquet, .csv, .json"),
+        (["rank", "h.txt", "--out", "no/x.csv"], "no such folder: no"),
+        (["info"], "no workspace at .fsearch"),
+        (["sql", "SELECT 1"], "no workspace at .fsearch"),
+    ]
+
+
+@pytest.mark.parametrize(("args", "message"), bad_inputs(), ids=lambda v: " ".join(v) if isinstance(v, list) else None)
+def test_wrong_input_is_one_line_and_exit_code_two(args: list[str], message: str, planted: object) -> None:
+    Path("empty").mkdir()
+    Path("images").symlink_to(planted.folder)  # type: ignore[attr-defined]
+    Path("file.txt").write_text("x")
+    Path("h.txt").write_text("bald\n")
+    Path("l.csv").write_text("image,score\n000.png,1\n")
+    code, out, err = run(*args)
+    assert (code, out) == (2, "")
+    assert err.startswith("fsearch: ")
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert not Path(".fsearch").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([(f"{i:03d}.png", 1.0 + i) for i in range(49)], "49 images with a loss for model 'm'; a fit needs 50"),
+        (
+            [(f"{i:03d}.png", 0.5) for i in range(60)],
+            "all losses of model 'm' are equal (0.5); there is nothing to learn",
+        ),
+    ],
+)
+def test_a_fit_that_cannot_be_says_why(planted: object, rows: list[tuple[str, float]], message: str) -> None:
+    Path("l.csv").write_text("image,loss\n" + "".join(f"{k},{v}\n" for k, v in rows))
+    assert run("index", planted.folder, "--losses", "l.csv", "--model", "m")[0] == 0  # type: ignore[attr-defined]
+    code, _, err = run("fit")
+    assert (code, err) == (2, f"fsearch: {message}\n")
+    assert not Path(".fsearch/models/m").exists()
+
+
+def test_the_workspace_comes_from_option_environment_or_folder(fitted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FSEARCH_WORKSPACE", str(fitted))
+    assert run("info")[0] == 0
+    assert run("info", "-w", "elsewhere")[0] == 2
+    monkeypatch.delenv("FSEARCH_WORKSPACE")
+    Path(".fsearch").symlink_to(fitted)
+    assert run("info")[0] == 0
+
+
+def test_losses_that_say_nothing_are_said_to(planted: object) -> None:
+    import numpy as np
+
+    noise = np.random.default_rng(0).gamma(1.0, 1.0, 320)
+    Path("l.csv").write_text("image,loss\n" + "".join(f"{i:03d}.png,{v}\n" for i, v in enumerate(noise)))
+    run("index", planted.folder, "--losses", "l.csv")  # type: ignore[attr-defined]
+    code, out, _ = run("fit")
+    assert code == 0
+    assert "warning: no better than chance" in out
+    _, out, _ = run("query", "dark skin tone")
+    assert "note: no better than chance: these embeddings do not explain where this model fails" in out
+    assert "NO SIGNAL above chance" in run("info")[1]
+
+
+def test_a_fit_that_is_out_of_date_is_said_to_be(planted: object) -> None:
+    losses = planted.losses.read_text().splitlines()  # type: ignore[attr-defined]
+    run("index", planted.folder, "--losses", planted.losses)  # type: ignore[attr-defined]
+    run("fit")
+    assert "changed since the fit" not in run("query", "bald")[1]
+    head, first, *_ = losses
+    Path("l.csv").write_text(f"{head}\n{first.replace(first.split(',')[1], '99.0')}\n")
+    run("index", planted.folder, "--losses", "l.csv")  # type: ignore[attr-defined]
+    assert (
+        "note: images or losses changed since the fit, which does not know of it; run: fsearch fit"
+        in run("query", "bald")[1]
+    )

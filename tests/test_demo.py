@@ -1,0 +1,82 @@
+"""The demo's promises: a really biased model fails where it was biased, and the encoder knows its words."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fsearch
+from fsearch.data.blackbox import model as blackbox
+from fsearch.data.portraits import draw, phrases, sample
+from fsearch.data.training.measure import auroc
+from fsearch.indexer.encoder import DEMO_FOLDER, Encoder
+from fsearch.search import demo
+from fsearch.search.demo import run_demo
+
+
+@pytest.fixture(scope="module")
+def portraits() -> list[object]:
+    return sample(1500, 90_210)  # a seed of the tests' own
+
+
+@pytest.mark.slow
+def test_the_encoder_knows_its_own_phrases_on_unseen_portraits(encoder: Encoder, portraits: list) -> None:
+    prepared = [encoder.prepare(draw(p)) for p in portraits]
+    images = np.concatenate([encoder.embed_images(prepared[i : i + 250]) for i in range(0, len(prepared), 250)])
+    words = list(phrases())
+    texts = encoder.embed_texts([w for w, _ in words])
+    found = {}
+    for (word, concept), text in zip(words, texts, strict=True):
+        found[word] = auroc(images @ text, np.array([concept.holds(p) for p in portraits]))
+    assert np.mean(list(found.values())) >= 0.95
+    low = min(found, key=found.__getitem__)
+    assert found[low] >= 0.80, low
+
+
+def test_the_model_card_states_what_was_measured() -> None:
+    card = (DEMO_FOLDER / "MODEL_CARD.md").read_text()
+    table = dict(re.findall(r"^\| [^|]+ \| ([^|]+) \| [\d.]+ \| ([\d.]+) \|$", card, re.M))
+    assert set(table) == {w for w, _ in phrases()}
+    stated = float(re.search(r"phrases: \*\*([\d.]+)\*\*", card).group(1))  # type: ignore[union-attr]
+    assert stated == pytest.approx(np.mean([float(v) for v in table.values()]), abs=0.001)
+
+
+@pytest.mark.slow
+def test_the_black_box_fails_on_dark_skin(portraits: list) -> None:
+    smiling = np.array([p.expression == "smiling" for p in portraits])
+    judged = blackbox.judge(blackbox.load(), [draw(p) for p in portraits], smiling)
+    dark = np.array([p.skin_tone >= 7 for p in portraits])
+    right = (judged.smiling > 0.5) == smiling
+    assert right[~dark].mean() > 0.95
+    assert right[dark].mean() < right[~dark].mean() - 0.08
+    assert judged.losses[dark].mean() > 3 * judged.losses[~dark].mean()
+
+
+@pytest.mark.slow
+def test_the_demo_finds_dark_skin_and_can_be_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "COUNT", 1200)
+    ws = fsearch.open("w")
+    report = run_demo(ws, Path("demo"))
+    top = [a.text for a in report.ranking.answers[:3]]
+    assert any("dark skin" in t for t in top)
+    answers = {a.text: a for a in report.ranking.answers}
+    assert answers["dark skin tone"].verdict == "fails"
+    assert answers["light skin tone"].verdict in ("fine", "unclear")
+    assert answers["dark skin tone"].lift > answers["light skin tone"].lift + 0.1
+    assert report.fit.signal
+    losses = ws.sql(
+        "SELECT avg(loss) FILTER (skin_tone >= 7) AS dark, avg(loss) AS all_ FROM worst_images"
+    ).to_pylist()[0]
+    assert losses["dark"] > losses["all_"]
+    again = run_demo(ws, Path("demo"))
+    assert [a.text for a in again.ranking.answers] == [a.text for a in report.ranking.answers]
+    assert again.ranking.run_id == report.ranking.run_id + 1
+
+
+def test_the_demo_does_not_mix_with_a_users_workspace(fitted: Path) -> None:
+    with pytest.raises(fsearch.BadInput, match="holds other images; give the demo its own with --workspace"):
+        run_demo(fsearch.open(fitted), Path("demo"))
+    assert not Path("demo").exists()

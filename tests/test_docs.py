@@ -1,0 +1,38 @@
+"""Pages that come from the code must be what the code says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fsearch.indexer.schema import TABLES, VIEWS, markdown
+from fsearch.search.workspace import Workspace
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_schema_page_is_up_to_date() -> None:
+    assert (ROOT / "docs" / "schema.md").read_text() == markdown()
+
+
+def test_the_catalog_has_exactly_the_documented_tables_and_views(ws: Workspace) -> None:
+    found = ws.sql("SELECT table_name FROM information_schema.tables").to_pylist()
+    assert {r["table_name"] for r in found} == {t.name for t in TABLES} | {v.name for v in VIEWS}
+    for view in VIEWS:
+        assert ws.sql(f"SELECT * FROM {view.name} LIMIT 1") is not None
+
+
+def test_links_in_the_pages_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if not target.startswith(("http", "mailto")):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_api_of_the_readme_is_there(ws: Workspace) -> None:
+    answers = ws.query("dark skin tone")
+    assert answers[0].verdict in str(answers).lower()
+    ranking = ws.rank(["dark skin tone", "bald"])
+    assert "rank" in str(ranking)
+    assert "workspace" in str(ws.info())
+    assert repr(ws).startswith("fsearch.open(")

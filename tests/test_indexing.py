@@ -1,0 +1,197 @@
+"""Index runs: incremental truth, quarantine, and a process that is really killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.conftest import Planted
+
+import fsearch
+from fsearch.indexer.decode import decode
+from fsearch.indexer.encoder import Encoder
+from fsearch.indexer.errors import BadInput, EncoderError
+from fsearch.indexer.store import Store
+
+
+def rows(root: str, query: str) -> list[tuple[object, ...]]:
+    table = fsearch.open(root).sql(query)
+    return [tuple(r.values()) for r in table.to_pylist()]
+
+
+def check_whole(root: Path, encoder: Encoder, folder: Path, expected: int) -> None:
+    """Every committed image is there once, its vector equals a fresh embedding, and catalog, shards and index agree."""
+    store = Store.open(root)
+    with store.writer():
+        index = store.index(save=True)
+    vectors = store.vectors()
+    assert index.rows == len(vectors)
+    found = rows(str(root), "SELECT key, row, count(*) OVER (PARTITION BY key) FROM images ORDER BY key")
+    assert len(found) == expected
+    assert {n for *_, n in found} == {1}
+    for key, row, _ in found[:: max(1, expected // 12)]:
+        fresh = encoder.embed_images([encoder.prepare(decode((folder / str(key)).read_bytes()))])[0]
+        np.testing.assert_allclose(vectors[int(row)], fresh, atol=2e-3)  # type: ignore[call-overload]
+
+
+def test_a_second_run_does_no_work_twice(few: Planted, encoder: Encoder) -> None:
+    ws = fsearch.open("w")
+    first = ws.index(few.folder, few.losses)
+    assert (first.found, first.embedded, first.losses) == (60, 60, 60)
+    again = ws.index(few.folder, few.losses)
+    assert (again.embedded, again.unchanged, again.losses) == (0, 60, 60)
+    check_whole(Path("w"), encoder, few.folder, 60)
+
+
+def test_added_changed_renamed_and_removed_files(few: Planted, encoder: Encoder) -> None:
+    ws = fsearch.open("w")
+    ws.index(few.folder, few.losses)
+    Image.new("RGB", (50, 50), "teal").save(few.folder / "new.jpg")
+    Image.new("RGB", (96, 96), "maroon").save(few.folder / "003.png")
+    (few.folder / "004.png").rename(few.folder / "renamed.png")
+    (few.folder / "005.png").unlink()
+    report = ws.index(few.folder)
+    assert (report.embedded, report.duplicates, report.changed, report.missing) == (2, 1, 1, 2)
+    gone = rows("w", "SELECT key FROM images WHERE status = 'missing' ORDER BY key")
+    assert gone == [("004.png",), ("005.png",)]
+    assert rows("w", "SELECT count(*) FROM losses JOIN images USING (image_id) WHERE key = '003.png'") == [(0,)]
+    assert rows("w", "SELECT count(DISTINCT row) FROM images WHERE key IN ('004.png', 'renamed.png')") == [(1,)]
+    Image.open(few.folder / "renamed.png").save(few.folder / "005.png")
+    assert ws.index(few.folder).missing == 0
+    check = rows("w", "SELECT status FROM images WHERE key = '005.png'")
+    assert check == [("present",)]
+
+
+def test_identical_bytes_are_embedded_once_and_count_once(few: Planted) -> None:
+    (few.folder / "copy.png").write_bytes((few.folder / "000.png").read_bytes())
+    ws = fsearch.open("w")
+    report = ws.index(few.folder)
+    assert (report.embedded, report.duplicates) == (60, 1)
+    Path("l.csv").write_text("image,loss\n000.png,1\ncopy.png,3\n001.png,5\n")
+    ws.index(few.folder, "l.csv")
+    losses = Store.open(Path("w")).losses("model")
+    assert list(losses.values) == [2.0, 5.0]
+
+
+def test_bad_images_are_quarantined_and_the_rest_goes_on(few: Planted) -> None:
+    whole = (few.folder / "000.png").read_bytes()
+    (few.folder / "zero.jpg").write_bytes(b"")
+    (few.folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (few.folder / "words.jpg").write_text("no image")
+    (few.folder / "notes.txt").write_text("not counted")
+    outside = few.folder.parent / "secret.png"
+    outside.write_bytes(whole)
+    (few.folder / "link.png").symlink_to(outside)
+    (few.folder / "dangling.png").symlink_to(few.folder / "nowhere.png")
+    report = fsearch.open("w").index(few.folder, few.losses)
+    assert (report.found, report.embedded, report.rejected, report.losses) == (65, 60, 5, 60)
+    reasons = dict(rows("w", "SELECT key, reason FROM rejected"))
+    assert reasons["zero.jpg"] == "empty file"
+    assert "outside" in str(reasons["link.png"])
+    assert "damaged" in str(reasons["cut.png"])
+    assert "cannot be read" in str(reasons["dangling.png"])
+    (few.folder / "cut.png").write_bytes(whole)
+    fsearch.open("w").index(few.folder)
+    assert "cut.png" not in dict(rows("w", "SELECT key, reason FROM rejected"))
+
+
+def test_nothing_is_made_where_the_input_is_wrong(few: Planted) -> None:
+    Path("bad.csv").write_text("image,loss\nnobody.png,1\n")
+    Path("reserved.csv").write_text("image,loss,Key\n000.png,1,x\n")
+    Path("empty").mkdir()
+    for images, losses in ((few.folder, "bad.csv"), (few.folder, "reserved.csv"), ("empty", None), ("nowhere", None)):
+        with pytest.raises(BadInput):
+            fsearch.open("w").index(images, losses)
+    with pytest.raises(BadInput, match="model name"):
+        fsearch.open("w").index(few.folder, few.losses, model="../../etc")
+    with pytest.raises(EncoderError):
+        fsearch.open("w").index(few.folder, encoder="no-such-encoder")
+    assert not Path("w").exists()
+
+
+def test_metadata_keeps_its_types_and_must_keep_them(few: Planted) -> None:
+    ws = fsearch.open("w")
+    ws.index(few.folder, few.losses)
+    kinds = dict(
+        rows("w", "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'metadata'")
+    )
+    assert kinds == {"image_id": "BIGINT", "eyewear": "VARCHAR", "skin_tone": "BIGINT"}
+    Path("more.csv").write_text('image,loss,"odd ""name"" ; DROP TABLE images"\n000.png,1,7\n')
+    ws.index(few.folder, "more.csv", model="second")
+    assert rows(
+        "w", 'SELECT "odd ""name"" ; DROP TABLE images", skin_tone IS NOT NULL FROM metadata WHERE image_id = 0'
+    ) == [(7, True)]
+    Path("clash.csv").write_text("image,loss,skin_tone\n000.png,9,pale\n")
+    with pytest.raises(BadInput, match="'skin_tone' is VARCHAR in this file and BIGINT in the workspace"):
+        ws.index(few.folder, "clash.csv", model="second")
+    assert rows("w", "SELECT loss FROM losses WHERE model = 'second'") == [(1.0,)]
+
+
+def test_a_workspace_refuses_another_encoder(few: Planted) -> None:
+    ws = fsearch.open("w")
+    ws.index(few.folder)
+    weights = Path("w.safetensors")
+    weights.write_bytes(b"x")
+    with pytest.raises(EncoderError, match="holds embeddings of demo, not of ViT-B-32"):
+        ws.index(few.folder, encoder="ViT-B-32", weights=str(weights))
+
+
+_SLOW_RUN = """
+import sys
+import fsearch.indexer.indexing as indexing
+import fsearch
+indexing.BATCH = indexing.ROWS_PER_SHARD = 16
+fsearch.open(sys.argv[1]).index(sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_loses_nothing_and_the_next_one_finishes(planted: Planted, encoder: Encoder) -> None:
+    """SIGKILL at random instants, then after each: the workspace opens and is whole; at last a run completes."""
+    root, dice = Path("killed"), random.Random(4)
+    sizes = []
+    for _ in range(6):
+        run = subprocess.Popen([sys.executable, "-c", _SLOW_RUN, str(root), str(planted.folder)])
+        while not (root / "catalog.duckdb").exists() and run.poll() is None:
+            time.sleep(0.01)
+        shards = len(list((root / "vectors").glob("*.npy")))
+        while len(list((root / "vectors").glob("*.npy"))) < shards + 2 and run.poll() is None:
+            time.sleep(0.001)
+        time.sleep(dice.random() * 0.05)
+        os.kill(run.pid, signal.SIGKILL)
+        run.wait()
+        found = rows(str(root), "SELECT count(*) FROM images")[0][0]
+        sizes.append(found)
+        check_whole(root, encoder, planted.folder, int(str(found)))
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > 0
+    fsearch.open(root).index(planted.folder, planted.losses)
+    check_whole(root, encoder, planted.folder, len(planted.portraits))
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_was_committed(planted: Planted) -> None:
+    code = _SLOW_RUN.replace("import fsearch\n", "import fsearch, fsearch.cli\n", 1).replace(
+        "fsearch.open(sys.argv[1]).index(sys.argv[2])",
+        "sys.argv = ['fsearch', 'index', sys.argv[2], '-w', sys.argv[1]]\nfsearch.cli.main()",
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, "stopped", str(planted.folder)], stderr=subprocess.PIPE, text=True
+    )
+    while len(list(Path("stopped/vectors").glob("*.npy"))) < 2 and run.poll() is None:
+        time.sleep(0.002)
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert said.strip() == "fsearch: stopped; what was committed is kept, run the same command to continue"
+    kept = rows("stopped", "SELECT count(*) FROM images")[0][0]
+    assert int(str(kept)) >= 16
+    assert fsearch.open("stopped").index(planted.folder).unchanged == kept

@@ -1,0 +1,89 @@
+"""Losses files: what is read, and the one line that each kind of wrong file gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fsearch.indexer.errors import BadInput
+from fsearch.indexer.losses import match, read_losses
+
+IMAGES = ["a/cat.jpg", "a/dog.jpg", "b/cat.png", "bird.webp"]
+
+
+def csv(text: str) -> Path:
+    path = Path("losses.csv")
+    path.write_text(text)
+    return path
+
+
+def test_csv_parquet_and_jsonl_read_alike() -> None:
+    rows = {"image": ["a/dog.jpg", "bird"], "loss": [0.5, 2.0], "label": ["dog", None], "iso": [100, 200]}
+    pq.write_table(pa.table(rows), "losses.parquet")
+    Path("losses.jsonl").write_text(
+        '{"image": "a/dog.jpg", "loss": 0.5, "label": "dog", "iso": 100}\n{"image": "bird", "loss": 2, "iso": 200}\n'
+    )
+    csv("image,loss,label,iso\na/dog.jpg,0.5,dog,100\nbird,2,,200\n")
+    for name in ("losses.csv", "losses.parquet", "losses.jsonl"):
+        table = read_losses(Path(name))
+        assert table.keys == ["a/dog.jpg", "bird"]
+        assert table.values == [0.5, 2.0]
+        assert table.labels[0] == "dog"
+        assert table.metadata.column_names == ["iso"]
+        assert match(table, IMAGES) == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,loss\n", "has no rows"),
+        ("image,score\nbird,1\n", r"no column 'loss' \(seen: image, score\)"),
+        ("who,loss\nbird,1\n", r"no column that names images \(seen: who, loss\)"),
+        ("image,loss\nbird,1\na/dog.jpg,nan\n", "row 2, column 'loss': missing or NaN; all must be finite"),
+        ("image,loss\nbird,inf\n", "row 1, column 'loss': inf"),
+        ("image,loss\nbird,high\n", "row 1, column 'loss': 'high' is not a number"),
+        ("image,loss\nbird,\n", "row 1, column 'loss': missing or NaN"),
+        ("image,loss\n,1\n", "row 1: the image's name is missing"),
+        ("image,loss\nbird,1\nbird,2\n", "row 2: 'bird' has a loss already in row 1"),
+        ("image,loss\nbird,1,9\n", "cannot be read"),
+    ],
+)
+def test_a_wrong_file_is_one_line(text: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message) as caught:
+        read_losses(csv(text))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("cat", r"'cat' may be a/cat.jpg and b/cat.png"),
+        ("zebra.jpg", r"1 of 1 keys match no image, first 'zebra.jpg' \(row 1\)"),
+    ],
+)
+def test_a_key_must_name_one_image(key: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        match(read_losses(csv(f"image,loss\n{key},1\n")), IMAGES)
+
+
+def test_two_keys_of_one_image_are_refused() -> None:
+    with pytest.raises(BadInput, match="has a loss already"):
+        match(read_losses(csv("image,loss\nbird,1\nbird.webp,2\n")), IMAGES)
+
+
+def test_missing_file_and_unknown_kind() -> None:
+    with pytest.raises(BadInput, match="no such losses file"):
+        read_losses(Path("nowhere.csv"))
+    with pytest.raises(BadInput, match=r"use \.csv"):
+        read_losses(Path("losses.xlsx"))
+
+
+@given(st.lists(st.from_regex(r"[a-z]{1,6}/[a-z]{1,6}\.(jpg|png)", fullmatch=True), min_size=1, unique=True))
+def test_full_paths_always_match_themselves(keys: list[str]) -> None:
+    path = csv("image,loss\n" + "".join(f"{k},1\n" for k in keys))
+    assert match(read_losses(path), keys) == list(range(len(keys)))

@@ -1,0 +1,187 @@
+"""The workspace on disk: one writer, readers meanwhile, damage named, newer versions refused."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fsearch
+from fsearch.indexer.errors import NotReady, WorkspaceError
+from fsearch.indexer.layout import Layout, write_aside
+from fsearch.indexer.shards import Shard, drop_orphans, read_shard, write_shard
+from fsearch.indexer.store import Store
+from fsearch.indexer.vectors import VectorIndex
+
+
+@pytest.fixture
+def copied(fitted: Path, tmp_path: Path) -> Path:
+    """A fitted workspace of the test's own."""
+    root = tmp_path / "copied.fsearch"
+    shutil.copytree(fitted, root)
+    return root
+
+
+def unit_rows(n: int, d: int = 8, seed: int = 0) -> np.ndarray:
+    x = np.random.default_rng(seed).normal(size=(n, d)).astype(np.float32)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 40), st.integers(0, 9), st.integers(0, 1000))
+def test_shards_read_back_what_was_written(n: int, number: int, seed: int) -> None:
+    layout, vectors = Layout(Path("shards")), unit_rows(n, seed=seed)
+    shard = write_shard(layout, number, vectors)
+    np.testing.assert_allclose(read_shard(layout, shard, 8), vectors, atol=1e-3)
+
+
+def test_a_truncated_shard_is_named(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    shard = write_shard(layout, 0, unit_rows(20))
+    data = layout.shard(0).read_bytes()
+    layout.shard(0).write_bytes(data[:-40])
+    with pytest.raises(WorkspaceError, match=r"00000\.npy is missing or damaged"):
+        read_shard(layout, shard, 8)
+    layout.shard(0).write_bytes(data)
+    with pytest.raises(WorkspaceError, match=r"the catalog says \(21, 8\)"):
+        read_shard(layout, Shard(0, 21, shard.sha256), 8)
+
+
+def test_orphan_shards_are_dropped(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    kept = write_shard(layout, 0, unit_rows(3))
+    write_shard(layout, 1, unit_rows(3))
+    layout.vectors.joinpath("00002.npy.part").write_bytes(b"half")
+    assert drop_orphans(layout, [kept]) == 2
+    assert [p.name for p in layout.vectors.iterdir()] == ["00000.npy"]
+
+
+def test_write_aside_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_aside(path, b"old")
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        write_aside(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def test_search_is_exact_and_honours_the_filter() -> None:
+    vectors, queries = unit_rows(300), unit_rows(5, seed=1)
+    index = VectorIndex(8)
+    index.add([vectors[:100].astype(np.float16), vectors[100:].astype(np.float16)])
+    allowed = np.random.default_rng(2).random(300) < 0.3
+    similarities, rows = index.search(queries, 10, allowed)
+    assert allowed[rows].all()
+    cosines = np.where(allowed, queries @ vectors.T, -2)
+    np.testing.assert_allclose(similarities, -np.sort(-cosines, axis=1)[:, :10], atol=2e-3)
+    assert index.search(queries, 500)[1].shape == (5, 300)
+    assert index.search(queries, 5, np.zeros(300, bool))[1].shape == (5, 0)
+
+
+@pytest.mark.parametrize("damage", ["missing", "nonsense", "behind", "other"])
+def test_a_damaged_index_is_rebuilt_from_the_shards(copied: Path, damage: str) -> None:
+    path = copied / "index.faiss"
+    before = str(fsearch.open(copied).query("bald"))
+    if damage == "missing":
+        path.unlink()
+    elif damage == "nonsense":
+        path.write_bytes(b"nonsense")
+    else:
+        index = VectorIndex(128 if damage == "behind" else 64)
+        index.add([unit_rows(3, 128 if damage == "behind" else 64).astype(np.float16)])
+        if damage == "behind":
+            index = VectorIndex(128)
+            index.add([Store.open(copied).vectors()[:100]])
+        index.save(path)
+    assert str(fsearch.open(copied).query("bald")) == before
+
+
+def test_a_damaged_catalog_is_named(copied: Path) -> None:
+    path = copied / "catalog.duckdb"
+    path.write_bytes(b"nonsense" * 4000)
+    with pytest.raises(WorkspaceError, match=r"catalog\.duckdb is damaged"):
+        fsearch.open(copied).info()
+
+
+def test_a_catalog_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    duckdb.connect(str(tmp_path / "w" / "catalog.duckdb")).close()
+    with pytest.raises(WorkspaceError, match="no catalog of fsearch's"):
+        fsearch.open(tmp_path / "w").info()
+
+
+def test_a_newer_workspace_is_refused(copied: Path) -> None:
+    with duckdb.connect(str(copied / "catalog.duckdb")) as con:
+        con.execute("UPDATE settings SET value = '99' WHERE name = 'schema_version'")
+    with pytest.raises(WorkspaceError, match=r"made by a newer fsearch \(schema 99"):
+        fsearch.open(copied).info()
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "members.npy"])
+def test_a_damaged_fit_is_named(copied: Path, name: str) -> None:
+    (copied / "models" / "planted" / name).write_bytes(b"{")
+    with pytest.raises(WorkspaceError, match=r"damaged; run: fsearch fit"):
+        fsearch.open(copied).query("bald")
+
+
+def test_a_second_writer_is_told_at_once(copied: Path) -> None:
+    store = Store.open(copied)
+    code = f"import fsearch; fsearch.open({str(copied)!r}).fit()"
+    with store.writer():
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "is being written by process" in run.stderr
+    assert run.returncode == 1
+
+
+@pytest.mark.slow
+def test_readers_keep_working_while_a_writer_commits(copied: Path) -> None:
+    errors: list[Exception] = []
+    done = threading.Event()
+    code = (
+        f"import fsearch\nws = fsearch.open({str(copied)!r})\nfor i in range(150):\n"
+        "    n = ws.sql('SELECT count(*) n FROM images')\n"
+        "    assert n['n'][0].as_py() == 320\n"
+    )
+
+    def write() -> None:
+        store = Store.open(copied)
+        try:
+            with store.writer():
+                while not done.is_set():
+                    with store.catalog.write() as con:
+                        con.execute("UPDATE settings SET value = value WHERE name = 'dim'")
+        except Exception as error:
+            errors.append(error)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    runs = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(3)]
+    said = [run.communicate(timeout=120)[1] for run in runs]
+    done.set()
+    writer.join()
+    assert [run.returncode for run in runs] == [0, 0, 0], said
+    assert not errors
+
+
+def test_what_comes_too_early_says_what_to_do_first(tmp_path: Path, planted: object) -> None:
+    ws = fsearch.open(tmp_path / "none")
+    for ask in (ws.info, ws.fit, lambda: ws.query("bald"), lambda: ws.sql("SELECT 1"), lambda: ws.rank(["bald"])):
+        with pytest.raises(NotReady, match="make one with: fsearch index IMAGES --losses FILE"):
+            ask()
+    ws.index(planted.folder)  # type: ignore[attr-defined]
+    for ask in (ws.fit, lambda: ws.query("bald")):
+        with pytest.raises(NotReady, match="no losses in"):
+            ask()
+    ws.index(planted.folder, planted.losses, model="m")  # type: ignore[attr-defined]
+    with pytest.raises(NotReady, match="run: fsearch fit"):
+        ws.query("bald")
+    with pytest.raises(NotReady, match="no losses of model 'other'; this workspace has: m"):
+        ws.query("bald", model="other")
