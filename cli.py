@@ -121,7 +121,10 @@ def rank(
 
     if out is not None:
         check_target(out)
-    ranking = open_workspace(workspace).rank(file, model=model, top=top, bridge=bridge, seed=seed)
+    with _progress() as progress:
+        ranking = open_workspace(workspace).rank(
+            file, model=model, top=top, bridge=bridge, seed=seed, progress=progress
+        )
     if out is not None:
         write_ranking(ranking, out)
     if as_json:

@@ -2,7 +2,7 @@
 
 | verdict | rule, first match wins |
 |---|---|
-| unseen  | the encoder never saw a word of the phrase, or fewer than 10 images carry the evidence |
+| unseen  | the encoder was not made for these images or never saw a word, or fewer than 10 images carry the evidence |
 | fails   | the observed lift is significant (q <= 0.10), and predicted and observed lift are both positive |
 | suspect | the whole interval of the predicted lift is above zero, but the observed lift is not significant |
 | fine    | a lift of 0.2 standard deviations of the loss (Cohen's small effect) is ruled out, predicted and observed |
@@ -35,10 +35,13 @@ class Facts:
     q_value: float
     loss_std: float
     unknown_words: tuple[str, ...] = ()
+    foreign_images: bool = False
 
 
 def judge(facts: Facts) -> tuple[Verdict, str]:
     """The verdict and, in words, the rule that gave it."""
+    if facts.foreign_images:
+        return "unseen", "the encoder was not made for these images"
     if facts.unknown_words:
         words = ", ".join(repr(w) for w in facts.unknown_words)
         return "unseen", f"the encoder never saw {words} in training"

@@ -6,6 +6,7 @@ only while no writer holds the file. So a query never waits longer than one comm
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -135,5 +136,6 @@ def quoted(identifier: str) -> str:
 
 
 def _line(error: Any) -> str:
-    """The first line of an engine's message, which is the one that says what is wrong."""
-    return str(error).strip().split("\n")[0]
+    """An engine's message in one line: what is wrong and what it suggests, without the quoted statement."""
+    lines = itertools.takewhile(lambda line: line and not line.startswith("LINE "), str(error).strip().splitlines())
+    return " ".join(line.strip() for line in lines)

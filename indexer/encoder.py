@@ -5,12 +5,16 @@ torch and open_clip load when an encoder is made, not when this file is imported
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 import re
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +38,13 @@ class Encoder:
     spec : its identity, as the workspace stores it.
     device : where it runs, "cpu" or "cuda".
     vocabulary : the only words it knows, or None for an encoder of open vocabulary.
+    only_side : side in pixels of the only images it knows (the demo's portraits), or None for any photograph.
     """
 
     spec: EncoderSpec
     device: str
     vocabulary: frozenset[str] | None
+    only_side: int | None
     _model: Any
     _preprocess: Callable[[Image.Image], Any]
     _tokenize: Callable[[list[str]], Any]
@@ -56,7 +62,9 @@ class Encoder:
             found = self._model.encode_image(batch, normalize=True)
         return np.asarray(found.float().cpu().numpy(), np.float32)
 
-    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def embed_texts(
+        self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None
+    ) -> NDArray[np.float32]:
         """Embed phrases: (n, dim) float32, unit rows. Each is embedded by itself, so no phrase depends on its batch."""
         import torch
 
@@ -65,6 +73,8 @@ class Encoder:
             for text in texts:
                 tokens = self._tokenize([text]).to(self.device)
                 found.append(self._model.encode_text(tokens, normalize=True).float().cpu())
+                if progress:
+                    progress(len(found), len(texts))
         return np.asarray(torch.cat(found).numpy(), np.float32)
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
@@ -109,25 +119,55 @@ def load_encoder(spec: EncoderSpec, device: str | None = None) -> Encoder:
     import torch
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    name, weights, vocabulary = spec.name, spec.weights, None
+    name, weights, vocabulary, only_side = spec.name, spec.weights, None, None
     if spec.name == DEMO:
         open_clip.add_model_config(DEMO_FOLDER / f"{_DEMO_CONFIG}.json")
         name, weights = _DEMO_CONFIG, str(DEMO_FOLDER / f"{_DEMO_CONFIG}.safetensors")
         vocabulary = frozenset((DEMO_FOLDER / "words.txt").read_text().split())
+        only_side = int(_config_of_demo()["vision_cfg"]["image_size"])
     local = weights is not None and Path(weights).suffix in _LOCAL
     if local and (not Path(str(weights)).is_file() or _digest(Path(str(weights))) != spec.digest):
         raise EncoderError(f"the weights {weights} are gone or have changed since this workspace was made")
     try:
-        model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=weights, device=device)
+        with _quiet(), contextlib.nullcontext() if local else _no_waiting_without_network():
+            model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=weights, device=device)
     except Exception as error:
         raise EncoderError(_why(name, weights, error, local=local)) from error
     model.eval()
     tokenizer = open_clip.get_tokenizer(name)
-    return Encoder(spec, device, vocabulary, model, preprocess, tokenizer)
+    return Encoder(spec, device, vocabulary, only_side, model, preprocess, tokenizer)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Loading libraries log what they then raise; our one line says it."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+@contextlib.contextmanager
+def _no_waiting_without_network() -> Iterator[None]:
+    """Where the hub's name does not resolve, go to its local cache at once instead of after a minute of retries."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    try:
+        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _why(name: str, weights: str | None, error: Exception, *, local: bool) -> str:
-    first = (str(error).strip().split("\n")[0] or type(error).__name__)[:160]
+    first = str(error).strip().split("\n")[0] or type(error).__name__
+    first = first.split(": ")[0][:160]
     if local:
         return f"{weights} does not fit {name}, or is not a plain weights file: {first}"
     return f"cannot fetch {name} ({weights}): {first}; without a network give a local file: --weights model.safetensors"

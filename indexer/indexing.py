@@ -40,6 +40,7 @@ class IndexReport:
     missing: int = 0
     rejected: int = 0
     losses: int = 0
+    without_loss: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,13 @@ class Store:
             table["loss"].to_numpy(),
         )
 
+    def images_of_other_size(self, side: int) -> int:
+        """How many present images are not `side` x `side` pixels: what the demo encoder was not made for."""
+        query = "SELECT count(*) FROM images WHERE status = 'present' AND (width <> ? OR height <> ?)"
+        with self.catalog.read() as con:
+            row = con.execute(query, [side, side]).fetchone()
+        return int(row[0]) if row else 0
+
     def generation(self) -> tuple[int, ...]:
         """Changes whenever anything was committed: what caches compare."""
         files = (self.layout.catalog, self.layout.catalog.with_name("catalog.duckdb.wal"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,10 @@ from fsearch.diagnoser.verdict import Facts, judge
 from fsearch.indexer.encoder import Encoder
 from fsearch.search.answer import Answer, Answers, Hypothesis, Neighbour
 
+FOREIGN_IMAGES = (
+    "the demo encoder knows only portraits drawn by fsearch, and these images are of another kind, so nothing it says "
+    "about them can be trusted; index them with a real CLIP: --encoder ViT-B-32 --weights TAG_OR_FILE"
+)
 REFERENCE = Path(__file__).parents[1] / "data" / "hypotheses" / "reference.txt"
 
 
@@ -28,13 +32,24 @@ def ask(
     bridge: Bridge,
     text_mean: NDArray[np.float64] | None = None,
     seed: int,
+    foreign_images: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Answers:
-    """Answers in the order of `hypotheses`; q-values are adjusted over all of them."""
-    texts = encoder.embed_texts([h.prompt for h in hypotheses])
+    """Answers in the order of `hypotheses`; q-values are adjusted over all of them.
+
+    `foreign_images` says that the encoder was not made for the images of the index: no answer can then be trusted.
+    """
+    texts = encoder.embed_texts([h.prompt for h in hypotheses], progress)
     found = diagnosis.assess(texts, bridge=bridge, text_mean=text_mean, top=top, seed=seed)
     q = q_values(found.observed.p_value)
-    answers = tuple(_answer(diagnosis, encoder, h, found, q, i) for i, h in enumerate(hypotheses))
-    return Answers(diagnosis.report.model, answers, _notes(diagnosis, encoder, hypotheses))
+    unknown = [encoder.unknown_words(h.prompt) for h in hypotheses]
+    answers = tuple(
+        _answer(diagnosis, h, found, i, float(q[i]), words, foreign_images)
+        for i, (h, words) in enumerate(zip(hypotheses, unknown, strict=True))
+    )
+    notes = [FOREIGN_IMAGES] if foreign_images else []
+    notes += _notes(diagnosis, encoder, sorted({w for words in unknown for w in words}))
+    return Answers(diagnosis.report.model, answers, tuple(notes))
 
 
 def reference_mean(encoder: Encoder) -> NDArray[np.float64]:
@@ -44,7 +59,13 @@ def reference_mean(encoder: Encoder) -> NDArray[np.float64]:
 
 
 def _answer(
-    diagnosis: Diagnosis, encoder: Encoder, hypothesis: Hypothesis, found: Assessment, q: NDArray[np.float64], i: int
+    diagnosis: Diagnosis,
+    hypothesis: Hypothesis,
+    found: Assessment,
+    i: int,
+    q: float,
+    unknown: tuple[str, ...],
+    foreign_images: bool,
 ) -> Answer:
     observed = found.observed
     facts = Facts(
@@ -54,9 +75,10 @@ def _answer(
         observed_lift=float(observed.lift[i]),
         observed_error=float(observed.error[i]),
         n_effective=float(observed.n_effective[i]),
-        q_value=float(q[i]),
+        q_value=q,
         loss_std=diagnosis.loss_std,
-        unknown_words=encoder.unknown_words(hypothesis.prompt),
+        unknown_words=unknown,
+        foreign_images=foreign_images,
     )
     verdict, reason = judge(facts)
     nearest = tuple(
@@ -80,17 +102,16 @@ def _answer(
     )
 
 
-def _notes(diagnosis: Diagnosis, encoder: Encoder, hypotheses: Sequence[Hypothesis]) -> tuple[str, ...]:
+def _notes(diagnosis: Diagnosis, encoder: Encoder, unknown: Sequence[str]) -> list[str]:
     """What the reader must know beside the numbers."""
     notes = []
     if not diagnosis.report.signal:
         notes.append(NO_SIGNAL)
     if diagnosis.stale:
         notes.append("images or losses changed since the fit, which does not know of it; run: fsearch fit")
-    unknown = sorted({w for h in hypotheses for w in encoder.unknown_words(h.prompt)})
     if unknown:
         notes.append(
             f"the {encoder.spec.name} encoder never saw {', '.join(repr(w) for w in unknown)} in training; "
             "what it says about such a phrase means nothing"
         )
-    return tuple(notes)
+    return notes

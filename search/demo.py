@@ -60,7 +60,7 @@ def run_demo(workspace: Workspace, folder: Path, progress: Progress | None = Non
     accuracy, mean_loss = timed("black box", lambda: _judge(portraits, images, folder / "losses.csv"))
     timed("index", lambda: workspace.index(folder / _FOLDER, folder / "losses.csv", model=MODEL, progress=progress))
     fit = timed("fit", lambda: workspace.fit(MODEL, progress=progress))
-    ranking = timed("rank", lambda: workspace.rank(STARTER, model=MODEL))
+    ranking = timed("rank", lambda: workspace.rank(STARTER, model=MODEL, progress=progress))
     return DemoReport(folder / _FOLDER, accuracy, mean_loss, fit, ranking, seconds)
 
 

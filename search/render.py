@@ -73,7 +73,8 @@ def index_lines(report: IndexReport) -> list[str]:
     said = ", ".join(f"{n:,} {word}" for n, word in counts if n)
     lines = [f"{report.found:,} images found: {said or 'nothing to do'}"]
     if report.losses:
-        lines.append(f"{report.losses:,} losses stored")
+        rest = f"; {report.without_loss:,} images have none and take no part" if report.without_loss else ""
+        lines.append(f"{report.losses:,} losses stored{rest}")
     if report.rejected:
         lines.append("rejected files and reasons: fsearch info")
     return lines

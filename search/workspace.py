@@ -77,6 +77,7 @@ class Workspace:
                 raise BadInput(f"none of the {report.found:,} images in {source} can be used; reasons: fsearch info")
             if table:
                 report.losses = write_losses(store, str(source.resolve()), model, table, keys)
+                report.without_loss = report.found - report.rejected - report.losses
         return report
 
     def fit(self, model: str | None = None, *, seed: int = 0, progress: Progress | None = None) -> FitReport:
@@ -108,6 +109,7 @@ class Workspace:
         top: int = 8,
         bridge: Bridge = DEFAULT,
         seed: int = 0,
+        progress: Progress | None = None,
     ) -> Ranking:
         """Rank a file (or sequence) of hypotheses, worst first, and store the run with its evidence."""
         if isinstance(hypotheses, str | os.PathLike):
@@ -119,7 +121,7 @@ class Workspace:
             source = "api"
         store = Store.open(self.root)
         with store.writer():
-            answers = self._ask(store, asked, model, top, bridge, seed)
+            answers = self._ask(store, asked, model, top, bridge, seed, _named(progress, "asking"))
             run = runs.Run(answers.model, bridge, str(store.encoder), seed, PERMUTATIONS, source)
             run_id, created = runs.record(store, run, ranked(answers.answers))
         self._generation = store.generation()  # what was written changes no diagnosis
@@ -136,7 +138,8 @@ class Workspace:
     def _store_for(self, encoder: str | None, weights: str | None) -> Store:
         """The store, made now if need be; with the encoder that was asked for, or the one it was made with."""
         if not (self.root / "catalog.duckdb").exists():
-            return Store.create(self.root, identify(encoder or DEMO, weights))
+            self._encoder = load_encoder(identify(encoder or DEMO, weights))  # before anything is written
+            return Store.create(self.root, self._encoder.spec)
         store = Store.open(self.root)
         if encoder is not None or weights is not None:
             store.encoder.require_same(identify(encoder or store.encoder.name, weights))
@@ -148,14 +151,32 @@ class Workspace:
         return self._encoder
 
     def _ask(
-        self, store: Store, asked: Sequence[Hypothesis], model: str | None, top: int, bridge: Bridge, seed: int
+        self,
+        store: Store,
+        asked: Sequence[Hypothesis],
+        model: str | None,
+        top: int,
+        bridge: Bridge,
+        seed: int,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Answers:
         if bridge not in BRIDGES:
             raise BadInput(f"unknown bridge {bridge!r}; use one of: {', '.join(BRIDGES)}")
         diagnosis = self._diagnosis(store, store.only_model(model))
         encoder = self._warm(store)
         text_mean = reference_mean(encoder) if bridge == "shift" else None
-        return ask(diagnosis, encoder, asked, top=top, bridge=bridge, text_mean=text_mean, seed=seed)
+        foreign = encoder.only_side is not None and store.images_of_other_size(encoder.only_side) > 0
+        return ask(
+            diagnosis,
+            encoder,
+            asked,
+            top=top,
+            bridge=bridge,
+            text_mean=text_mean,
+            seed=seed,
+            foreign_images=foreign,
+            progress=progress,
+        )
 
     def _diagnosis(self, store: Store, model: str) -> Diagnosis:
         """The model's diagnosis, built anew only when something was committed since."""

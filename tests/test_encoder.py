@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+import fsearch
 from fsearch.data.portraits import known_words
 from fsearch.indexer.encoder import DEMO_FOLDER, Encoder, identify, load_encoder
 from fsearch.indexer.errors import EncoderError
@@ -82,11 +83,19 @@ def test_what_cannot_be_identified(name: str, weights: str | None, message: str)
 
 
 def test_a_hub_tag_without_a_network_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
-    with pytest.raises(EncoderError, match="without a network give a local file: --weights"):
-        load_encoder(identify("ViT-B-32", "laion2b_s34b_b79k"), "cpu")
+    import socket
+
+    def no_network(*_: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "images" / "a.png")
+    with pytest.raises(EncoderError, match="without a network give a local file: --weights") as caught:
+        fsearch.open("w").index("images", encoder="ViT-B-32", weights="laion2b_s34b_b79k")
+    assert "\n" not in str(caught.value)
+    assert not Path("w").exists()
 
 
 def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
