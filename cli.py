@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,9 @@ class _Commands(typer.core.TyperGroup):
             return super().invoke(ctx)
         except FsearchError as error:
             typer.echo(f"fsearch: {error}", err=True)
+            raise typer.Exit(2) from None
+        except OSError as error:
+            typer.echo(f"fsearch: {error.filename or 'system'}: {error.strerror or error}", err=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             typer.echo("fsearch: stopped; what was committed is kept, run the same command to continue", err=True)
@@ -182,6 +186,7 @@ def demo(
 
 def main() -> None:
     """Run the command line."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what a damaged image lacks is said in `rejected`
     app()
 
 

@@ -22,12 +22,16 @@ def member_lifts(weights: Floats, members: NDArray[np.float32], out_of_bag: NDAr
     ----------
     weights : (q, k).
     members : (b, q, k) predictions for the neighbours.
-    out_of_bag : (b, q, k); where a member trained on every neighbour its lift is NaN.
+    out_of_bag : (b, q, k); a member that trained on every neighbour has no say, and its lift is NaN. Where that holds
+        of every member (one image carries all the weight), all of them speak after all.
     base : (b,) mean out-of-bag prediction of each member over all images.
     """
     free = weights[None] * out_of_bag
     total = free.sum(axis=2)
     means = np.divide((free * members).sum(axis=2), total, out=np.full(total.shape, np.nan), where=total > 1e-12)
+    speechless = np.isnan(means).all(axis=0)
+    if speechless.any():
+        means[:, speechless] = (weights[None] * members).sum(axis=2)[:, speechless]
     return means - base[:, None]  # type: ignore[no-any-return]
 
 

@@ -17,11 +17,13 @@ from fsearch.diagnoser.calibration import member_lifts, scale
 from fsearch.diagnoser.ensemble import out_of_bag_base
 from fsearch.diagnoser.evidence import Observed, observe, permuted_losses
 from fsearch.diagnoser.fitted import Fitted
+from fsearch.indexer.errors import NotReady
 from fsearch.indexer.store import Losses
 from fsearch.indexer.vectors import VectorIndex
 
 Floats = NDArray[np.float64]
 PERMUTATIONS = 5000
+MIN_IMAGES = 50
 _CHUNK = 256
 
 
@@ -60,6 +62,8 @@ class Diagnosis:
         self, fitted: Fitted, losses: Losses, index: VectorIndex, vectors: Callable[[], NDArray[np.float16]]
     ) -> None:
         shared, here, there = np.intersect1d(losses.rows, fitted.rows, assume_unique=True, return_indices=True)
+        if len(shared) < MIN_IMAGES:
+            raise NotReady(f"only {len(shared)} of the images here now took part in the last fit; run: fsearch fit")
         self.report = fitted.report
         self.losses: Floats = losses.values[here]
         same_images = len(shared) == len(losses.rows) == len(fitted.rows)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fsearch.diagnoser import fitted as storage
 from fsearch.diagnoser.bridge import Moments, attention
 from fsearch.diagnoser.calibration import conformal_quantile, member_lifts, scale
-from fsearch.diagnoser.diagnosis import neighbourhood_size
+from fsearch.diagnoser.diagnosis import MIN_IMAGES, neighbourhood_size
 from fsearch.diagnoser.ensemble import MEMBERS, Bagged, out_of_bag_base, quantise, train
 from fsearch.diagnoser.evidence import n_effective
 from fsearch.diagnoser.fitted import FitReport
@@ -24,7 +24,6 @@ from fsearch.indexer.store import Losses, Store
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]  # (members done, members in all)
 
-MIN_IMAGES = 50
 PERMUTED_MEMBERS = 3
 CALIBRATION_QUERIES = 400
 

@@ -4,7 +4,7 @@
 |---|---|
 | unseen  | the encoder was not made for these images or never saw a word, or fewer than 10 images carry the evidence |
 | fails   | the observed lift is significant (q <= 0.10), and predicted and observed lift are both positive |
-| suspect | the whole interval of the predicted lift is above zero, but the observed lift is not significant |
+| suspect | the fit has signal and its whole interval is above zero, but the observed lift is not significant |
 | fine    | a lift of 0.2 standard deviations of the loss (Cohen's small effect) is ruled out, predicted and observed |
 | unclear | anything else: the data cannot tell |
 """
@@ -36,10 +36,16 @@ class Facts:
     loss_std: float
     unknown_words: tuple[str, ...] = ()
     foreign_images: bool = False
+    signal: bool = True
 
 
 def judge(facts: Facts) -> tuple[Verdict, str]:
-    """The verdict and, in words, the rule that gave it."""
+    """The verdict and, in words, the rule that gave it; where the fit has no signal, the words say so."""
+    word, reason = _first_match(facts)
+    return word, reason if facts.signal else f"{reason}; the fit is no better than chance"
+
+
+def _first_match(facts: Facts) -> tuple[Verdict, str]:
     if facts.foreign_images:
         return "unseen", "the encoder was not made for these images"
     if facts.unknown_words:
@@ -49,7 +55,7 @@ def judge(facts: Facts) -> tuple[Verdict, str]:
         return "unseen", f"only {facts.n_effective:.0f} images like this; the answer would be extrapolation"
     if facts.q_value <= Q_LEVEL and facts.observed_lift > 0 and facts.lift > 0:
         return "fails", f"predicted and observed loss are both higher, q = {facts.q_value:.3g}"
-    if facts.lo > 0:
+    if facts.lo > 0 and facts.signal:
         return (
             "suspect",
             f"predicted loss is higher, but the observed lift is not significant (q = {facts.q_value:.2g})",

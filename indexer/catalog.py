@@ -64,11 +64,10 @@ class Catalog:
             con.begin()
             yield con
             con.commit()
-        except BaseException:
-            con.rollback()
-            raise
+        except duckdb.Error as error:
+            raise WorkspaceError(f"{self.layout.catalog} could not be written: {_line(error)}") from error
         finally:
-            con.close()
+            con.close()  # rolls back what was not committed
 
     def settings(self) -> dict[str, str]:
         """What the workspace is. Raises WorkspaceError where a newer fsearch made it."""

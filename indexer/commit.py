@@ -136,6 +136,7 @@ class Commit:
                 )
             for stale in self._stale:  # the loss was that of other pixels
                 con.execute("DELETE FROM losses WHERE image_id = ?", [stale])
+                con.execute("DELETE FROM predictions WHERE image_id = ?", [stale])
             if self._rows:
                 rows = pa.Table.from_pylist(self._rows)
                 insert(con, "images", rows, replace=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -28,14 +27,12 @@ def decode(data: bytes) -> Image.Image:
     if len(data) > MAX_BYTES:
         raise Rejected(f"file of {len(data):,} bytes; the limit is {MAX_BYTES:,}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged EXIF blocks warn; what matters is the pixels
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise Rejected(f"{image.width} x {image.height} pixels; the limit is {MAX_PIXELS:,} in all")
-                image.load()
-                return _to_rgb(ImageOps.exif_transpose(image))
-    except Image.DecompressionBombError as error:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Rejected(f"{image.width} x {image.height} pixels; the limit is {MAX_PIXELS:,} in all")
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Rejected(f"more pixels than the limit of {MAX_PIXELS:,}") from error
     except UnidentifiedImageError as error:
         raise Rejected("not an image that can be read (jpeg, png, webp, bmp, gif, tiff)") from error

@@ -79,12 +79,13 @@ def read_losses(path: Path) -> LossTable:
     return LossTable(keys, values, own["label"], own["prediction"], metadata, path)
 
 
-def match(table: LossTable, images: Sequence[str]) -> list[int]:
-    """The index into `images` (keys relative to the source) of each row of `table`.
+def match(table: LossTable, images: Sequence[str], source: Path = Path()) -> list[int]:
+    """The index into `images` (keys relative to the folder `source`) of each row of `table`.
 
-    A key names an image by relative path, else by file name, else by stem. Raises BadInput for a key that names none
-    or several, and for two keys that name the same image.
+    A key names an image by its path below the source, else by file name, else by stem; a path that leads through the
+    source is taken as below it. Raises BadInput for a key that names none or several, and for two that name the same.
     """
+    above = {f"{source.as_posix()}/", f"{source.absolute().as_posix()}/", f"{source.resolve().as_posix()}/"}
     by_path = {key: [i] for i, key in enumerate(images)}
     by_name, by_stem = defaultdict(list), defaultdict(list)
     for i, key in enumerate(images):
@@ -93,7 +94,8 @@ def match(table: LossTable, images: Sequence[str]) -> list[int]:
     found: list[int] = []
     lost: list[str] = []
     for row, key in enumerate(table.keys, start=1):
-        hits = by_path.get(key) or by_name.get(key) or by_stem.get(key) or []
+        below = next((key.removeprefix(a) for a in above if key.startswith(a)), key)
+        hits = by_path.get(below) or by_name.get(key) or by_stem.get(key) or []
         if len(hits) > 1:
             both = " and ".join(images[i] for i in hits[:2])
             raise BadInput(f"{table.path} row {row}: {key!r} may be {both}; give the path below the image folder")

@@ -79,6 +79,7 @@ def _answer(
         loss_std=diagnosis.loss_std,
         unknown_words=unknown,
         foreign_images=foreign_images,
+        signal=diagnosis.report.signal,
     )
     verdict, reason = judge(facts)
     nearest = tuple(

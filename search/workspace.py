@@ -66,7 +66,7 @@ class Workspace:
         files = scan(source)
         fits.check_name(self.root, model)
         table = read_losses(Path(losses)) if losses is not None else None
-        keys = [files[i].key for i in match(table, [f.key for f in files])] if table else []
+        keys = [files[i].key for i in match(table, [f.key for f in files], source)] if table else []
         if table:
             check_metadata(table.metadata)
         store = self._store_for(encoder, weights)
@@ -124,7 +124,7 @@ class Workspace:
             answers = self._ask(store, asked, model, top, bridge, seed, _named(progress, "asking"))
             run = runs.Run(answers.model, bridge, str(store.encoder), seed, PERMUTATIONS, source)
             run_id, created = runs.record(store, run, ranked(answers.answers))
-        self._generation = store.generation()  # what was written changes no diagnosis
+            self._generation = store.generation()  # what was written changes no diagnosis
         return Ranking(run_id, answers.model, ranked(answers.answers), answers.notes, created)
 
     def sql(self, query: str) -> pa.Table:

@@ -64,7 +64,9 @@ def test_member_lifts_use_only_members_that_did_not_train_on_the_neighbour() -> 
     out = np.array([[[False, True]], [[True, True]]])
     lifts = member_lifts(weights, members, out, np.array([1.0, 1.0]))
     assert lifts[:, 0] == pytest.approx([0.0, 2.0])
-    assert np.isnan(member_lifts(weights, members, np.zeros_like(out), np.zeros(2))).all()
+    out[0] = False
+    assert np.isnan(member_lifts(weights, members, out, np.zeros(2))[0, 0])
+    assert member_lifts(weights, members, np.zeros_like(out), np.zeros(2))[:, 0] == pytest.approx([5.0, 3.0])
 
 
 def test_scale_shrinks_with_more_images_and_grows_with_disagreement() -> None:
@@ -99,6 +101,9 @@ FAILS = Facts(0.5, 0.3, 0.7, 0.6, 0.1, 80, 0.001, loss_std=1.0)
         ({"observed_lift": -0.1, "q_value": 0.9}, "suspect"),
         ({"n_effective": 9.0}, "unseen"),
         ({"unknown_words": ("zebra",)}, "unseen"),
+        ({"foreign_images": True}, "unseen"),
+        ({"signal": False}, "fails"),
+        ({"signal": False, "q_value": 0.11}, "unclear"),
         ({"lift": 0.0, "lo": -0.1, "hi": 0.1, "observed_lift": 0.0, "observed_error": 0.05, "q_value": 0.5}, "fine"),
         ({"lift": 0.0, "lo": -0.1, "hi": 0.3, "observed_lift": 0.0, "observed_error": 0.05, "q_value": 0.5}, "unclear"),
         ({"lift": 0.0, "lo": -0.1, "hi": 0.1, "observed_lift": 0.0, "observed_error": 0.2, "q_value": 0.5}, "unclear"),
@@ -107,7 +112,7 @@ FAILS = Facts(0.5, 0.3, 0.7, 0.6, 0.1, 80, 0.001, loss_std=1.0)
 def test_verdicts(changes: dict[str, object], verdict: str) -> None:
     word, reason = judge(replace(FAILS, **changes))
     assert word == verdict
-    assert reason
+    assert ("no better than chance" in reason) == (changes.get("signal") is False)
 
 
 @given(st.floats(-2, 2), st.floats(0, 2), st.floats(-2, 2), st.floats(0.001, 1), st.floats(1, 500), st.floats(0, 1))

@@ -71,6 +71,12 @@ def test_a_key_must_name_one_image(key: str, message: str) -> None:
         match(read_losses(csv(f"image,loss\n{key},1\n")), IMAGES)
 
 
+@pytest.mark.parametrize("key", ["photos/a/cat.jpg", "./photos/a/cat.jpg", str(Path("photos/a/cat.jpg").absolute())])
+def test_a_path_through_the_source_is_taken_as_below_it(key: str) -> None:
+    source = Path(key.removeprefix("./")).parents[1]
+    assert match(read_losses(csv(f"image,loss\n{key},1\n")), IMAGES, source) == [0]
+
+
 def test_two_keys_of_one_image_are_refused() -> None:
     with pytest.raises(BadInput, match="has a loss already"):
         match(read_losses(csv("image,loss\nbird,1\nbird.webp,2\n")), IMAGES)

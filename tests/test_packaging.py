@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+
+import fsearch
 
 ROOT = Path(__file__).parents[1]
 NEEDED = [
@@ -22,6 +25,10 @@ NEEDED = [
     "fsearch/data/hypotheses/portraits.csv",
     "fsearch/data/hypotheses/reference.txt",
 ]
+
+
+def test_the_version_is_stated_once_and_the_same() -> None:
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == fsearch.__version__
 
 
 @pytest.mark.slow

@@ -185,3 +185,10 @@ def test_what_comes_too_early_says_what_to_do_first(tmp_path: Path, planted: obj
         ws.query("bald")
     with pytest.raises(NotReady, match="no losses of model 'other'; this workspace has: m"):
         ws.query("bald", model="other")
+
+
+def test_a_fit_of_other_images_is_not_used(copied: Path) -> None:
+    with duckdb.connect(str(copied / "catalog.duckdb")) as con:
+        con.execute("UPDATE images SET status = 'missing' WHERE image_id >= 40")
+    with pytest.raises(NotReady, match="only 40 of the images here now took part in the last fit; run: fsearch fit"):
+        fsearch.open(copied).query("bald")
