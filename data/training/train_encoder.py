@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder of the corpus cache and the checkpoint")
     parser.add_argument("--images", type=int, default=80_000)
-    parser.add_argument("--steps", type=int, default=4_400)
+    parser.add_argument("--steps", type=int, default=5_600)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=0)
@@ -90,10 +90,13 @@ def _train(model: CLIP, data: corpus.Corpus, args: argparse.Namespace, device: t
 
 
 def _schedule(step: int, steps: int) -> float:
-    warm = 200
+    """Share of the peak learning rate: warm up, cosine, and one short restart (SGDR, Loshchilov and Hutter, 2017)."""
+    warm, first = 200, round(steps * 0.7857)
     if step < warm:
         return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    if step < first:
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, first - warm)))
+    return 0.25 * 0.5 * (1 + math.cos(math.pi * (step - first) / max(1, steps - first)))
 
 
 def _step(
