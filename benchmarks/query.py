@@ -22,7 +22,7 @@ from fsearch.indexer.encoder import load_encoder
 from fsearch.indexer.shards import write_shard
 from fsearch.indexer.store import Store
 
-ROWS, REPEATS, TOP = 100_000, 25, 20
+ROWS, REPEATS, TOP = 100_000, 50, 20
 
 
 def main() -> None:
