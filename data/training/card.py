@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from fsearch.data.training.corpus import CAPTIONS
 from fsearch.data.training.measure import COUNT, SEED, PhraseAuroc
+
+CAPTIONS_PER_STEP = 4  # of each image, so that the image tower runs once for several contrastive losses
 
 _CARD = """# Model card: fsearch-portraits
 
@@ -44,8 +47,8 @@ def write_card(folder: Path, rows: Sequence[PhraseAuroc], arguments: dict[str, A
     text = _CARD.format(
         params=weights.stat().st_size / 2e6,
         size=weights.stat().st_size / 1e6,
-        captions=12,
-        per_step=4,
+        captions=CAPTIONS,
+        per_step=CAPTIONS_PER_STEP,
         minutes=seconds / 60,
         machine=machine,
         count=COUNT,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from open_clip import CLIP, SimpleTokenizer
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from safetensors.torch import load_file
 from scipy.stats import rankdata
 
@@ -16,7 +17,6 @@ from fsearch.data.portraits import phrases, sample
 from fsearch.data.training.corpus import render
 
 SEED, COUNT = 424_242, 4000
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,10 @@ def phrase_aurocs(folder: Path, count: int = COUNT, seed: int = SEED) -> list[Ph
     model.load_state_dict(load_file(folder / "fsearch-portraits.safetensors"), strict=False)
     model.float().eval()
     pixels = torch.from_numpy(render(count, seed)).permute(0, 3, 1, 2).float() / 255
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
     words = list(phrases())
     tokens = SimpleTokenizer(context_length=config["text_cfg"]["context_length"])([w for w, _ in words])
     with torch.inference_mode():
-        images = torch.cat(
-            [model.encode_image((b - mean) / std, normalize=True) for b in torch.split(pixels, 250)]
-        ).numpy()
+        images = torch.cat([model.encode_image(normalise(b), normalize=True) for b in torch.split(pixels, 250)]).numpy()
         texts = model.encode_text(tokens, normalize=True).numpy()
     portraits = sample(count, seed)
     rows = []
@@ -50,6 +47,12 @@ def phrase_aurocs(folder: Path, count: int = COUNT, seed: int = SEED) -> list[Ph
         shown = np.array([concept.holds(p) for p in portraits])
         rows.append(PhraseAuroc(concept.name, phrase, auroc(images @ text, shown), float(shown.mean())))
     return rows
+
+
+def normalise(pixels: torch.Tensor) -> torch.Tensor:
+    """(n, 3, h, w) in [0, 1] to what open_clip's towers take."""
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD))
+    return (pixels - mean) / std
 
 
 def auroc(scores: np.ndarray, positive: np.ndarray) -> float:

@@ -24,12 +24,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fsearch.data.portraits import known_words
 from fsearch.data.training import corpus
-from fsearch.data.training.card import write_card
-from fsearch.data.training.measure import phrase_aurocs
+from fsearch.data.training.card import CAPTIONS_PER_STEP, write_card
+from fsearch.data.training.measure import normalise, phrase_aurocs
 
 ENCODER = Path(__file__).parents[1] / "encoder"
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-CAPTIONS_PER_STEP = 4
 CHECKPOINT_EVERY = 250
 
 
@@ -130,8 +128,7 @@ def augment(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     gain = torch.from_numpy(rng.uniform(0.94, 1.06, (len(x), 3, 1, 1))).float()
     grain = torch.Generator().manual_seed(int(rng.integers(2**31)))
     x = (x * gain + torch.randn(x.shape, generator=grain) * float(rng.uniform(0, 0.03))).clamp(0, 1)
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
-    return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
+    return normalise(x).contiguous(memory_format=torch.channels_last)
 
 
 def _cpu_has_bf16() -> bool:
