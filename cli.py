@@ -6,8 +6,6 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -71,9 +69,10 @@ def index(
     workspace: _WorkspaceOption = _HERE,
 ) -> None:
     """Embed the images of a folder and store a model's losses on them. Run it again to continue or update."""
+    from fsearch.search.bars import bars
     from fsearch.search.render import index_lines
 
-    with _progress() as progress:
+    with bars() as progress:
         report = open_workspace(workspace).index(
             images, losses, model=model, encoder=encoder, weights=weights, progress=progress
         )
@@ -84,7 +83,9 @@ def index(
 @app.command()
 def fit(model: _ModelOption = None, seed: _SeedOption = 0, workspace: _WorkspaceOption = _HERE) -> None:
     """Learn where in the embedding space the loss is high, and say how well that worked, out of bag."""
-    with _progress() as progress:
+    from fsearch.search.bars import bars
+
+    with bars() as progress:
         report = open_workspace(workspace).fit(model, seed=seed, progress=progress)
     typer.echo(str(report))
 
@@ -121,11 +122,12 @@ def rank(
     workspace: _WorkspaceOption = _HERE,
 ) -> None:
     """Rank a file of hypotheses, worst first, with q-values; the run is stored in the workspace."""
+    from fsearch.search.bars import bars
     from fsearch.search.export import check_target, write_ranking
 
     if out is not None:
         check_target(out)
-    with _progress() as progress:
+    with bars() as progress:
         ranking = open_workspace(workspace).rank(
             file, model=model, top=top, bridge=bridge, seed=seed, progress=progress
         )
@@ -173,10 +175,11 @@ def demo(
     workspace: _WorkspaceOption = _HERE,
 ) -> None:
     """See the whole story on portraits and a really biased model: render, judge, index, fit, rank. Offline."""
+    from fsearch.search.bars import bars
     from fsearch.search.demo import run_demo
     from fsearch.search.render import demo_lines
 
-    with _progress() as progress:
+    with bars() as progress:
         report = run_demo(open_workspace(workspace), folder, progress)
     _print_ranking(report.ranking)
     here = "" if workspace == _HERE else f" -w {workspace}"
@@ -247,33 +250,6 @@ def _print_rows(rows: Any, kind: str) -> None:
         raise typer.BadParameter("Parquet is no text; send it to a file: … --format parquet > rows.parquet")
     sys.stdout.buffer.write(table_bytes(rows, kind))
     sys.stdout.flush()
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None] | None]:
-    """A progress bar with rate and remaining time, on a terminal only."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description:<10}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.speed:.0f}/s"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        tasks: dict[str, Any] = {}
-
-        def tick(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
-
-        yield tick
 
 
 if __name__ == "__main__":

@@ -61,8 +61,8 @@ class FitReport:
 
 
 NO_SIGNAL = (
-    "no better than chance: these embeddings do not explain where this model fails, so predictions say little; "
-    "only the observed lifts count"
+    "no better than chance: these embeddings do not explain where this model fails, so no phrase is judged; "
+    "the observed lifts are real, but may be luck"
 )
 
 

@@ -3,8 +3,9 @@
 | verdict | rule, first match wins |
 |---|---|
 | unseen  | the encoder was not made for these images or never saw a word, or fewer than 10 images carry the evidence |
+| unclear | the fit is no better than chance: no phrase can be judged by it |
 | fails   | the observed lift is significant (q <= 0.10), and predicted and observed lift are both positive |
-| suspect | the fit has signal and its whole interval is above zero, but the observed lift is not significant |
+| suspect | the whole interval of the predicted lift is above zero, but the observed lift is not significant |
 | fine    | a lift of 0.2 standard deviations of the loss (Cohen's small effect) is ruled out, predicted and observed |
 | unclear | anything else: the data cannot tell |
 """
@@ -53,16 +54,17 @@ def _first_match(facts: Facts) -> tuple[Verdict, str]:
         return "unseen", f"the encoder never saw {words} in training"
     if facts.n_effective < MIN_EFFECTIVE:
         return "unseen", f"only {facts.n_effective:.0f} images like this; the answer would be extrapolation"
-    if facts.q_value <= Q_LEVEL and facts.observed_lift > 0 and facts.lift > 0:
+    significant = facts.q_value <= Q_LEVEL and facts.observed_lift > 0
+    if not facts.signal:
+        shown = f"the observed loss is higher, q = {facts.q_value:.3g}" if significant else "no higher loss is shown"
+        return "unclear", shown
+    if significant and facts.lift > 0:
         return "fails", f"predicted and observed loss are both higher, q = {facts.q_value:.3g}"
-    if facts.lo > 0 and facts.signal:
-        return (
-            "suspect",
-            f"predicted loss is higher, but the observed lift is not significant (q = {facts.q_value:.2g})",
-        )
+    if facts.lo > 0:
+        return "suspect", f"predicted loss is higher, the observed lift not significant (q = {facts.q_value:.2g})"
     small = SMALL_EFFECT * facts.loss_std
     if max(facts.hi, facts.observed_lift + _ONE_SIDED_95 * facts.observed_error) < small:
         return "fine", f"a lift above {small:.3g} is ruled out"
-    if facts.q_value <= Q_LEVEL and facts.observed_lift > 0:
+    if significant:
         return "unclear", "observed loss is higher, but the ensemble does not predict it"
     return "unclear", "neither a higher loss nor its absence is shown"

@@ -131,10 +131,10 @@ def load_encoder(spec: EncoderSpec, device: str | None = None) -> Encoder:
     try:
         with _quiet(), contextlib.nullcontext() if local else _no_waiting_without_network():
             model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=weights, device=device)
+            tokenizer = open_clip.get_tokenizer(name)
     except Exception as error:
         raise EncoderError(_why(name, weights, error, local=local)) from error
     model.eval()
-    tokenizer = open_clip.get_tokenizer(name)
     return Encoder(spec, device, vocabulary, only_side, model, preprocess, tokenizer)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -288,3 +289,45 @@ def test_a_place_that_cannot_be_written_is_one_line(planted: object) -> None:
     assert code == 2
     assert err.startswith("fsearch: /proc/none.fsearch")
     assert len(err.splitlines()) == 1
+
+
+def on_a_terminal(*args: str | Path) -> tuple[int, str]:
+    """Run fsearch in a pseudo-terminal, as a person does."""
+    import pty
+
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ.update(TERM="xterm-256color", COLUMNS="100")
+        os.execv(sys.executable, [sys.executable, "-m", "fsearch.cli", *map(str, args)])
+    said = b""
+    while True:
+        try:
+            said += os.read(terminal, 65536)
+        except OSError:  # the terminal closes with its process
+            break
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode())
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), plain
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_terminal_sees_a_bar_with_rate_and_a_pipe_does_not(planted: object) -> None:
+    code, said = on_a_terminal("index", planted.folder, "--losses", planted.losses)  # type: ignore[attr-defined]
+    assert code == 0, said
+    assert re.search(r"embedding .*/320 \d+/s", said)
+    assert "320 images found: 320 embedded" in said
+    code, said = on_a_terminal("fit")
+    assert code == 0, said
+    assert "fitting" in said
+    _, out, err = run("fit")
+    assert "fitting" not in out + err
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_narrow_terminal_keeps_the_numbers_whole(fitted: Path) -> None:
+    Path("h.txt").write_text("a bald person with a full beard and sunglasses\ndark skin tone\n")
+    code, said = on_a_terminal("rank", "h.txt", "-w", fitted)
+    assert code == 0
+    assert re.search(r"\[[+-]\d\.\d{3}, [+-]\d\.\d{3}\]", said)
+    assert "…" not in said
