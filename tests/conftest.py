@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 import fsearch
 from fsearch.data.portraits import Portrait, draw, sample
@@ -15,6 +17,9 @@ from fsearch.indexer.encoder import Encoder, identify, load_encoder
 from fsearch.search.workspace import Workspace
 
 COUNT = 320
+# No deadline: these machines are slow at times. On CI the examples are always the same.
+settings.register_profile("fsearch", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("fsearch")
 
 
 def pytest_report_header() -> str:

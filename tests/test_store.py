@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import duckdb
@@ -158,6 +159,7 @@ def test_readers_keep_working_while_a_writer_commits(copied: Path) -> None:
                 while not done.is_set():
                     with store.catalog.write() as con:
                         con.execute("UPDATE settings SET value = value WHERE name = 'dim'")
+                    time.sleep(0.02)
         except Exception as error:
             errors.append(error)
 
@@ -192,3 +194,17 @@ def test_a_fit_of_other_images_is_not_used(copied: Path) -> None:
         con.execute("UPDATE images SET status = 'missing' WHERE image_id >= 40")
     with pytest.raises(NotReady, match="only 40 of the images here now took part in the last fit; run: fsearch fit"):
         fsearch.open(copied).query("bald")
+
+
+def test_several_black_boxes_live_side_by_side(copied: Path, planted: object) -> None:
+    ws = fsearch.open(copied)
+    rows = planted.losses.read_text().splitlines()  # type: ignore[attr-defined]
+    Path("second.csv").write_text("\n".join([rows[0], *rows[1:81]]) + "\n")
+    report = ws.index(planted.folder, "second.csv", model="second")  # type: ignore[attr-defined]
+    assert (report.embedded, report.losses, report.without_loss) == (0, 80, 240)
+    with pytest.raises(NotReady, match=r"several models; this workspace has: planted, second \(choose with --model\)"):
+        ws.query("bald")
+    assert ws.fit("second").images == 80
+    assert ws.query("bald", model="second").model == "second"
+    assert ws.query("bald", model="planted").model == "planted"
+    assert [m.model for m in ws.info().models] == ["planted", "second"]
