@@ -15,6 +15,8 @@ import typer.core
 from fsearch import FsearchError, __version__
 from fsearch import open as open_workspace
 
+_UsageError: Any = typer.BadParameter.__mro__[1]  # base of all that is wrong with arguments; Typer exports no name
+
 
 class _Commands(typer.core.TyperGroup):
     """Every command ends alike: wrong input in one line and exit code 2, Ctrl-C in one line and 130."""
@@ -24,6 +26,10 @@ class _Commands(typer.core.TyperGroup):
             return super().invoke(ctx)
         except FsearchError as error:
             typer.echo(f"fsearch: {error}", err=True)
+            raise typer.Exit(2) from None
+        except _UsageError as error:
+            command = error.ctx.command_path if error.ctx else "fsearch"
+            typer.echo(f"fsearch: {error.format_message()} (help: {command} --help)", err=True)
             raise typer.Exit(2) from None
         except OSError as error:
             typer.echo(f"fsearch: {error.filename or 'system'}: {error.strerror or error}", err=True)
