@@ -105,22 +105,20 @@ def _work_off(
 
 def _embed(commit: Commit, encoder: Encoder, batch: Sequence[_Read], report: IndexReport) -> None:
     """Embed what is new in `batch`, counting into `report`; twins of one content are embedded once."""
-    fresh = list({r.sha256: r for r in batch}.values())
-    if not fresh:
+    unique = {r.sha256: r.prepared for r in batch}
+    if not unique:
         return
-    vectors = encoder.embed_images([r.prepared for r in fresh])
-    bad = np.asarray(~np.isfinite(vectors).all(axis=1))
-    for read, vector, failed in zip(fresh, vectors, bad, strict=True):
-        if failed:
-            commit.refuse(Refused(read.file, "the encoder gave no finite embedding"))
-        else:
-            commit.add(Embedded(read.file, read.sha256, read.size, vector))
+    vectors = dict(zip(unique, encoder.embed_images(list(unique.values())), strict=True))
     for read in batch:
-        if not any(read is f for f in fresh) and read.sha256 in commit.rows_by_hash:
+        if read.sha256 in commit.rows_by_hash:
             commit.known(Seen(read.file, read.sha256, read.size))
             report.duplicates += 1
-    report.embedded += len(fresh) - int(bad.sum())
-    report.rejected += int(bad.sum())
+        elif np.isfinite(vectors[read.sha256]).all():
+            commit.add(Embedded(read.file, read.sha256, read.size, vectors[read.sha256]))
+            report.embedded += 1
+        else:
+            commit.refuse(Refused(read.file, "the encoder gave no finite embedding"))
+            report.rejected += 1
 
 
 def _read_ahead(files: Sequence[ImageFile], encoder: Encoder, known: dict[str, int]) -> Iterator[_Read | Refused]:

@@ -195,3 +195,20 @@ def test_ctrl_c_keeps_what_was_committed(planted: Planted) -> None:
     kept = rows("stopped", "SELECT count(*) FROM images")[0][0]
     assert int(str(kept)) >= 16
     assert fsearch.open("stopped").index(planted.folder).unchanged == kept
+
+
+def test_every_twin_of_an_image_without_embedding_is_rejected(few: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(3):
+        (few.folder / f"twin{i}.png").write_bytes((few.folder / "000.png").read_bytes())
+    honest = Encoder.embed_images
+
+    def broken(self: Encoder, prepared: list) -> np.ndarray:
+        found = honest(self, prepared).copy()
+        found[0] = np.nan
+        return found
+
+    monkeypatch.setattr(Encoder, "embed_images", broken)
+    report = fsearch.open("w").index(few.folder)
+    assert (report.embedded, report.duplicates, report.rejected) == (59, 0, 4)
+    refused = rows("w", "SELECT key FROM rejected WHERE reason = 'the encoder gave no finite embedding' ORDER BY key")
+    assert refused == [("000.png",), ("twin0.png",), ("twin1.png",), ("twin2.png",)]
