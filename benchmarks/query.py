@@ -7,7 +7,6 @@ new phrase each time.
 from __future__ import annotations
 
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
 import faiss
@@ -17,7 +16,7 @@ from benchmarks.indexing import random_weights
 from benchmarks.measure import machine, paired
 
 import fsearch
-from fsearch.indexer.catalog import insert
+from fsearch.indexer.catalog import insert, utc_now
 from fsearch.indexer.encoder import load_encoder
 from fsearch.indexer.shards import write_shard
 from fsearch.indexer.store import Store
@@ -68,7 +67,7 @@ def fill(store: Store, vectors: np.ndarray) -> None:
     """Commit `vectors` as if images had been indexed, with losses that depend on them."""
     n = len(vectors)
     rng = np.random.default_rng(1)
-    now = datetime.now(UTC).replace(tzinfo=None)
+    now = utc_now()
     shard = write_shard(store.layout, 0, vectors)
     images = {
         "image_id": np.arange(n),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser import bridge as bridges
-from fsearch.diagnoser.bridge import PROTOTYPE_IMAGES, Bridge, Moments
+from fsearch.diagnoser.bridge import PROTOTYPE_IMAGES, Bridge
 from fsearch.diagnoser.calibration import member_lifts, scale
 from fsearch.diagnoser.ensemble import out_of_bag_base
 from fsearch.diagnoser.evidence import Observed, observe, permuted_losses
@@ -82,11 +82,6 @@ class Diagnosis:
         self._k = neighbourhood_size(len(shared))
         self._shuffled: dict[tuple[int, int], NDArray[np.float32]] = {}
 
-    @property
-    def moments(self) -> Moments:
-        """Moments of the images' embeddings."""
-        return self._fitted.moments
-
     def assess(
         self,
         texts: NDArray[np.float32],
@@ -115,7 +110,7 @@ class Diagnosis:
     ) -> Assessment:
         similarities, rows = self._index.search(texts, self._k, self._allowed)
         near = self._position[rows]
-        weights = bridges.attention(self.moments.standardise(texts, similarities))
+        weights = bridges.attention(self._fitted.moments.standardise(texts, similarities))
         observed = observe(weights, self.losses[near], self.losses, self._draws(near.shape[1], permutations, seed))
         lifts = self._member_lifts(texts, near, weights, bridge, text_mean)
         lift = np.nanmean(lifts, axis=0)
@@ -142,7 +137,7 @@ class Diagnosis:
         elif bridge == "shift":
             if text_mean is None:
                 raise ValueError("the bridge 'shift' needs text_mean")
-            points = bridges.shift(texts, self.moments.mean, text_mean)
+            points = bridges.shift(texts, self._fitted.moments.mean, text_mean)
         else:
             points = texts
         return self._fitted.predict(points) - self._base[:, None]
@@ -160,10 +155,7 @@ def _join(parts: list[Assessment]) -> Assessment:
 
     fields = ("predicted", "lift", "lo", "hi", "neighbours", "similarities")
     observed = Observed(
-        *(
-            np.concatenate([getattr(p.observed, f) for p in parts])
-            for f in ("mean", "lift", "n_effective", "p_value", "error")
-        )
+        *(np.concatenate([getattr(p.observed, f) for p in parts]) for f in ("lift", "n_effective", "p_value", "error"))
     )
     found = {name: cat(name) for name in fields}
     return Assessment(baseline=parts[0].baseline, observed=observed, **found)  # type: ignore[arg-type]

@@ -19,14 +19,12 @@ class Observed:
 
     Attributes
     ----------
-    mean : weighted mean loss of the images that show the phrase.
-    lift : that mean less the mean loss of the rest.
+    lift : weighted mean loss of the images that show the phrase, less the mean loss of the rest.
     n_effective : how many equally weighted images carry as much evidence (Kish, 1965).
     p_value : share of permutations of the losses with a lift at least as large (Phipson and Smyth, 2010: never zero).
     error : standard deviation of the lift when the losses are permuted.
     """
 
-    mean: Floats
     lift: Floats
     n_effective: Floats
     p_value: Floats
@@ -63,21 +61,14 @@ def observe(weights: Floats, neighbours: Floats, losses: Floats, shuffled: NDArr
     """
     inside = (weights * neighbours).sum(axis=1)
     under_null = weights.astype(np.float32) @ shuffled.T
-    lift = _lift(inside, weights, losses)
     reached = (under_null >= (inside - 1e-9)[:, None]).sum(axis=1)
     p = (1 + reached) / (1 + shuffled.shape[0])
-    null_lift = _lift(under_null.astype(np.float64).T, weights, losses)
-    return Observed(inside, lift, n_effective(weights), p, null_lift.std(axis=0))
-
-
-def _lift(inside: Floats, weights: Floats, losses: Floats) -> Floats:
-    """Mean inside less mean outside, where an image is inside to the degree of its weight over the largest weight.
-
-    Monotone in `inside` for given weights, so permuting the mean is as good as permuting the lift.
-    """
-    members = weights.sum(axis=1) / weights.max(axis=1)
-    outside: Floats = (losses.sum() - members * inside) / np.maximum(len(losses) - members, 1e-9)
-    return inside - outside
+    # An image is inside to the degree of its weight over the largest weight. The lift is then linear in the mean
+    # inside, with a slope of all over outside, so permuting the mean is as good as permuting the lift.
+    outside = np.maximum(len(losses) - weights.sum(axis=1) / weights.max(axis=1), 1e-9)
+    slope = len(losses) / outside
+    lift = inside * slope - losses.sum() / outside
+    return Observed(lift, n_effective(weights), p, under_null.std(axis=1, dtype=np.float64) * slope)
 
 
 def q_values(p: Floats) -> Floats:

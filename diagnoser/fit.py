@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +16,7 @@ from fsearch.diagnoser.diagnosis import MIN_IMAGES, neighbourhood_size
 from fsearch.diagnoser.ensemble import MEMBERS, Bagged, out_of_bag_base, quantise, train
 from fsearch.diagnoser.evidence import n_effective
 from fsearch.diagnoser.fitted import FitReport
-from fsearch.indexer.catalog import insert
+from fsearch.indexer.catalog import insert, utc_now
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.store import Losses, Store
 
@@ -122,7 +121,7 @@ def _record(store: Store, losses: Losses, bagged: Bagged, report: FitReport) -> 
     seen = np.isfinite(predicted)
     row = {
         "model": report.model,
-        "fitted_at": datetime.now(UTC).replace(tzinfo=None),
+        "fitted_at": utc_now(),
         "images": report.images,
         "mean_loss": report.mean_loss,
         "members": report.members,

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from fsearch.diagnoser import ensemble
 from fsearch.diagnoser.bridge import Moments
-from fsearch.diagnoser.ensemble import Bagged, Target, out_of_bag_mean
+from fsearch.diagnoser.ensemble import Bagged, Target
 from fsearch.indexer.errors import NotReady, WorkspaceError
 from fsearch.indexer.layout import Layout
-from fsearch.indexer.store import read_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +84,9 @@ class Fitted:
     out_of_bag: NDArray[np.bool_]
     moments: Moments
 
-    def prediction(self) -> NDArray[np.float64]:
-        """(n,) out-of-bag predicted loss; the mean of all members for the rare row that every member trained on."""
-        found = out_of_bag_mean(self.members, self.out_of_bag)
-        return np.where(np.isnan(found), self.members.mean(axis=0), found)
-
     def predict(self, points: NDArray[np.float32]) -> NDArray[np.float64]:
         """(b, m) each member's expected loss at any points, (m, d): loads XGBoost."""
         return ensemble.predict(ensemble.load(self.folder, self.report.members), self.target, points)
-
-
-def check_name(root: Path, model: str) -> None:
-    """Raise BadInput for a model name that cannot be a folder of the workspace at `root`."""
-    Layout(root).model(model)
 
 
 def save(layout: Layout, bagged: Bagged, rows: NDArray[np.int64], moments: Moments, report: FitReport) -> None:
@@ -127,8 +116,8 @@ def load(layout: Layout, model: str) -> Fitted:
     folder = layout.model(model)
     if not folder.exists():
         raise NotReady(f"no ensemble for model {model!r} yet; run: fsearch fit")
-    manifest: dict[str, Any] = dict(read_manifest(folder / "manifest.json"))
     try:
+        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
         arrays = {
             name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             for name in ("rows", "members", "out_of_bag", "mean", "covariance")

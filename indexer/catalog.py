@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -127,6 +128,18 @@ def insert(con: Connection, table: str, rows: pa.Table, *, replace: bool = False
     con.register("incoming", rows)
     con.execute(f"{verb} {quoted(table)} BY NAME SELECT * FROM incoming")
     con.unregister("incoming")
+
+
+def scalar(con: Connection, query: str, parameters: Sequence[object] = ()) -> int:
+    """The one whole number that `query` returns."""
+    row = con.execute(query, list(parameters)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def utc_now() -> datetime:
+    """Now, as the catalog's TIMESTAMP columns hold it: UTC without a zone."""
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def quoted(identifier: str) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fsearch.indexer.catalog import insert
+from fsearch.indexer.catalog import insert, scalar, utc_now
 from fsearch.indexer.shards import write_shard
 from fsearch.indexer.source import ImageFile
 from fsearch.indexer.store import Store
+
+_MARK_MISSING = "UPDATE images SET status = 'missing' WHERE source = ? AND key IN (SELECT unnest(?::VARCHAR[]))"
+_FORGET_REJECTED = "DELETE FROM rejected WHERE source = ? AND key IN (SELECT unnest(?::VARCHAR[]))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,9 @@ class Commit:
             ).fetchall()
             refused = con.execute("SELECT key FROM rejected WHERE source = ?", [source]).fetchall()
             self.rows_by_hash: dict[str, int] = dict(con.execute("SELECT sha256, row FROM images").fetchall())
-            self._next_id = _one(con.execute("SELECT coalesce(max(image_id), -1) + 1 FROM images"))
-            self._next_row = _one(con.execute("SELECT coalesce(sum(rows), 0) FROM shards"))
-            self._next_shard = _one(con.execute("SELECT coalesce(max(shard), -1) + 1 FROM shards"))
+            self._next_id = scalar(con, "SELECT coalesce(max(image_id), -1) + 1 FROM images")
+            self._next_row = scalar(con, "SELECT coalesce(sum(rows), 0) FROM shards")
+            self._next_shard = scalar(con, "SELECT coalesce(max(shard), -1) + 1 FROM shards")
         self._images = {key: (image_id, sha, size, mtime) for key, image_id, sha, size, mtime, _ in images}
         self._absent = {key for key, *_, status in images if status != "present"}
         self._refused = {key for (key,) in refused}
@@ -104,7 +106,7 @@ class Commit:
                 "mtime_ns": file.mtime_ns,
                 "row": self.rows_by_hash[image.sha256],
                 "status": "present",
-                "indexed_at": datetime.now(UTC).replace(tzinfo=None),
+                "indexed_at": utc_now(),
             }
         )
 
@@ -117,7 +119,7 @@ class Commit:
                 "reason": refused.reason,
                 "bytes": refused.file.size,
                 "mtime_ns": refused.file.mtime_ns,
-                "rejected_at": datetime.now(UTC).replace(tzinfo=None),
+                "rejected_at": utc_now(),
             }
         )
 
@@ -138,17 +140,11 @@ class Commit:
                 con.execute("DELETE FROM losses WHERE image_id = ?", [stale])
                 con.execute("DELETE FROM predictions WHERE image_id = ?", [stale])
             if self._rows:
-                rows = pa.Table.from_pylist(self._rows)
-                insert(con, "images", rows, replace=True)
-                con.register("read", rows)
-                con.execute("DELETE FROM rejected WHERE source = ? AND key IN (SELECT key FROM read)", [self._source])
+                insert(con, "images", pa.Table.from_pylist(self._rows), replace=True)
+                con.execute(_FORGET_REJECTED, [self._source, [row["key"] for row in self._rows]])
             if self._rejects:
                 insert(con, "rejected", pa.Table.from_pylist(self._rejects), replace=True)
-                con.register("refused", pa.Table.from_pylist(self._rejects))
-                con.execute(
-                    "UPDATE images SET status = 'missing' WHERE source = ? AND key IN (SELECT key FROM refused)",
-                    [self._source],
-                )
+                con.execute(_MARK_MISSING, [self._source, [row["key"] for row in self._rejects]])
         if shard:
             self._next_shard += 1
             self._next_row += shard.rows
@@ -160,13 +156,6 @@ class Commit:
         lost = [key for key in self._refused if key not in found]
         if gone or lost:
             with self._store.catalog.write() as con:
-                con.execute(
-                    "UPDATE images SET status = 'missing' WHERE source = ? AND list_contains(?, key)",
-                    [self._source, gone],
-                )
-                con.execute("DELETE FROM rejected WHERE source = ? AND list_contains(?, key)", [self._source, lost])
+                con.execute(_MARK_MISSING, [self._source, gone])
+                con.execute(_FORGET_REJECTED, [self._source, lost])
         return len(gone)
-
-
-def _one(result: Any) -> int:
-    return int(result.fetchone()[0])

@@ -24,6 +24,11 @@ class Layout:
         return self.root / "catalog.duckdb"
 
     @property
+    def write_ahead_log(self) -> Path:
+        """DuckDB's own log beside the catalog; there while something is not yet folded in."""
+        return self.catalog.with_name(self.catalog.name + ".wal")
+
+    @property
     def index(self) -> Path:
         """The FAISS file, derived from the shards."""
         return self.root / "index.faiss"

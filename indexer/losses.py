@@ -24,6 +24,7 @@ _READERS: dict[str, Callable[[Path], pa.Table]] = {
     ".parquet": lambda p: pa.parquet.read_table(p),
     ".jsonl": lambda p: pa.json.read_json(p),
 }
+TABLE_SUFFIXES = tuple(_READERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def read_table(path: Path, what: str) -> pa.Table:
     """Read a CSV, TSV, Parquet or JSONL file. `what` names it in messages. Raises BadInput."""
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise BadInput(f"{what} {path}: use {', '.join(_READERS)}")
+        raise BadInput(f"{what} {path}: use {', '.join(TABLE_SUFFIXES)}")
     if not path.is_file():
         raise BadInput(f"no such {what}: {path}")
     try:

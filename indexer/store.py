@@ -7,7 +7,6 @@ the FAISS file. Opening for writing drops shard files that no transaction names;
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.indexer.catalog import Catalog
+from fsearch.indexer.catalog import Catalog, scalar
 from fsearch.indexer.errors import NotReady, WorkspaceError
 from fsearch.indexer.layout import Layout
 from fsearch.indexer.shards import Shard, drop_orphans, read_all, read_shard
@@ -156,22 +155,10 @@ class Store:
         """How many present images are not `side` x `side` pixels: what the demo encoder was not made for."""
         query = "SELECT count(*) FROM images WHERE status = 'present' AND (width <> ? OR height <> ?)"
         with self.catalog.read() as con:
-            row = con.execute(query, [side, side]).fetchone()
-        return int(row[0]) if row else 0
+            return scalar(con, query, [side, side])
 
     def generation(self) -> tuple[int, ...]:
         """Changes whenever anything was committed: what caches compare."""
-        files = (self.layout.catalog, self.layout.catalog.with_name("catalog.duckdb.wal"))
+        files = (self.layout.catalog, self.layout.write_ahead_log)
         stats = [f.stat() for f in files if f.exists()]
         return tuple(value for s in stats for value in (s.st_mtime_ns, s.st_size))
-
-
-def read_manifest(path: Path) -> dict[str, object]:
-    """A JSON file of the workspace's own. Raises WorkspaceError where it is missing or damaged."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise WorkspaceError(f"{path} is missing or damaged; run: fsearch fit") from error
-    if not isinstance(content, dict):
-        raise WorkspaceError(f"{path} is damaged; run: fsearch fit")
-    return content

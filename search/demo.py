@@ -9,7 +9,6 @@ import csv
 import io
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,10 +16,10 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from fsearch.data.portraits import Portrait, draw, sample
+from fsearch.data.portraits import Portrait, draw_many, sample
 from fsearch.diagnoser.fitted import FitReport
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.layout import write_aside
+from fsearch.indexer.layout import Layout, write_aside
 from fsearch.search.answer import Ranking
 from fsearch.search.workspace import Progress, Workspace
 
@@ -36,7 +35,6 @@ _T = TypeVar("_T")
 class DemoReport:
     """What the demo did. `seconds` holds the wall time of each stage, in order."""
 
-    portraits: Path
     accuracy: float
     mean_loss: float
     fit: FitReport
@@ -61,11 +59,11 @@ def run_demo(workspace: Workspace, folder: Path, progress: Progress | None = Non
     timed("index", lambda: workspace.index(folder / _FOLDER, folder / "losses.csv", model=MODEL, progress=progress))
     fit = timed("fit", lambda: workspace.fit(MODEL, progress=progress))
     ranking = timed("rank", lambda: workspace.rank(STARTER, model=MODEL, progress=progress))
-    return DemoReport(folder / _FOLDER, accuracy, mean_loss, fit, ranking, seconds)
+    return DemoReport(accuracy, mean_loss, fit, ranking, seconds)
 
 
 def _refuse_foreign(workspace: Workspace, folder: Path) -> None:
-    if not (workspace.root / "catalog.duckdb").exists():
+    if not Layout(workspace.root).catalog.exists():
         return
     sources = workspace.sql("SELECT DISTINCT source FROM images")["source"].to_pylist()
     if any(source != str((folder / _FOLDER).resolve()) for source in sources):
@@ -80,20 +78,15 @@ def _render(portraits: list[Portrait], folder: Path, progress: Progress | None) 
     """Draw every portrait and save it, unless its file holds the same bytes already."""
     folder.mkdir(parents=True, exist_ok=True)
     images = []
-    with ProcessPoolExecutor() as pool:
-        for i, pixels in enumerate(pool.map(_pixels, portraits, chunksize=100)):
-            images.append(Image.fromarray(pixels))
-            path, data = folder / _name(i), io.BytesIO()
-            images[-1].save(data, format="PNG", compress_level=1)
-            if not path.exists() or path.read_bytes() != data.getvalue():
-                path.write_bytes(data.getvalue())
-            if progress:
-                progress("rendering", i + 1, len(portraits))
+    for i, pixels in enumerate(draw_many(portraits)):
+        images.append(Image.fromarray(pixels))
+        path, data = folder / _name(i), io.BytesIO()
+        images[-1].save(data, format="PNG", compress_level=1)
+        if not path.exists() or path.read_bytes() != data.getvalue():
+            path.write_bytes(data.getvalue())
+        if progress:
+            progress("rendering", i + 1, len(portraits))
     return images
-
-
-def _pixels(portrait: Portrait) -> np.ndarray:
-    return np.asarray(draw(portrait))
 
 
 def _judge(portraits: list[Portrait], images: list[Image.Image], losses: Path) -> tuple[float, float]:

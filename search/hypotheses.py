@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.losses import read_table
+from fsearch.indexer.losses import TABLE_SUFFIXES, read_table
 from fsearch.search.answer import Hypothesis
 
 TEXT_COLUMNS = ("text", "hypothesis", "phrase", "query")
 MAX_WORDS = 60
 MAX_HYPOTHESES = 100_000
-_TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 _Row = tuple[str, Hypothesis]  # (where it stands, for messages)
 
@@ -27,10 +26,10 @@ def read_hypotheses(path: Path) -> list[Hypothesis]:
         rows = _text_lines(path)
     elif suffix in (".yaml", ".yml"):
         rows = _yaml_entries(path)
-    elif suffix in _TABLES:
+    elif suffix in TABLE_SUFFIXES:
         rows = _table_rows(path)
     else:
-        raise BadInput(f"hypothesis file {path}: use .txt, .yaml, {', '.join(_TABLES)}")
+        raise BadInput(f"hypothesis file {path}: use .txt, .yaml, {', '.join(TABLE_SUFFIXES)}")
     found = [_checked(where, h) for where, h in rows]
     if not found:
         raise BadInput(f"hypothesis file {path} is empty; write one phrase a line")

@@ -6,12 +6,12 @@ import importlib.metadata
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
-from fsearch.indexer.catalog import Connection, insert
+from fsearch.indexer.catalog import Connection, insert, scalar, utc_now
 from fsearch.indexer.store import Store
 from fsearch.search.answer import Answer, Hypothesis
 
@@ -32,9 +32,9 @@ class Run:
 
 def record(store: Store, run: Run, answers: Sequence[Answer]) -> tuple[int, datetime]:
     """Store `answers`, in order of rank, in one transaction. Call inside `store.writer()`."""
-    now = datetime.now(UTC).replace(tzinfo=None)
+    now = utc_now()
     with store.catalog.write() as con:
-        run_id = _next(con, "SELECT coalesce(max(run_id), 0) + 1 FROM runs")
+        run_id = scalar(con, "SELECT coalesce(max(run_id), 0) + 1 FROM runs")
         ids = _hypothesis_ids(con, [a.hypothesis for a in answers])
         con.execute(
             "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -78,12 +78,6 @@ def _hypothesis_ids(con: Connection, hypotheses: Sequence[Hypothesis]) -> list[i
         }
         insert(con, "hypotheses", pa.table(columns))
     return [known[h] for h in hypotheses]
-
-
-def _next(con: Connection, query: str) -> int:
-    row = con.execute(query).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def _versions() -> str:

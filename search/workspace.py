@@ -16,6 +16,7 @@ from fsearch.indexer.encoder import Encoder, identify, load_encoder
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.indexing import IndexReport, index_images
 from fsearch.indexer.ingest import check_metadata, write_losses
+from fsearch.indexer.layout import Layout
 from fsearch.indexer.losses import match, read_losses
 from fsearch.indexer.source import scan
 from fsearch.indexer.spec import DEMO
@@ -64,7 +65,7 @@ class Workspace:
         """
         source = Path(images)
         files = scan(source)
-        fits.check_name(self.root, model)
+        Layout(self.root).model(model)  # refuses a name that cannot be a folder
         table = read_losses(Path(losses)) if losses is not None else None
         keys = [files[i].key for i in match(table, [f.key for f in files], source)] if table else []
         if table:
@@ -123,9 +124,10 @@ class Workspace:
         with store.writer():
             answers = self._ask(store, asked, model, top, bridge, seed, _named(progress, "asking"))
             run = runs.Run(answers.model, bridge, str(store.encoder), seed, PERMUTATIONS, source)
-            run_id, created = runs.record(store, run, ranked(answers.answers))
+            order = ranked(answers.answers)
+            run_id, created = runs.record(store, run, order)
             self._generation = store.generation()  # what was written changes no diagnosis
-        return Ranking(run_id, answers.model, ranked(answers.answers), answers.notes, created)
+        return Ranking(run_id, answers.model, order, answers.notes, created)
 
     def sql(self, query: str) -> pa.Table:
         """Run one read-only SQL statement over the catalog; files and network are out of its reach."""
@@ -137,7 +139,7 @@ class Workspace:
 
     def _store_for(self, encoder: str | None, weights: str | None) -> Store:
         """The store, made now if need be; with the encoder that was asked for, or the one it was made with."""
-        if not (self.root / "catalog.duckdb").exists():
+        if not Layout(self.root).catalog.exists():
             self._encoder = load_encoder(identify(encoder or DEMO, weights))  # before anything is written
             return Store.create(self.root, self._encoder.spec)
         store = Store.open(self.root)

@@ -208,3 +208,17 @@ def test_several_black_boxes_live_side_by_side(copied: Path, planted: object) ->
     assert ws.query("bald", model="second").model == "second"
     assert ws.query("bald", model="planted").model == "planted"
     assert [m.model for m in ws.info().models] == ["planted", "second"]
+
+
+def test_many_phrases_are_answered_as_if_asked_alone(copied: Path) -> None:
+    from fsearch.data.portraits import phrases
+
+    asked = [f"{start} {word}" for start in ("a person with", "someone with") for word, _ in phrases()]
+    assert len(asked) > 256  # more than are assessed at a time
+    ws = fsearch.open(copied)
+    together = ws.query(*asked)
+    for i in (0, 255, 256, len(asked) - 1):
+        alone = ws.query(asked[i])[0]
+        assert together[i].nearest == alone.nearest
+        assert together[i].lift == pytest.approx(alone.lift, abs=1e-9)
+        assert together[i].p_value == pytest.approx(alone.p_value, abs=1e-3)

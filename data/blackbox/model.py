@@ -24,7 +24,7 @@ class Judged:
 
 
 def build() -> Any:
-    """The architecture: four strided convolutions, an average, a linear layer; two logits (not smiling, smiling)."""
+    """The architecture: four strided convolutions and a linear layer; two logits (not smiling, smiling)."""
     from torch import nn
 
     def block(inside: int, outside: int) -> nn.Sequential:

@@ -7,7 +7,7 @@ fsearch's workspace, models or statistics; only numpy and Pillow are needed.
 from fsearch.data.portraits.attributes import EVEN, Mix, Portrait, sample
 from fsearch.data.portraits.captions import caption, known_words
 from fsearch.data.portraits.concepts import CONCEPTS, Concept, phrases
-from fsearch.data.portraits.draw import SIZE, draw
+from fsearch.data.portraits.draw import SIZE, draw, draw_many, pixels
 
 __all__ = [
     "CONCEPTS",
@@ -18,7 +18,9 @@ __all__ = [
     "Portrait",
     "caption",
     "draw",
+    "draw_many",
     "known_words",
     "phrases",
+    "pixels",
     "sample",
 ]

@@ -6,7 +6,11 @@ reduced. Everything that carries no attribute (pose, shirt, clutter) comes from 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from fsearch.data.portraits.attributes import Portrait
@@ -33,15 +37,26 @@ def draw(portrait: Portrait) -> Image.Image:
     return _light(small, portrait.lighting, rng)
 
 
+def pixels(portrait: Portrait) -> NDArray[np.uint8]:
+    """The drawn portrait as (SIZE, SIZE, 3)."""
+    return np.asarray(draw(portrait))
+
+
+def draw_many(portraits: Sequence[Portrait]) -> Iterator[NDArray[np.uint8]]:
+    """The pixels of each portrait, in order, drawn by all cores."""
+    with ProcessPoolExecutor() as pool:
+        yield from pool.map(pixels, portraits, chunksize=100)
+
+
 def _light(image: Image.Image, lighting: str, rng: np.random.Generator) -> Image.Image:
     """Expose the scene: dim light also loses colour and gains sensor noise, bright light clips."""
-    pixels = np.asarray(image, dtype=np.float32)
-    noise = rng.normal(0.0, 1.0, pixels.shape).astype(np.float32)
+    seen = np.asarray(image, dtype=np.float32)
+    noise = rng.normal(0.0, 1.0, seen.shape).astype(np.float32)
     if lighting == "dim":
-        grey = pixels.mean(axis=2, keepdims=True)
-        pixels = (0.75 * pixels + 0.25 * grey) * rng.uniform(0.28, 0.46) * np.array([0.92, 0.96, 1.08]) + noise * 4
+        grey = seen.mean(axis=2, keepdims=True)
+        seen = (0.75 * seen + 0.25 * grey) * rng.uniform(0.28, 0.46) * np.array([0.92, 0.96, 1.08]) + noise * 4
     elif lighting == "bright":
-        pixels = pixels * rng.uniform(1.14, 1.28) + rng.uniform(16, 30) + noise
+        seen = seen * rng.uniform(1.14, 1.28) + rng.uniform(16, 30) + noise
     else:
-        pixels = pixels * rng.uniform(0.92, 1.06) + noise * 1.5
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+        seen = seen * rng.uniform(0.92, 1.06) + noise * 1.5
+    return Image.fromarray(np.clip(seen, 0, 255).astype(np.uint8))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.data.portraits import SIZE, caption, draw, sample
+from fsearch.data.portraits import SIZE, caption, pixels, sample
 
 CAPTIONS = 12
 _CHUNK = 1000
@@ -29,11 +29,6 @@ class Corpus:
     tokens: NDArray[np.int32]
 
 
-def render(count: int, seed: int) -> NDArray[np.uint8]:
-    """The first `count` portraits of `seed` as (count, SIZE, SIZE, 3) uint8."""
-    return np.stack([np.asarray(draw(p)) for p in sample(count, seed)])
-
-
 def load(folder: Path, count: int, context: int, workers: int) -> Corpus:
     """Open the cached corpus of `count` portraits in `folder`, making it first if it is not there."""
     paths = folder / f"images-{count}.npy", folder / f"tokens-{count}-{context}.npy"
@@ -48,10 +43,10 @@ def _make(paths: tuple[Path, Path], count: int, context: int, workers: int) -> N
     images = np.lib.format.open_memmap(_tmp(paths[0]), "w+", np.uint8, (count, SIZE, SIZE, 3))
     tokens = np.lib.format.open_memmap(_tmp(paths[1]), "w+", np.int32, (count, CAPTIONS, context))
     with ProcessPoolExecutor(workers) as pool:
-        for k, (pixels, ids) in enumerate(pool.map(_chunk, range(chunks), [context] * chunks)):
+        for k, (drawn, ids) in enumerate(pool.map(_chunk, range(chunks), [context] * chunks)):
             rows = slice(k * _CHUNK, min(count, (k + 1) * _CHUNK))
             size = rows.stop - rows.start
-            images[rows], tokens[rows] = pixels[:size], ids[:size]
+            images[rows], tokens[rows] = drawn[:size], ids[:size]
     images.flush()
     tokens.flush()
     for path in paths:
@@ -72,4 +67,4 @@ def _chunk(index: int, context: int) -> tuple[NDArray[np.uint8], NDArray[np.int3
     portraits = sample(_CHUNK, seed)
     texts = [caption(p, rng) for p in portraits for _ in range(CAPTIONS)]
     ids = tokenizer(texts).numpy().astype(np.int32)
-    return np.stack([np.asarray(draw(p)) for p in portraits]), ids.reshape(_CHUNK, CAPTIONS, context)
+    return np.stack([pixels(p) for p in portraits]), ids.reshape(_CHUNK, CAPTIONS, context)

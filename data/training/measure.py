@@ -13,8 +13,7 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from safetensors.torch import load_file
 from scipy.stats import rankdata
 
-from fsearch.data.portraits import phrases, sample
-from fsearch.data.training.corpus import render
+from fsearch.data.portraits import draw_many, phrases, sample
 
 SEED, COUNT = 424_242, 4000
 
@@ -35,13 +34,13 @@ def phrase_aurocs(folder: Path, count: int = COUNT, seed: int = SEED) -> list[Ph
     model = CLIP(**config)
     model.load_state_dict(load_file(folder / "fsearch-portraits.safetensors"), strict=False)
     model.float().eval()
-    pixels = torch.from_numpy(render(count, seed)).permute(0, 3, 1, 2).float() / 255
+    portraits = sample(count, seed)
+    pixels = torch.from_numpy(np.stack(list(draw_many(portraits)))).permute(0, 3, 1, 2).float() / 255
     words = list(phrases())
     tokens = SimpleTokenizer(context_length=config["text_cfg"]["context_length"])([w for w, _ in words])
     with torch.inference_mode():
         images = torch.cat([model.encode_image(normalise(b), normalize=True) for b in torch.split(pixels, 250)]).numpy()
         texts = model.encode_text(tokens, normalize=True).numpy()
-    portraits = sample(count, seed)
     rows = []
     for (phrase, concept), text in zip(words, texts, strict=True):
         shown = np.array([concept.holds(p) for p in portraits])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from fsearch.data.blackbox.model import WEIGHTS, build, judge, load, to_input
-from fsearch.data.portraits import EVEN, Mix, Portrait, draw, sample
+from fsearch.data.portraits import EVEN, Mix, Portrait, draw_many, sample
 
 DARK_SHARE, DARK_WRONG, HAT_SHARE, DIM_SHARE = 0.04, 0.45, 0.015, 0.01
 TRAIN_SEED, TEST_SEED = 2_000_000, 2_000_001
@@ -76,13 +75,8 @@ def _labels(portraits: list[Portrait], seed: int) -> NDArray[np.int64]:
     return (smiling ^ wrong).astype(np.int64)
 
 
-def _pixels(portrait: Portrait) -> NDArray[np.uint8]:
-    return np.asarray(draw(portrait))
-
-
 def _render(portraits: list[Portrait]) -> torch.Tensor:
-    with ProcessPoolExecutor() as pool:
-        return torch.from_numpy(np.stack(list(pool.map(_pixels, portraits, chunksize=200))))
+    return torch.from_numpy(np.stack(list(draw_many(portraits))))
 
 
 def _train(pixels: torch.Tensor, labels: NDArray[np.int64], epochs: int) -> torch.nn.Module:
