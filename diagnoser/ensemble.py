@@ -1,7 +1,8 @@
-"""The ensemble: bagged XGBoost regressors from embedding to loss. The one file that imports xgboost.
+"""The ensemble: bagged XGBoost regressors, each with a linear side, from embedding to loss. Only here is xgboost.
 
 All members share one QuantileDMatrix, so the embeddings are quantised once. Member b sees Poisson(1) weights (the
-online bootstrap of Oza and Russell, 2001); the rows it drew zero times are its out-of-bag rows (Breiman, 1996).
+online bootstrap of Oza and Russell, 2001); the rows it drew zero times are its out-of-bag rows (Breiman, 1996), and on
+them its trees are stopped early.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsearch.diagnoser import linear
+from fsearch.diagnoser.blend import Blend
+from fsearch.diagnoser.target import Target
 from fsearch.indexer.errors import WorkspaceError
 
 Floats = NDArray[np.float64]
 
 PARAMETERS: dict[str, Any] = {
-    "objective": "reg:squarederror",
     "tree_method": "hist",
     "max_depth": 4,
     "eta": 0.08,
@@ -27,55 +30,43 @@ PARAMETERS: dict[str, Any] = {
     "min_child_weight": 8,
     "colsample_bynode": 0.3,
     "lambda": 4.0,
+    "disable_default_eval_metric": True,
 }
 ROUNDS = 120
+PATIENCE = 15  # rounds without a better out-of-bag error
 MEMBERS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """How losses are put before the trees: log1p tames heavy tails where no loss is negative.
-
-    Attributes
-    ----------
-    log : whether the trees see log1p(loss).
-    smearing : factor that makes the back-transformed mean unbiased (Duan, JASA 1983); 1 without log.
-    """
-
-    log: bool
-    smearing: float = 1.0
-
-    def forward(self, losses: Floats) -> Floats:
-        """Losses to what the trees learn."""
-        return np.log1p(losses) if self.log else losses
-
-    def backward(self, predicted: Floats) -> Floats:
-        """What the trees say, in units of the loss: an expected loss, not a median."""
-        return np.exp(predicted) * self.smearing - 1.0 if self.log else predicted
-
-
-@dataclass(frozen=True, slots=True)
 class Bagged:
-    """A trained ensemble with its out-of-bag predictions.
+    """A trained ensemble with its predictions for the n images it was given.
 
     Attributes
     ----------
-    boosters : the members.
+    boosters : the members' trees; `coefficients` : (b, d + 1) their linear sides, intercept last.
     members : (b, n) float32, each member's prediction for each row, in units of the loss.
     out_of_bag : (b, n) bool, True where the member did not train on the row.
+    rounds : trees kept by each member.
     """
 
     boosters: tuple[Any, ...]
+    coefficients: Floats
     members: NDArray[np.float32]
     out_of_bag: NDArray[np.bool_]
     target: Target
+    blend: Blend
+    rounds: tuple[int, ...]
 
     def prediction(self) -> Floats:
         """(n,) mean over the members that did not train on the row; NaN where every member did."""
         return out_of_bag_mean(self.members, self.out_of_bag)
 
+    def predict(self, points: NDArray[np.float32]) -> Floats:
+        """(b, m) each member's expected loss at any `points`, (m, d)."""
+        return predict(self.boosters, self.coefficients, self.target, self.blend, points)
 
-def out_of_bag_mean(members: NDArray[np.float32], out_of_bag: NDArray[np.bool_]) -> Floats:
+
+def out_of_bag_mean(members: NDArray[np.floating], out_of_bag: NDArray[np.bool_]) -> Floats:
     """(n,) float64 mean of `members`, (b, n), over True entries of `out_of_bag`; NaN where there is none."""
     counts = out_of_bag.sum(axis=0)
     sums: Floats = np.where(out_of_bag, members, 0.0).sum(axis=0, dtype=np.float64)
@@ -84,11 +75,11 @@ def out_of_bag_mean(members: NDArray[np.float32], out_of_bag: NDArray[np.bool_])
 
 def out_of_bag_base(members: NDArray[np.float32], out_of_bag: NDArray[np.bool_]) -> Floats:
     """(b,) each member's mean prediction over the rows it did not train on: its own baseline."""
-    return np.array([m[o].mean() for m, o in zip(members, out_of_bag, strict=True)], np.float64)
+    return np.array([m[o].mean() if o.any() else m.mean() for m, o in zip(members, out_of_bag, strict=True)])
 
 
 def quantise(embeddings: NDArray[np.float32]) -> Any:
-    """The one matrix that every member trains on, from unit `embeddings`, (n, d)."""
+    """The one matrix that every member's trees train on, from unit `embeddings`, (n, d)."""
     import xgboost
 
     return xgboost.QuantileDMatrix(embeddings, max_bin=PARAMETERS["max_bin"])
@@ -96,48 +87,72 @@ def quantise(embeddings: NDArray[np.float32]) -> Any:
 
 def train(
     matrix: Any,
+    embeddings: NDArray[np.float32],
     losses: Floats,
     *,
     members: int = MEMBERS,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Bagged:
-    """Train `members` regressors on a quantised `matrix` of n rows and `losses`, (n,) finite."""
-    import xgboost
-
-    target = Target(log=bool(losses.min() >= 0))
+    """Train `members` on `embeddings`, (n, d), their quantised `matrix`, and `losses`, (n,) finite."""
+    target = Target.of(losses)
     learned = target.forward(losses)
     matrix.set_label(learned)
-    rng = np.random.default_rng([seed, 11])
-    draws = rng.poisson(1.0, size=(members, len(losses))).astype(np.float32)
-    boosters, raw = [], np.empty(draws.shape, np.float32)
+    draws = np.random.default_rng([seed, 11]).poisson(1.0, size=(members, len(losses))).astype(np.float32)
+    out = draws == 0
+    boosters, trees, coefficients = [], np.empty(draws.shape), []
     for b, weights in enumerate(draws):
-        matrix.set_weight(weights)
-        booster = xgboost.train({**PARAMETERS, "seed": seed * 1000 + b}, matrix, ROUNDS)
-        raw[b] = booster.predict(matrix)
+        booster = _grow(matrix, learned, weights, target.objective, seed * 1000 + b)
+        trees[b] = booster.predict(matrix)
         boosters.append(booster)
+        coefficients.append(linear.ridge(embeddings, learned, weights))
         if progress:
             progress(b + 1, members)
-    out = draws == 0
-    if target.log:
-        residual = learned - out_of_bag_mean(raw, out)
-        target = Target(log=True, smearing=float(np.nanmean(np.exp(residual))))
-    return Bagged(tuple(boosters), target.backward(raw.astype(np.float64)).astype(np.float32), out, target)
+    found = np.array(coefficients)
+    flat = linear.predict(found, embeddings)
+    mean = (out_of_bag_mean(trees, out) + out_of_bag_mean(flat, out)) / 2
+    target = target.smeared(learned - mean)
+    trees, flat = target.backward(trees), target.backward(flat)
+    blend = Blend.of(out_of_bag_mean(trees, out), out_of_bag_mean(flat, out), losses)
+    mixed = blend.mix(trees, flat).astype(np.float32)
+    rounds = tuple(int(b.num_boosted_rounds()) for b in boosters)
+    return Bagged(tuple(boosters), found, mixed, out, target, blend, rounds)
 
 
-def predict(boosters: Sequence[Any], target: Target, points: NDArray[np.float32]) -> Floats:
+def _grow(matrix: Any, learned: Floats, weights: NDArray[np.float32], objective: str, seed: int) -> Any:
+    """One member's trees, stopped when the rows it did not draw are predicted no better."""
+    import xgboost
+
+    matrix.set_weight(weights)
+    unseen = weights == 0
+    truth = learned[unseen]
+
+    def error(predicted: NDArray[np.float32], _: Any) -> tuple[str, float]:
+        return "out_of_bag", float(np.mean((predicted[unseen] - truth) ** 2))
+
+    stop = xgboost.callback.EarlyStopping(rounds=PATIENCE, metric_name="out_of_bag", data_name="fit", save_best=True)
+    settings = {**PARAMETERS, "objective": objective, "seed": seed}
+    return xgboost.train(
+        settings, matrix, ROUNDS, evals=[(matrix, "fit")], custom_metric=error, callbacks=[stop], verbose_eval=False
+    )
+
+
+def predict(
+    boosters: Sequence[Any], coefficients: Floats, target: Target, blend: Blend, points: NDArray[np.float32]
+) -> Floats:
     """(b, m) each member's expected loss at each of `points`, (m, d)."""
-    return np.stack([target.backward(b.inplace_predict(points).astype(np.float64)) for b in boosters])
+    trees = np.stack([target.backward(b.inplace_predict(points).astype(np.float64)) for b in boosters])
+    return blend.mix(trees, target.backward(linear.predict(coefficients, points)))
 
 
 def save(boosters: Sequence[Any], folder: Path) -> None:
-    """Write each member in XGBoost's own UBJSON: no pickle."""
+    """Write each member's trees in XGBoost's own UBJSON: no pickle."""
     for i, booster in enumerate(boosters):
         booster.save_model(folder / f"member-{i:02d}.ubj")
 
 
 def load(folder: Path, members: int) -> tuple[Any, ...]:
-    """Read the members back. Raises WorkspaceError where one is missing or damaged."""
+    """Read the trees back. Raises WorkspaceError where a file is missing or damaged."""
     import xgboost
 
     found = []

@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from fsearch.indexer.errors import BadInput, WorkspaceError
 from fsearch.indexer.layout import Layout
-from fsearch.indexer.schema import TABLES, VERSION, VIEWS
+from fsearch.indexer.schema import TABLES, VERSION
+from fsearch.indexer.views import VIEWS
 
 _SAFE = {"enable_external_access": "false", "python_enable_replacements": "false", "lock_configuration": "true"}
 _PATIENCE = 30.0  # seconds to wait for another process's commit
@@ -71,7 +72,7 @@ class Catalog:
             con.close()  # rolls back what was not committed
 
     def settings(self) -> dict[str, str]:
-        """What the workspace is. Raises WorkspaceError where a newer fsearch made it."""
+        """What the workspace is. Raises WorkspaceError where a newer fsearch made it, or no fsearch did."""
         with self.read() as con:
             try:
                 rows = dict(con.execute("SELECT name, value FROM settings").fetchall())
@@ -84,7 +85,7 @@ class Catalog:
             )
         return rows
 
-    def sql(self, query: str) -> pa.Table:
+    def sql(self, query: str, parameters: Sequence[object] = ()) -> pa.Table:
         """Run one SELECT or EXPLAIN and return its rows. Raises BadInput for anything else and for wrong SQL."""
         try:
             statements = duckdb.extract_statements(query)
@@ -96,7 +97,7 @@ class Catalog:
             raise BadInput(f"SQL: {statements[0].type.name} is refused; the catalog is read-only here, use SELECT")
         with self.read() as con:
             try:
-                return con.sql(query).to_arrow_table()
+                return con.sql(query, params=list(parameters)).to_arrow_table()
             except duckdb.Error as error:
                 raise BadInput(f"SQL: {_line(error)}") from error
 

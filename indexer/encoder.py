@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import logging
 import re
 import socket
@@ -39,12 +40,16 @@ class Encoder:
     device : where it runs, "cpu" or "cuda".
     vocabulary : the only words it knows, or None for an encoder of open vocabulary.
     only_side : side in pixels of the only images it knows (the demo's portraits), or None for any photograph.
+    logit_scale : inverse temperature it was trained with: what a cosine is worth in nats.
+    support : least similarity and mass of a phrase whose images are there, where that was measured; else None.
     """
 
     spec: EncoderSpec
     device: str
     vocabulary: frozenset[str] | None
     only_side: int | None
+    logit_scale: float
+    support: tuple[float, float] | None
     _model: Any
     _preprocess: Callable[[Image.Image], Any]
     _tokenize: Callable[[list[str]], Any]
@@ -119,12 +124,14 @@ def load_encoder(spec: EncoderSpec, device: str | None = None) -> Encoder:
     import torch
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    name, weights, vocabulary, only_side = spec.name, spec.weights, None, None
+    name, weights, vocabulary, only_side, support = spec.name, spec.weights, None, None, None
     if spec.name == DEMO:
         open_clip.add_model_config(DEMO_FOLDER / f"{_DEMO_CONFIG}.json")
         name, weights = _DEMO_CONFIG, str(DEMO_FOLDER / f"{_DEMO_CONFIG}.safetensors")
         vocabulary = frozenset((DEMO_FOLDER / "words.txt").read_text().split())
         only_side = int(_config_of_demo()["vision_cfg"]["image_size"])
+        measured = json.loads((DEMO_FOLDER / "support.json").read_text())
+        support = (float(measured["similarity"]), float(measured["mass"]))
     local = weights is not None and Path(weights).suffix in _LOCAL
     if local and (not Path(str(weights)).is_file() or _digest(Path(str(weights))) != spec.digest):
         raise EncoderError(f"the weights {weights} are gone or have changed since this workspace was made")
@@ -135,7 +142,8 @@ def load_encoder(spec: EncoderSpec, device: str | None = None) -> Encoder:
     except Exception as error:
         raise EncoderError(_why(name, weights, error, local=local)) from error
     model.eval()
-    return Encoder(spec, device, vocabulary, only_side, model, preprocess, tokenizer)
+    scale = float(model.logit_scale.detach().exp())
+    return Encoder(spec, device, vocabulary, only_side, scale, support, model, preprocess, tokenizer)
 
 
 @contextlib.contextmanager
@@ -183,8 +191,6 @@ def _near(name: str) -> str:
 
 
 def _config_of_demo() -> dict[str, Any]:
-    import json
-
     config: dict[str, Any] = json.loads((DEMO_FOLDER / f"{_DEMO_CONFIG}.json").read_text())
     return config
 

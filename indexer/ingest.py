@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import pyarrow as pa
 
@@ -11,7 +12,13 @@ from fsearch.indexer.errors import BadInput
 from fsearch.indexer.losses import LossTable
 from fsearch.indexer.store import Store
 
-_RESERVED = frozenset({"image_id", "model", "key", "loss", "label", "prediction", "predicted_loss"})
+Split = Literal["train", "held-out"]
+TRAIN: Split = "train"
+HELD_OUT: Split = "held-out"
+_TRAINING = frozenset({"train", "training", "trn"})
+_RESERVED = frozenset(
+    {"image_id", "model", "key", "loss", "label", "prediction", "predicted_loss", "loss_split", "embedding_row"}
+)
 
 
 def check_metadata(table: pa.Table) -> None:
@@ -25,10 +32,13 @@ def check_metadata(table: pa.Table) -> None:
         lowered[name.lower()] = name
 
 
-def write_losses(store: Store, source: str, model: str, table: LossTable, keys: Sequence[str]) -> int:
+def write_losses(
+    store: Store, source: str, model: str, table: LossTable, keys: Sequence[str], split: Split | None = None
+) -> int:
     """Store the losses of `table`, whose row i belongs to image `keys[i]` of `source`; returns how many were stored.
 
-    Losses of images that were rejected are left out. Call inside `store.writer()`.
+    `split` says whether the model was trained on these images; without it a column 'split' of the table does. Losses of
+    images that were rejected are left out. Call inside `store.writer()`.
     """
     rows = pa.table(
         {
@@ -37,12 +47,13 @@ def write_losses(store: Store, source: str, model: str, table: LossTable, keys: 
             "loss": pa.array(table.values, pa.float64()),
             "label": pa.array(table.labels, pa.string()),
             "prediction": pa.array(table.predictions, pa.string()),
+            "split": pa.array(_splits(table, split), pa.string()),
         }
     )
     with store.catalog.write() as con:
         con.register("given", rows)
         matched = con.sql(
-            "SELECT g.position, i.image_id, g.loss, g.label, g.prediction FROM given g "
+            "SELECT g.position, i.image_id, g.loss, g.label, g.prediction, g.split FROM given g "
             "JOIN images i ON i.key = g.key AND i.source = ? AND i.status = 'present' ORDER BY g.position",
             params=[source],
         ).to_arrow_table()
@@ -55,6 +66,14 @@ def write_losses(store: Store, source: str, model: str, table: LossTable, keys: 
             _write_metadata(con, metadata.append_column("image_id", matched["image_id"]))
             make_views(con)
     return int(matched.num_rows)
+
+
+def _splits(table: LossTable, split: Split | None) -> list[str | None]:
+    column = next((c for c in table.metadata.column_names if c.lower() == "split"), None)
+    if split is not None or column is None:
+        return [split] * len(table.keys)
+    said = [None if v is None else str(v).strip().lower() for v in table.metadata[column].to_pylist()]
+    return [None if not v else TRAIN if v in _TRAINING else HELD_OUT for v in said]
 
 
 def _write_metadata(con: Connection, rows: pa.Table) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-VERSION = 1
+from fsearch.indexer.views import VIEWS
+
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +25,6 @@ class Table:
         """The CREATE statement."""
         columns = ", ".join(f'"{name}" {kind}' for name, kind, _ in self.columns)
         return f"CREATE TABLE {self.name} ({columns}, PRIMARY KEY ({self.key}))"
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """A view: what it answers, and its query."""
-
-    name: str
-    about: str
-    query: str
-
-    def ddl(self) -> str:
-        """The CREATE statement; views are made anew whenever the columns of `metadata` change."""
-        return f"CREATE OR REPLACE VIEW {self.name} AS {self.query}"
 
 
 TABLES: tuple[Table, ...] = (
@@ -96,6 +85,11 @@ TABLES: tuple[Table, ...] = (
             ("loss", "DOUBLE", "its task loss; higher is worse"),
             ("label", "VARCHAR", "the losses file's column 'label', if any"),
             ("prediction", "VARCHAR", "the losses file's column 'prediction', if any"),
+            (
+                "split",
+                "VARCHAR",
+                "'train' where the model was trained on the image, 'held-out' where not, if it was said",
+            ),
         ),
         "model, image_id",
     ),
@@ -119,6 +113,15 @@ TABLES: tuple[Table, ...] = (
             ("spearman_permuted", "DOUBLE", "the same rank correlation, fitted to permuted losses"),
             ("signal", "BOOLEAN", "whether the fit is clearly above what permuted losses give"),
             ("seed", "BIGINT", "seed of the fit"),
+            ("target", "VARCHAR", "what was learned: identity, log1p or logistic"),
+            ("trees", "DOUBLE", "weight of the trees in the ensemble"),
+            ("linear", "DOUBLE", "weight of the linear members"),
+            ("sampled", "BIGINT", "images the ensemble was trained on; the others were only predicted"),
+            (
+                "training_share",
+                "DOUBLE",
+                "share of the losses that are of the model's own training images, if it was said",
+            ),
         ),
         "model",
     ),
@@ -156,6 +159,13 @@ TABLES: tuple[Table, ...] = (
             ("permutations", "INTEGER", "how many"),
             ("source", "VARCHAR", "the hypothesis file"),
             ("versions", "VARCHAR", "JSON: versions of fsearch and the engines under it"),
+            ("condition", "VARCHAR", "the predicate of --where, if any"),
+            ("by", "VARCHAR", "the column of --by, if any"),
+            ("correction", "VARCHAR", "how p became q: bh (Benjamini-Hochberg) or by (Benjamini-Yekutieli)"),
+            ("templates", "VARCHAR", "JSON: the workspace's templates"),
+            ("images", "BIGINT", "images that took part"),
+            ("fit_seed", "BIGINT", "seed of the fit"),
+            ("fit_images", "BIGINT", "images the ensemble was trained on"),
         ),
         "run_id",
     ),
@@ -164,20 +174,32 @@ TABLES: tuple[Table, ...] = (
         "One row a hypothesis of a run.",
         (
             ("run_id", "BIGINT", "the run"),
-            ("rank", "INTEGER", "1 is worst: by the lower bound of the lift"),
+            ("rank", "INTEGER", "1 is worst: by the lift; what cannot be judged stands last"),
             ("hypothesis_id", "BIGINT", "the hypothesis"),
             ("hypothesis", "VARCHAR", "its text"),
-            ("predicted_loss", "DOUBLE", "loss the ensemble expects on such images"),
-            ("baseline", "DOUBLE", "loss it expects over all images"),
-            ("lift", "DOUBLE", "predicted_loss - baseline"),
+            ("predicted_loss", "DOUBLE", "loss expected on such images: baseline + lift"),
+            ("baseline", "DOUBLE", "mean loss of all images asked about"),
+            ("lift", "DOUBLE", "what the ensemble predicts above the baseline, corrected by real losses"),
             ("lo", "DOUBLE", "lower end of the 90% interval of the lift"),
             ("hi", "DOUBLE", "upper end"),
-            ("observed_lift", "DOUBLE", "mean real loss of such images less that of the rest"),
+            ("observed_lift", "DOUBLE", "mean real loss of images that show it less that of the rest"),
             ("n_effective", "DOUBLE", "how many images carry the evidence (Kish)"),
             ("p_value", "DOUBLE", "one-sided permutation p of observed_lift"),
-            ("q_value", "DOUBLE", "p after Benjamini-Hochberg within the run"),
+            ("q_value", "DOUBLE", "p adjusted for all phrases of the run"),
             ("verdict", "VARCHAR", "fails, suspect, fine, unseen or unclear"),
             ("reason", "VARCHAR", "the rule that gave the verdict"),
+            ("predicted_lift", "DOUBLE", "lift by the ensemble alone"),
+            ("percentile", "DOUBLE", "of the lift among reference phrases, 0 to 100"),
+            ("share", "DOUBLE", "expected share of the images that show it"),
+            ("purity", "DOUBLE", "expected share of images that show it among those found"),
+            ("within", "VARCHAR", "the slice of --by, if any"),
+            (
+                "contrast",
+                "DOUBLE",
+                "mean real loss of its images less that of its group's other phrases, if it has a group",
+            ),
+            ("contrast_q", "DOUBLE", "q of the contrast"),
+            ("adjusted_lift", "DOUBLE", "observed lift with the other failing phrases held equal, if it fails"),
         ),
         "run_id, rank",
     ),
@@ -193,37 +215,17 @@ TABLES: tuple[Table, ...] = (
         ),
         "run_id, hypothesis_id, image_id",
     ),
-)
-
-VIEWS: tuple[View, ...] = (
-    View(
-        "worst_images",
-        "Images by real loss, worst first, with the user's own columns.",
-        "SELECT l.model, i.key, l.loss, p.predicted_loss, l.label, l.prediction, m.* EXCLUDE (image_id), l.image_id "
-        "FROM losses l JOIN images i USING (image_id) LEFT JOIN predictions p USING (model, image_id) "
-        "LEFT JOIN metadata m USING (image_id) WHERE i.status = 'present' ORDER BY l.loss DESC, l.image_id",
-    ),
-    View(
-        "latest_ranking",
-        "The last run, in order of rank.",
-        'SELECT r.rank, r.hypothesis, h."group", r.verdict, r.lift, r.lo, r.hi, r.observed_lift, r.n_effective, '
-        "r.p_value, r.q_value, r.reason FROM rankings r JOIN hypotheses h USING (hypothesis_id) "
-        "WHERE r.run_id = (SELECT max(run_id) FROM runs) ORDER BY r.rank",
-    ),
-    View(
-        "latest_evidence",
-        "The images behind the last run, nearest first within each hypothesis.",
-        "SELECT r.rank, r.hypothesis, r.verdict, i.key, e.similarity, e.loss FROM evidence e "
-        "JOIN rankings r USING (run_id, hypothesis_id) JOIN images i USING (image_id) "
-        "WHERE e.run_id = (SELECT max(run_id) FROM runs) ORDER BY r.rank, e.similarity DESC",
-    ),
-    View(
-        "model_summary",
-        "Each black box in one line.",
-        "SELECT l.model, count(*) AS images, avg(l.loss) AS mean_loss, median(l.loss) AS median_loss, "
-        "quantile_cont(l.loss, 0.95) AS p95_loss, any_value(f.spearman) AS spearman, any_value(f.signal) AS signal "
-        "FROM losses l JOIN images i USING (image_id) LEFT JOIN models f USING (model) "
-        "WHERE i.status = 'present' GROUP BY l.model ORDER BY l.model",
+    Table(
+        "shared_images",
+        "How far the failing phrases of a run share their images, each pair once in either order.",
+        (
+            ("run_id", "BIGINT", "the run"),
+            ("within", "VARCHAR", "the slice of --by; empty without"),
+            ("hypothesis", "VARCHAR", "a failing phrase"),
+            ("other", "VARCHAR", "another"),
+            ("overlap", "DOUBLE", "weighted Jaccard index of the images that show them, 0 to 1"),
+        ),
+        "run_id, within, hypothesis, other",
     ),
 )
 

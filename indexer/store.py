@@ -7,18 +7,22 @@ the FAISS file. Opening for writing drops shard files that no transaction names;
 from __future__ import annotations
 
 import fcntl
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from fsearch.indexer.catalog import Catalog, scalar
-from fsearch.indexer.errors import NotReady, WorkspaceError
+from fsearch.indexer.catalog import Catalog, quoted, scalar
+from fsearch.indexer.errors import BadInput, NotReady, WorkspaceError
 from fsearch.indexer.layout import Layout
+from fsearch.indexer.migrations import migrate
+from fsearch.indexer.schema import VERSION
 from fsearch.indexer.shards import Shard, drop_orphans, read_all, read_shard
 from fsearch.indexer.spec import EncoderSpec
 from fsearch.indexer.vectors import VectorIndex
@@ -63,7 +67,12 @@ class Store:
         layout = Layout(root)
         if not layout.catalog.exists():
             raise NotReady(f"no workspace at {root}; make one with: fsearch index IMAGES --losses FILE")
-        return cls(layout, EncoderSpec.from_settings(Catalog(layout).settings()))
+        settings = Catalog(layout).settings()
+        store = cls(layout, EncoderSpec.from_settings(settings))
+        if int(settings["schema_version"]) < VERSION:
+            with store.writer():
+                migrate(store.catalog, int(store.catalog.settings()["schema_version"]))
+        return store
 
     @classmethod
     def create(cls, root: Path, encoder: EncoderSpec) -> Store:
@@ -150,6 +159,53 @@ class Store:
             table["row"].to_numpy(),
             table["loss"].to_numpy(),
         )
+
+    def rows_where(self, model: str, condition: str) -> NDArray[np.int64]:
+        """(n,) rising global rows of the images of `model` that fulfil an SQL predicate on the view `examples`.
+
+        Raises BadInput where the predicate is none.
+        """
+        query = f"SELECT DISTINCT embedding_row FROM (SELECT * FROM examples WHERE {condition}\n) WHERE model = ?"
+        return np.sort(self._examples(query, model, "--where")["embedding_row"].to_numpy())
+
+    def rows_by(self, model: str, column: str) -> dict[str, NDArray[np.int64]]:
+        """The global rows of the images of `model`, by their value in one column of the view `examples`; null is none.
+
+        Raises BadInput where there is no such column.
+        """
+        name = quoted(column)
+        query = (
+            f"SELECT CAST({name} AS VARCHAR) AS value, list_sort(list(DISTINCT embedding_row)) AS rows FROM examples "
+            f"WHERE model = ? AND {name} IS NOT NULL GROUP BY value ORDER BY value"
+        )
+        found = self._examples(query, model, f"--by {column}")
+        return {
+            v: np.asarray(r, np.int64) for v, r in zip(*(found[c].to_pylist() for c in ("value", "rows")), strict=True)
+        }
+
+    def _examples(self, query: str, model: str, option: str) -> pa.Table:
+        try:
+            return self.catalog.sql(query, [model])
+        except BadInput as error:
+            said = str(error).removeprefix("SQL: ")
+            raise BadInput(f'{option}: {said}; see its columns: fsearch sql "FROM examples LIMIT 1"') from error
+
+    def training_share(self, model: str) -> float | None:
+        """Share of the losses that are of images the model was trained on; None where that was not said of any."""
+        query = "SELECT avg(CAST(split = 'train' AS INTEGER)) FROM losses WHERE model = ?"
+        with self.catalog.read() as con:
+            row = con.execute(query, [model]).fetchone()
+        return None if row is None or row[0] is None else float(row[0])
+
+    def templates(self) -> tuple[str, ...]:
+        """What phrases are put into before they are embedded; empty for none."""
+        found = self.catalog.settings().get("templates")
+        return tuple(json.loads(found)) if found else ()
+
+    def set_templates(self, templates: Sequence[str]) -> None:
+        """Store other templates. Call inside `writer`."""
+        with self.catalog.write() as con:
+            con.execute("INSERT OR REPLACE INTO settings VALUES ('templates', ?)", [json.dumps(list(templates))])
 
     def images_of_other_size(self, side: int) -> int:
         """How many present images are not `side` x `side` pixels: what the demo encoder was not made for."""

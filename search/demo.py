@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from fsearch.data.portraits import Portrait, draw_many, sample
-from fsearch.diagnoser.fitted import FitReport
+from fsearch.diagnoser.report import FitReport
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.layout import Layout, write_aside
 from fsearch.search.answer import Ranking
@@ -56,7 +56,11 @@ def run_demo(workspace: Workspace, folder: Path, progress: Progress | None = Non
     portraits = sample(COUNT, SEED)
     images = timed("render", lambda: _render(portraits, folder / _FOLDER, progress))
     accuracy, mean_loss = timed("black box", lambda: _judge(portraits, images, folder / "losses.csv"))
-    timed("index", lambda: workspace.index(folder / _FOLDER, folder / "losses.csv", model=MODEL, progress=progress))
+    losses = folder / "losses.csv"
+    timed(
+        "index",
+        lambda: workspace.index(folder / _FOLDER, losses, model=MODEL, split="held-out", progress=progress),
+    )
     fit = timed("fit", lambda: workspace.fit(MODEL, progress=progress))
     ranking = timed("rank", lambda: workspace.rank(STARTER, model=MODEL, progress=progress))
     return DemoReport(accuracy, mean_loss, fit, ranking, seconds)

@@ -8,7 +8,7 @@ from typing import Any
 
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.losses import TABLE_SUFFIXES, read_table
-from fsearch.search.answer import Hypothesis
+from fsearch.search.hypothesis import Hypothesis, check_template
 
 TEXT_COLUMNS = ("text", "hypothesis", "phrase", "query")
 MAX_WORDS = 60
@@ -39,13 +39,33 @@ def read_hypotheses(path: Path) -> list[Hypothesis]:
     return found
 
 
-def from_phrases(phrases: Sequence[str]) -> list[Hypothesis]:
+def from_phrases(phrases: Sequence[str | Hypothesis]) -> list[Hypothesis]:
     """Hypotheses from phrases typed or passed in. Raises BadInput for none, a blank or a repeated one."""
-    rows = [(f"phrase {i}", Hypothesis(p.strip())) for i, p in enumerate(phrases, start=1)]
+    rows = [
+        (f"phrase {i}", p if isinstance(p, Hypothesis) else Hypothesis(p.strip()))
+        for i, p in enumerate(phrases, start=1)
+    ]
     if not rows:
         raise BadInput('ask about something: fsearch query "dark skin tone"')
     _refuse_repeats(rows)
     return [_checked(where, h) for where, h in rows]
+
+
+def contrasted(phrases: Sequence[str]) -> list[str | Hypothesis]:
+    """Phrases as typed, with each `A vs B` made two of one group. Raises BadInput where a `vs` lacks a side."""
+    found: list[str | Hypothesis] = []
+    words = list(phrases)
+    while words:
+        first = words.pop(0)
+        if first == "vs" or (words and words[0] == "vs" and len(words) < 2):
+            raise BadInput('vs stands between two phrases: fsearch query "dark skin" vs "light skin"')
+        if words and words[0] == "vs":
+            second = words[1]
+            del words[:2]
+            found += [Hypothesis(t.strip(), f"{first} vs {second}") for t in (first, second)]
+        else:
+            found.append(first)
+    return found
 
 
 def _text_lines(path: Path) -> list[_Row]:
@@ -104,9 +124,8 @@ def _checked(where: str, hypothesis: Hypothesis) -> Hypothesis:
         raise BadInput(f"{where}: the phrase is blank; write one or remove the line")
     if words > MAX_WORDS or len(hypothesis.text) > 20 * MAX_WORDS:
         raise BadInput(f"{where}: {words:,} words; a hypothesis is a phrase of at most {MAX_WORDS}")
-    template = hypothesis.template
-    if template is not None and (template.count("{}") != 1 or set("{}") & set(template.replace("{}", "", 1))):
-        raise BadInput(f"{where}: the template {template!r} must hold {{}} once, where the phrase goes")
+    if hypothesis.template is not None:
+        check_template(hypothesis.template, where)
     return hypothesis
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fsearch.indexer.store import Store
-from fsearch.search.answer import Info, ModelInfo
+from fsearch.search.info import Info, ModelInfo
 
 _SHOWN = 10
 
@@ -23,7 +23,7 @@ def inventory(store: Store) -> Info:
         assert counts is not None
         present, missing, embeddings, runs, rejected = map(int, counts)
         models = rows(
-            "SELECT s.model, s.images, s.mean_loss, s.spearman, f.spearman_permuted, s.signal "
+            "SELECT s.model, s.images, s.mean_loss, s.spearman, f.spearman_permuted, s.signal, f.training_share "
             "FROM model_summary s LEFT JOIN models f USING (model) ORDER BY s.model"
         )
         refused = rows(f"SELECT key, reason FROM rejected ORDER BY key LIMIT {_SHOWN}")
@@ -37,6 +37,7 @@ def inventory(store: Store) -> Info:
         embeddings=embeddings,
         models=tuple(ModelInfo(*row) for row in models),  # type: ignore[arg-type]
         metadata=tuple(metadata),
+        templates=store.templates(),
         runs=runs,
         rejected=tuple((str(key), str(reason)) for key, reason in refused),
         rejected_total=rejected,

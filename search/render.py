@@ -16,12 +16,23 @@ from rich.text import Text
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.indexing import IndexReport
 from fsearch.search.answer import Answer, Answers, Ranking
+from fsearch.search.explain import explanation
 
 if TYPE_CHECKING:
     from fsearch.search.demo import DemoReport
 
 _COLOURS = {"fails": "bold red", "suspect": "yellow", "fine": "green", "unseen": "magenta", "unclear": "dim"}
-_WIDTHS = {"rank": 4, "verdict": 7, "lift": 6, "90% interval": 16, "observed": 8, "n eff": 5, "q": 5}
+_WIDTHS = {
+    "rank": 4,
+    "verdict": 7,
+    "lift": 6,
+    "90% interval": 16,
+    "observed": 8,
+    "adjusted": 8,
+    "vs group": 8,
+    "n eff": 5,
+    "q": 5,
+}
 
 
 def answer_text(answer: Answer) -> Text:
@@ -31,9 +42,13 @@ def answer_text(answer: Answer) -> Text:
     return text.append("\n" + "\n".join(rest), style="default")
 
 
-def answers_text(answers: Answers) -> Text:
+def answers_text(answers: Answers, explain: bool = False) -> Text:
     """All answers, then the notes."""
-    blocks = [answer_text(a) for a in answers.answers]
+    blocks = []
+    for answer in answers.answers:
+        blocks.append(answer_text(answer))
+        if explain:
+            blocks.append(Text(explanation(answer)))
     blocks += [Text(f"note: {n}", style="yellow") for n in answers.notes]
     return Text("\n").join(blocks)
 
@@ -41,7 +56,10 @@ def answers_text(answers: Answers) -> Text:
 def ranking_table(ranking: Ranking) -> Table:
     """One line a hypothesis, worst first."""
     table = Table(box=None, pad_edge=False)
-    for name in ("rank", "hypothesis", "verdict", "lift", "90% interval", "observed", "n eff", "q"):
+    adjusted = any(a.adjusted_lift is not None for a in ranking.answers)
+    grouped = any(a.contrast is not None for a in ranking.answers)
+    more = [*(["adjusted"] if adjusted else []), *(["vs group"] if grouped else [])]
+    for name in ("rank", "hypothesis", "verdict", "lift", "90% interval", "observed", *more, "n eff", "q"):
         if name == "hypothesis":
             table.add_column(name, overflow="fold")
         else:  # numbers keep their width on a narrow terminal; the phrase folds
@@ -49,15 +67,21 @@ def ranking_table(ranking: Ranking) -> Table:
     for i, a in enumerate(ranking.answers, start=1):
         table.add_row(
             str(i),
-            Text(a.text),
+            Text(a.title),
             Text(a.verdict, style=_COLOURS[a.verdict]),
             f"{a.lift:+.3f}",
             Text(f"[{a.lo:+.3f}, {a.hi:+.3f}]"),
             f"{a.observed_lift:+.3f}",
+            *([_signed(a.adjusted_lift)] if adjusted else []),
+            *([_signed(a.contrast)] if grouped else []),
             f"{a.n_effective:.0f}",
             f"{a.q_value:.3f}" if a.q_value >= 0.001 else "<.001",
         )
     return table
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.3f}"
 
 
 def index_lines(report: IndexReport) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from fsearch.indexer.catalog import Connection, insert, scalar, utc_now
 from fsearch.indexer.store import Store
-from fsearch.search.answer import Answer, Hypothesis
+from fsearch.search.answer import Answer
+from fsearch.search.hypothesis import Hypothesis
 
 _ENGINES = ("fsearch", "torch", "open_clip_torch", "xgboost", "duckdb", "numpy", "scipy")
 
@@ -28,6 +29,17 @@ class Run:
     seed: int
     permutations: int
     source: str
+    condition: str | None
+    by: str | None
+    correction: str
+    templates: tuple[str, ...]
+    images: int
+    fit_seed: int
+    fit_images: int
+
+    def as_row(self) -> dict[str, Any]:
+        """One row of the table `runs`, but for its id and time."""
+        return asdict(self) | {"templates": json.dumps(self.templates), "versions": _versions()}
 
 
 def record(store: Store, run: Run, answers: Sequence[Answer]) -> tuple[int, datetime]:
@@ -36,10 +48,7 @@ def record(store: Store, run: Run, answers: Sequence[Answer]) -> tuple[int, date
     with store.catalog.write() as con:
         run_id = scalar(con, "SELECT coalesce(max(run_id), 0) + 1 FROM runs")
         ids = _hypothesis_ids(con, [a.hypothesis for a in answers])
-        con.execute(
-            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [run_id, now, run.model, run.bridge, run.encoder, run.seed, run.permutations, run.source, _versions()],
-        )
+        insert(con, "runs", pa.Table.from_pylist([{"run_id": run_id, "created_at": now, **run.as_row()}]))
         rows = [_row(run_id, rank, i, a) for rank, (i, a) in enumerate(zip(ids, answers, strict=True), start=1)]
         insert(con, "rankings", pa.Table.from_pylist(rows))
         evidence = [
@@ -49,6 +58,13 @@ def record(store: Store, run: Run, answers: Sequence[Answer]) -> tuple[int, date
         ]
         if evidence:
             insert(con, "evidence", pa.Table.from_pylist(evidence))
+        overlaps = [
+            {"run_id": run_id, "within": a.within or "", "hypothesis": a.text, "other": other, "overlap": overlap}
+            for a in answers
+            for other, overlap in a.shares_with
+        ]
+        if overlaps:
+            insert(con, "shared_images", pa.Table.from_pylist(overlaps))
     return run_id, now
 
 

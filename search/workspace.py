@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
-from fsearch.diagnoser import fitted as fits
 from fsearch.diagnoser.bridge import BRIDGES, DEFAULT, Bridge
-from fsearch.diagnoser.diagnosis import PERMUTATIONS, Diagnosis
-from fsearch.diagnoser.fitted import FitReport
-from fsearch.indexer.encoder import Encoder, identify, load_encoder
+from fsearch.diagnoser.diagnosis import PERMUTATIONS
+from fsearch.diagnoser.evidence import Correction
+from fsearch.diagnoser.report import FitReport
+from fsearch.indexer.encoder import identify, load_encoder
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.indexing import IndexReport, index_images
-from fsearch.indexer.ingest import check_metadata, write_losses
+from fsearch.indexer.ingest import Split, check_metadata, write_losses
 from fsearch.indexer.layout import Layout
 from fsearch.indexer.losses import match, read_losses
 from fsearch.indexer.source import scan
 from fsearch.indexer.spec import DEMO
 from fsearch.indexer.store import Store
-from fsearch.search import runs
-from fsearch.search.answer import Answers, Hypothesis, Info, Ranking, ranked
-from fsearch.search.ask import ask, reference_mean
+from fsearch.search import history, runs
+from fsearch.search.answer import Answers, Ranking, ranked
+from fsearch.search.ask import Asking, ask
+from fsearch.search.history import RunDiff, StoredRun
 from fsearch.search.hypotheses import from_phrases, read_hypotheses
+from fsearch.search.hypothesis import Hypothesis, check_template
+from fsearch.search.info import Info
 from fsearch.search.inventory import inventory
+from fsearch.search.reference import text_side
+from fsearch.search.warm import Warm
 
 Progress = Callable[[str, int, int], None]  # (what, done, in all)
 DEFAULT_MODEL = "model"
+MOST_SLICES = 100
 
 
 class Workspace:
@@ -36,9 +43,7 @@ class Workspace:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
-        self._generation: tuple[int, ...] | None = None
-        self._diagnoses: dict[str, Diagnosis] = {}
-        self._encoder: Encoder | None = None
+        self._warm = Warm()
 
     def __repr__(self) -> str:
         return f"fsearch.open({str(self.root)!r})"
@@ -51,6 +56,8 @@ class Workspace:
         model: str = DEFAULT_MODEL,
         encoder: str | None = None,
         weights: str | None = None,
+        split: Split | None = None,
+        templates: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> IndexReport:
         """Embed the images of a folder and store one black box's losses on them. Run it again to continue or update.
@@ -60,6 +67,8 @@ class Workspace:
         losses : CSV, TSV, Parquet or JSONL; a column names images by path, file name or stem, `loss` holds the losses.
         model : name of the black box the losses come from.
         encoder, weights : an open_clip name with a hub tag or local file, or "demo"; remembered by the workspace.
+        split : whether the losses are of images the model was trained on ("train") or not ("held-out").
+        templates : what phrases are put into, each with {}; averaged in text space; remembered by the workspace.
 
         Raises FsearchError before anything is written where the input is unusable.
         """
@@ -70,14 +79,18 @@ class Workspace:
         keys = [files[i].key for i in match(table, [f.key for f in files], source)] if table else []
         if table:
             check_metadata(table.metadata)
+        for template in templates or ():
+            check_template(template, "--template")
         store = self._store_for(encoder, weights)
         with store.writer():
+            if templates is not None:
+                store.set_templates(templates)
             tick = _named(progress, "embedding")
-            report = index_images(store, lambda: self._warm(store), source, files, tick)
+            report = index_images(store, lambda: self._warm.encoder(store), source, files, tick)
             if report.rejected == report.found:
                 raise BadInput(f"none of the {report.found:,} images in {source} can be used; reasons: fsearch info")
             if table:
-                report.losses = write_losses(store, str(source.resolve()), model, table, keys)
+                report.losses = write_losses(store, str(source.resolve()), model, table, keys, split)
                 report.without_loss = report.found - report.rejected - report.losses
         return report
 
@@ -88,19 +101,31 @@ class Workspace:
         store = Store.open(self.root)
         name = store.only_model(model)
         with store.writer():
-            return fit_model(store, name, seed=seed, progress=_named(progress, "fitting"))
+            reference = text_side(self._warm.encoder(store), store.templates())
+            return fit_model(store, name, reference, seed=seed, progress=_named(progress, "fitting"))
 
     def query(
         self,
-        *texts: str,
+        *texts: str | Hypothesis,
         model: str | None = None,
         top: int = 8,
         bridge: Bridge = DEFAULT,
         seed: int = 0,
+        where: str | None = None,
+        by: str | None = None,
+        correction: Correction = "bh",
     ) -> Answers:
-        """Ask whether the model fails on images that `texts` describe. `top` nearest images are shown with each."""
-        hypotheses = from_phrases(texts)
-        return self._ask(Store.open(self.root), hypotheses, model, top, bridge, seed)
+        """Ask whether the model fails on images that `texts` describe.
+
+        Parameters
+        ----------
+        top : nearest images shown with each.
+        where : SQL predicate on the view `examples`: only such images are asked about, the baseline included.
+        by : column of `examples`: the question is asked again within each of its values.
+        correction : of p-values: "bh", or "by" under any dependence between phrases.
+        """
+        asking = Asking(top, bridge, seed, where, by, correction)
+        return self._ask(Store.open(self.root), from_phrases(texts), model, asking)
 
     def rank(
         self,
@@ -110,24 +135,53 @@ class Workspace:
         top: int = 8,
         bridge: Bridge = DEFAULT,
         seed: int = 0,
+        where: str | None = None,
+        by: str | None = None,
+        correction: Correction = "bh",
         progress: Progress | None = None,
     ) -> Ranking:
-        """Rank a file (or sequence) of hypotheses, worst first, and store the run with its evidence."""
+        """Rank a file (or sequence) of hypotheses, worst first, and store the run with its evidence. See `query`."""
         if isinstance(hypotheses, str | os.PathLike):
             asked, source = read_hypotheses(Path(hypotheses)), str(hypotheses)
         else:
-            phrases = [h.text if isinstance(h, Hypothesis) else h for h in hypotheses]
-            plain = from_phrases(phrases)
-            asked = [h if isinstance(h, Hypothesis) else p for h, p in zip(hypotheses, plain, strict=True)]
-            source = "api"
+            asked, source = from_phrases(hypotheses), "api"
+        asking = Asking(top, bridge, seed, where, by, correction)
         store = Store.open(self.root)
         with store.writer():
-            answers = self._ask(store, asked, model, top, bridge, seed, _named(progress, "asking"))
-            run = runs.Run(answers.model, bridge, str(store.encoder), seed, PERMUTATIONS, source)
+            answers = self._ask(store, asked, model, asking, _named(progress, "asking"))
+            fit = self._warm.fitted(store, answers.model).report
+            run = runs.Run(
+                answers.model,
+                bridge,
+                str(store.encoder),
+                seed,
+                PERMUTATIONS,
+                source,
+                where,
+                by,
+                correction,
+                store.templates(),
+                answers.images,
+                fit.seed,
+                fit.sampled,
+            )
             order = ranked(answers.answers)
             run_id, created = runs.record(store, run, order)
-            self._generation = store.generation()  # what was written changes no diagnosis
+            self._warm.nothing_changed(store)
         return Ranking(run_id, answers.model, order, answers.notes, created)
+
+    def runs(self) -> pa.Table:
+        """Every stored ranking, newest first."""
+        return history.listed(Store.open(self.root))
+
+    def run(self, run_id: int) -> StoredRun:
+        """One stored ranking with all it was made with. Raises BadInput where there is none such."""
+        return history.show(Store.open(self.root), run_id)
+
+    def diff(self, before: int, after: int) -> RunDiff:
+        """What changed between two stored rankings: settings, verdicts, ranks and lifts."""
+        store = Store.open(self.root)
+        return history.diff(history.show(store, before), history.show(store, after))
 
     def sql(self, query: str) -> pa.Table:
         """Run one read-only SQL statement over the catalog; files and network are out of its reach."""
@@ -140,55 +194,37 @@ class Workspace:
     def _store_for(self, encoder: str | None, weights: str | None) -> Store:
         """The store, made now if need be; with the encoder that was asked for, or the one it was made with."""
         if not Layout(self.root).catalog.exists():
-            self._encoder = load_encoder(identify(encoder or DEMO, weights))  # before anything is written
-            return Store.create(self.root, self._encoder.spec)
+            loaded = load_encoder(identify(encoder or DEMO, weights))  # before anything is written
+            self._warm.keep(loaded)
+            return Store.create(self.root, loaded.spec)
         store = Store.open(self.root)
         if encoder is not None or weights is not None:
             store.encoder.require_same(identify(encoder or store.encoder.name, weights))
         return store
-
-    def _warm(self, store: Store) -> Encoder:
-        if self._encoder is None or self._encoder.spec != store.encoder:
-            self._encoder = load_encoder(store.encoder)
-        return self._encoder
 
     def _ask(
         self,
         store: Store,
         asked: Sequence[Hypothesis],
         model: str | None,
-        top: int,
-        bridge: Bridge,
-        seed: int,
+        asking: Asking,
         progress: Callable[[int, int], None] | None = None,
     ) -> Answers:
-        if bridge not in BRIDGES:
-            raise BadInput(f"unknown bridge {bridge!r}; use one of: {', '.join(BRIDGES)}")
-        diagnosis = self._diagnosis(store, store.only_model(model))
-        encoder = self._warm(store)
-        text_mean = reference_mean(encoder) if bridge == "shift" else None
+        if asking.bridge not in BRIDGES:
+            raise BadInput(f"unknown bridge {asking.bridge!r}; use one of: {', '.join(BRIDGES)}")
+        slices, notes = self._warm.slices(store, store.only_model(model), asking)
+        encoder = self._warm.encoder(store)
         foreign = encoder.only_side is not None and store.images_of_other_size(encoder.only_side) > 0
-        return ask(
-            diagnosis,
+        found = ask(
+            slices,
             encoder,
             asked,
-            top=top,
-            bridge=bridge,
-            text_mean=text_mean,
-            seed=seed,
+            asking,
+            templates=store.templates(),
             foreign_images=foreign,
             progress=progress,
         )
-
-    def _diagnosis(self, store: Store, model: str) -> Diagnosis:
-        """The model's diagnosis, built anew only when something was committed since."""
-        generation = store.generation()
-        if generation != self._generation:
-            self._diagnoses, self._generation = {}, generation
-        if model not in self._diagnoses:
-            fitted = fits.load(store.layout, model)
-            self._diagnoses[model] = Diagnosis(fitted, store.losses(model), store.index(), store.vectors)
-        return self._diagnoses[model]
+        return replace(found, notes=(*found.notes, *notes))
 
 
 def _named(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:

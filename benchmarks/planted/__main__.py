@@ -1,0 +1,113 @@
+"""make bench-planted: every setting, every scorer, one table.
+
+    python -m benchmarks.planted [--seeds 0:5] [--held-out] [--clip FOLDER] [--settings NAME ...]
+
+Development uses seeds below 1000. --held-out uses 1000 to 1019: for the reported table, when the method is frozen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from benchmarks.measure import machine
+from benchmarks.planted import real_clip
+from benchmarks.planted.measures import coverage, discoveries, ordering
+from benchmarks.planted.ours import diagnose, verdicts
+from benchmarks.planted.pool import Pool, make_pool
+from benchmarks.planted.rivals import RIVALS, Evidence
+from benchmarks.planted.table import print_tables
+from benchmarks.planted.worlds import SETTINGS, World
+
+from fsearch.diagnoser.bridge import DEFAULT, unit
+from fsearch.diagnoser.reference import Reference
+from fsearch.search.reference import text_side
+
+HELD_OUT = range(1000, 1020)
+DEV_POOL, HELD_OUT_POOL = 900, 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", default="0:5")
+    parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--clip", type=Path, default=Path("../shared/clip_features"))
+    parser.add_argument("--settings", nargs="*", default=[*SETTINGS, "real CLIP"])
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    first, last = (int(v) for v in args.seeds.split(":"))
+    seeds = HELD_OUT if args.held_out else range(first, last)
+    if not args.held_out and last > 1000:
+        parser.error("seeds from 1000 on are held out")
+    rows = []
+    if set(args.settings) & set(SETTINGS):
+        pool = make_pool(HELD_OUT_POOL if args.held_out else DEV_POOL)
+        reference = text_side(pool.encoder)
+        for name in [s for s in SETTINGS if s in args.settings]:
+            rows += [_portraits(pool, reference, SETTINGS[name](pool, seed)) for seed in seeds]
+    clip = real_clip.load(args.clip) if "real CLIP" in args.settings else None
+    if clip:
+        rows += [_clip(*clip, real_clip.plant(clip[0], seed)) for seed in seeds]
+    if args.out:
+        args.out.write_text(json.dumps(rows))
+    print_tables(rows, f"seeds {seeds.start} to {seeds.stop - 1}{', held out' if args.held_out else ''}; {machine()}")
+
+
+def _portraits(pool: Pool, reference: Reference, world: World) -> dict[str, object]:
+    evidence = Evidence(
+        pool.embeddings[world.rows],
+        world.losses,
+        pool.texts,
+        reference.mean.astype(np.float32),
+        pool.shown[:, world.rows],
+    )
+    row = _measure(evidence, reference, world)
+    if world.setting == "interaction":
+        row["conjunction_first"] = _conjunction_first(pool, world, row.pop("lifts"))  # type: ignore[arg-type]
+    return row
+
+
+def _clip(images: np.ndarray, captions: np.ndarray, world: World) -> dict[str, object]:
+    reference = Reference(captions, real_clip.LOGIT_SCALE)
+    shown = world.lifts[:, None] == world.lifts[None]
+    return _measure(Evidence(images, world.losses, captions, unit(reference.mean[None])[0], shown), reference, world)
+
+
+def _measure(evidence: Evidence, reference: Reference, world: World) -> dict[str, object]:
+    began = time.perf_counter()
+    ours = verdicts(diagnose(evidence.images, world.losses, reference, world.seed), evidence.texts, world.seed)
+    seconds = time.perf_counter() - began
+    scores = ours.scores | {name: score(evidence) for name, score in RIVALS.items()}
+    fails, unseen = ours.words == "fails", ours.words == "unseen"
+    row: dict[str, object] = {"setting": world.setting, "seed": world.seed, "seconds": seconds, "signal": ours.signal}
+    row["failing"] = int((world.failing & world.asked).sum())
+    row["fails"] = int(fails.sum())
+    if world.setting != "null":
+        row["scores"] = {
+            name: vars(ordering(s, world)) for name, s in scores.items() if world.failing[world.asked].any()
+        }
+        row["false"], row["power"] = discoveries(fails, world)
+    if world.setting != "real CLIP":
+        row["coverage"], row["width"] = coverage(ours.found.lo, ours.found.hi, ~unseen, world)
+        row["unseen_false"] = float(unseen[world.asked & ~world.absent].mean())
+    if world.absent.any():
+        row["unseen_found"] = float(unseen[world.absent].mean())
+    if world.setting == "interaction":
+        row["lifts"] = ours.scores[DEFAULT]
+    torch.manual_seed(0)
+    return row
+
+
+def _conjunction_first(pool: Pool, world: World, lifts: np.ndarray) -> bool:
+    """Whether the best phrase of the pair ranks above every phrase of either part alone."""
+    both = [i for i, p in enumerate(pool.phrases) if set(p.concepts) == set(world.planted)]
+    parts = [i for i, p in enumerate(pool.phrases) if len(p.concepts) == 1 and p.concepts[0] in world.planted]
+    return bool(lifts[both].max() > lifts[parts].max())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The portraits of a benchmark run: drawn and embedded once, shared by all its worlds, with every phrase's truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from fsearch.data.portraits import CONCEPTS, Concept, Portrait, draw_many, phrases, sample
+from fsearch.indexer.encoder import Encoder, identify, load_encoder
+
+POOL = 12_000
+LEAST_SHARE = 0.004
+_LABELS = (("smiling", "smiling"), ("not smiling", "not smiling"), ("frowning", "frowning"))
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A hypothesis, the concepts it is made of, and where it is true: `holds` over the pool."""
+
+    text: str
+    concepts: tuple[str, ...]
+    holds: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pool:
+    """`pixels` (n, 96, 96, 3) uint8, `embeddings` (n, d) unit float32, `texts` (q, d) of the phrases."""
+
+    portraits: list[Portrait]
+    pixels: np.ndarray
+    embeddings: np.ndarray
+    phrases: list[Phrase]
+    texts: np.ndarray
+    encoder: Encoder
+
+    @property
+    def shown(self) -> np.ndarray:
+        """(q, n) bool."""
+        return np.stack([p.holds for p in self.phrases])
+
+    def where(self, concept: str) -> np.ndarray:
+        """(n,) bool: the portraits that show `concept`."""
+        found = next(c for c in CONCEPTS if c.name == concept)
+        return np.array([found.holds(p) for p in self.portraits])
+
+
+def make_pool(seed: int, count: int = POOL) -> Pool:
+    """Draw and embed `count` portraits of `seed`."""
+    portraits = sample(count, seed)
+    pixels = np.stack(list(draw_many(portraits)))
+    encoder = load_encoder(identify("demo", None), "cpu")
+    blocks = [
+        encoder.embed_images([encoder.prepare(Image.fromarray(p)) for p in pixels[i : i + 128]])
+        for i in range(0, count, 128)
+    ]
+    vectors = np.concatenate(blocks).astype(np.float16).astype(np.float32)  # as a workspace keeps them
+    asked = [p for p in _phrases(portraits) if p.holds.mean() >= LEAST_SHARE]
+    return Pool(portraits, pixels, vectors, asked, encoder.embed_texts([p.text for p in asked]), encoder)
+
+
+def _phrases(portraits: list[Portrait]) -> Iterator[Phrase]:
+    """Every wording of every concept, then pairs of concepts."""
+    shows = {c.name: np.array([c.holds(p) for p in portraits]) for c in CONCEPTS}
+    for text, concept in phrases():
+        yield Phrase(text, (concept.name,), shows[concept.name])
+    for a, b, text in _pairs():
+        yield Phrase(text, (a.name, b.name), shows[a.name] & shows[b.name])
+
+
+def _pairs() -> Iterator[tuple[Concept, Concept, str]]:
+    """Sixty pairs drawn once and for all, dark skin in dim light, and every expression with every other concept."""
+    rng = np.random.default_rng(7)
+    by_name = {c.name: c for c in CONCEPTS}
+    nouns = [c for c in CONCEPTS if c.nouns]
+    seen: set[frozenset[str]] = set()
+    while len(seen) < 60:
+        a, b = (nouns[int(i)] for i in rng.choice(len(nouns), 2, replace=False))
+        if a.family != b.family and frozenset((a.name, b.name)) not in seen:
+            seen.add(frozenset((a.name, b.name)))
+            yield a, b, f"{a.nouns[0]} {b.places[0]}" if b.places else f"{a.nouns[0]} and {b.nouns[0]}"
+    for name, word in _LABELS:
+        for other in CONCEPTS:
+            if other.family == by_name[name].family or other.shots:
+                continue
+            rest = f"with {other.nouns[0]}" if other.nouns else other.places[0]
+            yield by_name[name], other, f"a {word} person {rest}"

@@ -1,0 +1,208 @@
+"""The settings: for each, losses of a few thousand portraits, and what is truly expected of each portrait and phrase.
+
+Truth is the generator's: `expected` is the mean of the distribution a loss was drawn from or, for a trained black box,
+its mean loss on all portraits of the pool that it could not be trained on, the index among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.stats
+import torch
+from benchmarks.planted.blackbox import cross_entropy, shrink, train
+from benchmarks.planted.pool import Pool
+
+INDEXED, LEARNABLE, TRAINED_ON = 3000, 4000, 1500
+BASE, EFFECT = 0.3, 0.35  # mean loss, and what each planted concept adds to it
+FAILING, HARMLESS = (
+    0.2,
+    0.05,
+)  # standard deviations of the loss: a phrase truly fails from the one, is false below the other
+RARE, CORRELATION, NOISE = 0.01, 0.8, 0.4
+
+
+@dataclass(frozen=True)
+class World:
+    """One planted world.
+
+    Attributes
+    ----------
+    rows : (n,) the pool's portraits in the index, and `losses` (n,) theirs.
+    gaps : (q,) true mean loss of portraits that show each phrase less that of the others.
+    lifts : (q,) the same less that of all.
+    asked : (q,) bool, phrases that take part.
+    absent : (q,) bool, phrases of a concept that never occurs in the index.
+    planted : the concepts that were made to fail.
+    """
+
+    setting: str
+    seed: int
+    rows: np.ndarray
+    losses: np.ndarray
+    gaps: np.ndarray
+    lifts: np.ndarray
+    asked: np.ndarray
+    absent: np.ndarray
+    planted: tuple[str, ...]
+
+    @property
+    def failing(self) -> np.ndarray:
+        """(q,) bool."""
+        return self.gaps >= FAILING * self.losses.std()
+
+    @property
+    def harmless(self) -> np.ndarray:
+        """(q,) bool: to call such a phrase failing is a false discovery."""
+        return self.gaps < HARMLESS * self.losses.std()
+
+
+def planted_loss(pool: Pool, seed: int) -> World:
+    """Three concepts each add EFFECT to the mean of a gamma distribution (shape 1)."""
+    rng = np.random.default_rng([seed, 1])
+    names = tuple(str(n) for n in rng.choice(_common(pool), 3, replace=False))
+    expected = BASE + EFFECT * sum(pool.where(n).astype(float) for n in names)
+    return _drawn(pool, "planted loss", seed, rng, expected, names)
+
+
+def interaction(pool: Pool, seed: int) -> World:
+    """Only portraits that show both of two concepts fail, four times as badly as elsewhere."""
+    rng = np.random.default_rng([seed, 2])
+    pairs = [p.concepts for p in pool.phrases if len(p.concepts) == 2 and p.holds.mean() >= 0.03]
+    names = pairs[int(rng.integers(len(pairs)))]
+    expected = BASE + 4 * EFFECT * (pool.where(names[0]) & pool.where(names[1]))
+    return _drawn(pool, "interaction", seed, rng, expected, names)
+
+
+def null(pool: Pool, seed: int) -> World:
+    """Losses that depend on nothing."""
+    rng = np.random.default_rng([seed, 3])
+    return _drawn(pool, "null", seed, rng, np.full(len(pool.portraits), BASE), ())
+
+
+def absent(pool: Pool, seed: int) -> World:
+    """A concept never occurs in the index; two others fail."""
+    rng = np.random.default_rng([seed, 4])
+    names = [str(n) for n in rng.choice(_common(pool), 3, replace=False)]
+    expected = BASE + EFFECT * sum(pool.where(n).astype(float) for n in names[1:])
+    return _drawn(pool, "absent", seed, rng, expected, (names[0],), ~pool.where(names[0]))
+
+
+def rare(pool: Pool, seed: int) -> World:
+    """The black box saw a concept in RARE of its training portraits."""
+
+    def recipe(rng: np.random.Generator, smiling: np.ndarray, holds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        few = rng.permutation(np.flatnonzero(holds))[: int(RARE * TRAINED_ON)]
+        rest = rng.permutation(np.flatnonzero(~holds))[: TRAINED_ON - len(few)]
+        return np.append(few, rest), smiling
+
+    return _trained(pool, "rare", seed, 5, recipe)
+
+
+def correlation(pool: Pool, seed: int) -> World:
+    """A concept goes with the label in training, not in the index (dcbench's induce_correlation)."""
+
+    def recipe(rng: np.random.Generator, smiling: np.ndarray, holds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        a, b, n = 0.5, 0.5, TRAINED_ON
+        both = a * b * n + CORRELATION * np.sqrt(a * (1 - a) * b * (1 - b)) * (n - 1)
+        cells = {(True, True): both, (True, False): a * n - both, (False, True): b * n - both}
+        cells[False, False] = n - sum(cells.values())
+        rows = [
+            rng.choice(np.flatnonzero((smiling == s) & (holds == h)), int(m), replace=True)
+            for (s, h), m in cells.items()
+        ]
+        return np.concatenate(rows), smiling
+
+    return _trained(pool, "correlation", seed, 6, recipe)
+
+
+def noisy_label(pool: Pool, seed: int) -> World:
+    """Labels are flipped with chance NOISE where a concept holds, in training and in the index alike."""
+
+    def recipe(rng: np.random.Generator, smiling: np.ndarray, holds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return rng.permutation(len(smiling))[:TRAINED_ON], smiling ^ (holds & (rng.random(len(smiling)) < NOISE))
+
+    return _trained(pool, "noisy label", seed, 7, recipe)
+
+
+SETTINGS: dict[str, Callable[[Pool, int], World]] = {
+    "planted loss": planted_loss,
+    "rare": rare,
+    "correlation": correlation,
+    "noisy label": noisy_label,
+    "interaction": interaction,
+    "null": null,
+    "absent": absent,
+}
+
+_Recipe = Callable[[np.random.Generator, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def _trained(pool: Pool, setting: str, seed: int, salt: int, recipe: _Recipe) -> World:
+    """Train on one part of the pool, judge the rest; a concept that does the model no harm is drawn again (Domino)."""
+    rng = np.random.default_rng([seed, salt])
+    parts = rng.permutation(len(pool.portraits))
+    learn, judge = np.sort(parts[:LEARNABLE]), np.sort(parts[LEARNABLE:])
+    images = shrink(pool.pixels)
+    smiling = pool.where("smiling")
+    for name in rng.permutation([n for n in _common(pool) if n not in _FACES]):
+        holds = pool.where(str(name))
+        rows, _ = recipe(rng, smiling[learn], holds[learn])
+        labels = recipe(rng, smiling, holds)[1]
+        model = train(images[torch.from_numpy(learn[rows])], labels[learn[rows]], seed)
+        losses = cross_entropy(model, images[torch.from_numpy(judge)], labels[judge])
+        bad = _slice(setting, holds, smiling)[judge]
+        harm = losses[bad].mean() - losses[~bad].mean()
+        p = scipy.stats.ttest_ind(losses[bad], losses[~bad], equal_var=False, alternative="greater").pvalue
+        if p < 0.001 and harm >= FAILING * losses.std():
+            picked = np.sort(rng.choice(len(judge), INDEXED, replace=False))
+            return _world(pool, setting, seed, judge[picked], losses[picked], (str(name),), judge, losses)
+    raise RuntimeError(f"no concept harms the black box of setting {setting!r}, seed {seed}")
+
+
+def _slice(setting: str, holds: np.ndarray, smiling: np.ndarray) -> np.ndarray:
+    return holds != smiling if setting == "correlation" else holds
+
+
+def _drawn(
+    pool: Pool,
+    setting: str,
+    seed: int,
+    rng: np.random.Generator,
+    expected: np.ndarray,
+    names: tuple[str, ...],
+    allowed: np.ndarray | None = None,
+) -> World:
+    rows = np.arange(len(pool.portraits)) if allowed is None else np.flatnonzero(allowed)
+    picked = np.sort(rng.choice(rows, INDEXED, replace=False))
+    losses = rng.gamma(1.0, expected)
+    return _world(pool, setting, seed, picked, losses[picked], names, rows, expected[rows])
+
+
+def _world(
+    pool: Pool,
+    setting: str,
+    seed: int,
+    rows: np.ndarray,
+    losses: np.ndarray,
+    names: tuple[str, ...],
+    population: np.ndarray,
+    expected: np.ndarray,
+) -> World:
+    shown = pool.shown[:, population]
+    enough = (shown.sum(axis=1) >= 20) & ((~shown).sum(axis=1) >= 20)
+    gaps, lifts = np.zeros(len(shown)), np.zeros(len(shown))
+    for i in np.flatnonzero(enough):
+        gaps[i] = expected[shown[i]].mean() - expected[~shown[i]].mean()
+        lifts[i] = expected[shown[i]].mean() - expected.mean()
+    gone = np.array([setting == "absent" and names[0] in p.concepts for p in pool.phrases])
+    return World(setting, seed, rows, losses, gaps, lifts, enough | gone, gone, names)
+
+
+def _common(pool: Pool) -> list[str]:
+    return sorted({p.concepts[0] for p in pool.phrases if len(p.concepts) == 1 and 0.06 < p.holds.mean() < 0.45})
+
+
+_FACES = frozenset({"smiling", "neutral face", "frowning", "surprised", "not smiling"})

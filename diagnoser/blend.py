@@ -1,0 +1,39 @@
+"""Trees and the linear member together: stacked by their out-of-bag skill (Wolpert 1992; Breiman 1996)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.optimize
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """level + trees * (tree prediction - tree_level) + linear * (linear prediction - linear_level).
+
+    The weights are not forced to sum to one: where neither explains anything out of bag both go to zero, and the
+    ensemble predicts the mean loss everywhere.
+    """
+
+    trees: float
+    linear: float
+    level: float
+    tree_level: float
+    linear_level: float
+
+    @classmethod
+    def of(cls, trees: Floats, linear: Floats, losses: Floats) -> Blend:
+        """Non-negative least squares of `losses` on both out-of-bag predictions; all (n,), NaN left out."""
+        seen = np.isfinite(trees) & np.isfinite(linear)
+        levels = [float(v[seen].mean()) for v in (losses, trees, linear)]
+        sides = np.column_stack([trees[seen] - levels[1], linear[seen] - levels[2]])
+        weights, _ = scipy.optimize.nnls(sides, losses[seen] - levels[0])
+        return cls(float(weights[0]), float(weights[1]), *levels)
+
+    def mix(self, trees: Floats, linear: Floats) -> Floats:
+        """Both predictions, of any one shape, as one expected loss."""
+        return self.level + self.trees * (trees - self.tree_level) + self.linear * (linear - self.linear_level)

@@ -1,0 +1,74 @@
+"""Bring a workspace of an older fsearch up to this schema: a copy of the catalog first, then one transaction.
+
+A migration is a numbered function that is never changed once released; it takes a connection inside the transaction.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+from fsearch.indexer.catalog import Catalog, Connection, make_views
+from fsearch.indexer.schema import VERSION
+
+_NEW_IN_2 = {
+    "losses": {"split": "VARCHAR"},
+    "models": {
+        "target": "VARCHAR",
+        "trees": "DOUBLE",
+        "linear": "DOUBLE",
+        "sampled": "BIGINT",
+        "training_share": "DOUBLE",
+    },
+    "runs": {
+        "condition": "VARCHAR",
+        "by": "VARCHAR",
+        "correction": "VARCHAR",
+        "templates": "VARCHAR",
+        "images": "BIGINT",
+        "fit_seed": "BIGINT",
+        "fit_images": "BIGINT",
+    },
+    "rankings": {
+        "predicted_lift": "DOUBLE",
+        "percentile": "DOUBLE",
+        "share": "DOUBLE",
+        "purity": "DOUBLE",
+        "within": "VARCHAR",
+        "contrast": "DOUBLE",
+        "contrast_q": "DOUBLE",
+        "adjusted_lift": "DOUBLE",
+    },
+}
+
+
+def m002_conditions_contrasts_and_confounding(con: Connection) -> None:
+    """Columns for conditions, contrasts, adjusted lifts and the split of the losses; the table of shared images."""
+    for table, columns in _NEW_IN_2.items():
+        for name, kind in columns.items():
+            con.execute(f'ALTER TABLE {table} ADD COLUMN "{name}" {kind}')
+    con.execute(
+        "CREATE TABLE shared_images (run_id BIGINT, within VARCHAR, hypothesis VARCHAR, other VARCHAR, overlap DOUBLE, "
+        "PRIMARY KEY (run_id, within, hypothesis, other))"
+    )
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {2: m002_conditions_contrasts_and_confounding}
+
+
+def migrate(catalog: Catalog, version: int) -> None:
+    """Migrate from schema `version` to this one. Call while holding the workspace for writing.
+
+    The old catalog stays beside the new one as catalog.vN.duckdb, N being its version.
+    """
+    path = catalog.layout.catalog
+    with catalog.write() as con:
+        con.execute("SELECT 1")  # opening for writing and closing leaves no write-ahead log behind
+    part, backup = path.with_name("catalog.backup.part"), path.with_name(f"catalog.v{version}.duckdb")
+    shutil.copy2(path, part)
+    part.replace(backup)
+    with catalog.write() as con:
+        for number in range(version + 1, VERSION + 1):
+            MIGRATIONS[number](con)
+        con.execute("UPDATE settings SET value = ? WHERE name = 'schema_version'", [str(VERSION)])
+        make_views(con)

@@ -1,0 +1,59 @@
+"""The catalog's views: common questions in one line of SQL. Part of the public schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view: what it answers, and its query."""
+
+    name: str
+    about: str
+    query: str
+
+    def ddl(self) -> str:
+        """The CREATE statement; views are made anew whenever the columns of `metadata` change."""
+        return f"CREATE OR REPLACE VIEW {self.name} AS {self.query}"
+
+
+VIEWS: tuple[View, ...] = (
+    View(
+        "examples",
+        "Every present image with a loss and the user's own columns: what --where and --by speak about.",
+        "SELECT l.model, i.key, l.loss, l.label, l.prediction, m.* EXCLUDE (image_id), l.split AS loss_split, "
+        "l.image_id, i.row AS embedding_row FROM losses l JOIN images i USING (image_id) "
+        "LEFT JOIN metadata m USING (image_id) WHERE i.status = 'present'",
+    ),
+    View(
+        "worst_images",
+        "Images by real loss, worst first, with the user's own columns.",
+        "SELECT l.model, i.key, l.loss, p.predicted_loss, l.label, l.prediction, m.* EXCLUDE (image_id), l.image_id "
+        "FROM losses l JOIN images i USING (image_id) LEFT JOIN predictions p USING (model, image_id) "
+        "LEFT JOIN metadata m USING (image_id) WHERE i.status = 'present' ORDER BY l.loss DESC, l.image_id",
+    ),
+    View(
+        "latest_ranking",
+        "The last run, in order of rank.",
+        'SELECT r.rank, r.hypothesis, h."group", r.within, r.verdict, r.lift, r.lo, r.hi, r.observed_lift, '
+        "r.n_effective, r.p_value, r.q_value, r.adjusted_lift, r.contrast, r.contrast_q, r.reason "
+        "FROM rankings r JOIN hypotheses h USING (hypothesis_id) "
+        "WHERE r.run_id = (SELECT max(run_id) FROM runs) ORDER BY r.rank",
+    ),
+    View(
+        "latest_evidence",
+        "The images behind the last run, nearest first within each hypothesis.",
+        "SELECT r.rank, r.hypothesis, r.verdict, i.key, e.similarity, e.loss FROM evidence e "
+        "JOIN rankings r USING (run_id, hypothesis_id) JOIN images i USING (image_id) "
+        "WHERE e.run_id = (SELECT max(run_id) FROM runs) ORDER BY r.rank, e.similarity DESC",
+    ),
+    View(
+        "model_summary",
+        "Each black box in one line.",
+        "SELECT l.model, count(*) AS images, avg(l.loss) AS mean_loss, median(l.loss) AS median_loss, "
+        "quantile_cont(l.loss, 0.95) AS p95_loss, any_value(f.spearman) AS spearman, any_value(f.signal) AS signal "
+        "FROM losses l JOIN images i USING (image_id) LEFT JOIN models f USING (model) "
+        "WHERE i.status = 'present' GROUP BY l.model ORDER BY l.model",
+    ),
+)

@@ -1,0 +1,41 @@
+"""Everything that went into one verdict, in words a reader can check."""
+
+from __future__ import annotations
+
+from fsearch.diagnoser.verdict import MIN_IMAGES, Q_LEVEL
+from fsearch.search.answer import Answer
+
+_CORRECTIONS = {"bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutieli"}
+
+
+def explanation(answer: Answer) -> str:
+    """The lines of `--explain`."""
+    a, b = answer, answer.basis
+    origin = "measured for this encoder" if b.calibrated else "lowest twentieth of the reference phrases here"
+    lines = [
+        f"{a.title}: why {a.verdict}",
+        f"  rule        {a.reason}",
+        f"  support     similarity {b.similarity:.3f}, mass {b.mass:.2f}; unseen below both {b.least_similarity:.3f} "
+        f"and {b.least_mass:.2f} ({origin})",
+        f"  images      {a.share:.1%} of all seem to show it; of those found {a.purity:.0%} do; "
+        f"n_effective {a.n_effective:.0f} (unseen below {MIN_IMAGES:.0f})",
+        f"  ensemble    predicts a lift of {a.predicted_lift:+.4f} over the baseline {a.baseline:.4f}",
+        f"  corrected   to {a.lift:+.4f}: {b.trust:.0%} of what the real losses say beyond the prediction is believed",
+        f"  interval    [{a.lo:+.4f}, {a.hi:+.4f}], 90%: standard error {b.error:.4f}, "
+        f"conformal factor {b.conformal:.2f}",
+        f"  observed    {a.observed_lift:+.4f} against the rest, standard error {b.observed_error:.4f}, "
+        f"p {a.p_value:.4g}, q {a.q_value:.4g} ({_CORRECTIONS[b.correction]}; level {Q_LEVEL:g})",
+        f"  matters     from {b.material:.4f} on (losses spread by {b.loss_std:.4f})",
+        f"  percentile  above {a.percentile:.0f}% of the reference phrases",
+    ]
+    if a.contrast is not None:
+        lines.append(
+            f"  contrast    {a.contrast:+.4f} against the rest of {a.hypothesis.group!r}, p {a.contrast_p:.4g}, "
+            f"q {a.contrast_q:.4g}"
+        )
+    if a.adjusted_lift is not None:
+        lines.append(f"  adjusted    {a.adjusted_lift:+.4f} with the other failing phrases held equal")
+    if a.shares_with:
+        shared = ", ".join(f"{text!r} {overlap:.0%}" for text, overlap in a.shares_with[:5])
+        lines.append(f"  overlap     shares its images with {shared}")
+    return "\n".join(lines)

@@ -1,0 +1,39 @@
+"""The options that several commands share, each with its help, as Typer annotations for cli.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+HERE = Path(".fsearch")
+
+WorkspaceOption = Annotated[
+    Path,
+    typer.Option("--workspace", "-w", envvar="FSEARCH_WORKSPACE", help="Folder of the workspace.", show_envvar=True),
+]
+ModelOption = Annotated[str | None, typer.Option("--model", help="Which black box, where there are several.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+TopOption = Annotated[int, typer.Option("--top", min=1, max=100, help="Nearest images kept with each phrase.")]
+BridgeOption = Annotated[
+    Literal["membership", "mixture", "attention", "prototype", "centre", "shift", "raw"],
+    typer.Option("--bridge", help="How text is taken to image space; all but the first are for comparison."),
+]
+WhereOption = Annotated[
+    str | None,
+    typer.Option(help="Ask only about images that fulfil an SQL predicate, e.g. \"label = 'smiling'\"."),
+]
+ByOption = Annotated[str | None, typer.Option(help="Ask again within each value of a column, e.g. label.")]
+FdrOption = Annotated[
+    Literal["bh", "by"],
+    typer.Option("--fdr", help="How p becomes q: Benjamini-Hochberg, or Benjamini-Yekutieli under any dependence."),
+]
+ExplainOption = Annotated[bool, typer.Option("--explain", help="Print every number and the rule behind each verdict.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random; stored with the result.")]
+SplitOption = Annotated[
+    Literal["train", "held-out"] | None, typer.Option(help="Was the model trained on these images, or not?")
+]
+TemplateOption = Annotated[
+    list[str] | None, typer.Option(help='What phrases are put into, with {}: "a photo of a person with {}".')
+]

@@ -1,0 +1,82 @@
+"""What a workspace keeps loaded between questions, and drops as soon as something was committed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsearch.diagnoser import fitted as fits
+from fsearch.diagnoser.diagnosis import MIN_IMAGES, Diagnosis
+from fsearch.diagnoser.fitted import Fitted
+from fsearch.indexer.encoder import Encoder, load_encoder
+from fsearch.indexer.errors import BadInput
+from fsearch.indexer.store import Store
+from fsearch.search.ask import Asking
+
+MOST_SLICES = 100
+
+
+class Warm:
+    """The encoder, the fits and the diagnoses of one workspace."""
+
+    def __init__(self) -> None:
+        self._encoder: Encoder | None = None
+        self._generation: tuple[int, ...] | None = None
+        self._fits: dict[str, Fitted] = {}
+        self._diagnoses: dict[tuple[str, str | None], Diagnosis] = {}
+
+    def keep(self, encoder: Encoder) -> None:
+        """Use an encoder that was loaded already."""
+        self._encoder = encoder
+
+    def encoder(self, store: Store) -> Encoder:
+        """The encoder of `store`."""
+        if self._encoder is None or self._encoder.spec != store.encoder:
+            self._encoder = load_encoder(store.encoder)
+        return self._encoder
+
+    def fitted(self, store: Store, model: str) -> Fitted:
+        """The fit of `model`, read anew only when something was committed since."""
+        generation = store.generation()
+        if generation != self._generation:
+            self._diagnoses, self._fits, self._generation = {}, {}, generation
+        if model not in self._fits:
+            self._fits[model] = fits.load(store.layout, model)
+        return self._fits[model]
+
+    def nothing_changed(self, store: Store) -> None:
+        """Say that what was just committed changes no fit and no loss."""
+        self._generation = store.generation()
+
+    def slices(self, store: Store, model: str, asking: Asking) -> tuple[dict[str | None, Diagnosis], tuple[str, ...]]:
+        """The diagnoses to ask: of all images, of those that fulfil a condition, or one for each value of a column."""
+        if asking.by is None:
+            return {None: self.diagnosis(store, model, asking.where)}, ()
+        fitted = self.fitted(store, model)
+        slices: dict[str | None, Diagnosis] = {}
+        small = []
+        for value, rows in store.rows_by(model, asking.by).items():
+            if asking.where is not None:
+                rows = np.intersect1d(rows, store.rows_where(model, asking.where))
+            if len(rows) < MIN_IMAGES:
+                small.append(value)
+            else:
+                slices[f"{asking.by} = {value}"] = _diagnosis(store, fitted, rows)
+            if len(slices) > MOST_SLICES:
+                raise BadInput(f"--by {asking.by}: more than {MOST_SLICES} values; use a column of few, or --where")
+        if not slices:
+            raise BadInput(f"--by {asking.by}: no value has {MIN_IMAGES} images")
+        left = f"--by {asking.by}: left out, with fewer than {MIN_IMAGES} images: {', '.join(small[:8])}"
+        return slices, (left,) if small else ()
+
+    def diagnosis(self, store: Store, model: str, where: str | None) -> Diagnosis:
+        """The diagnosis of `model`, on all images or those that fulfil a condition, kept until something changes."""
+        fitted = self.fitted(store, model)
+        if (model, where) not in self._diagnoses:
+            rows = None if where is None else store.rows_where(model, where)
+            self._diagnoses[model, where] = _diagnosis(store, fitted, rows)
+        return self._diagnoses[model, where]
+
+
+def _diagnosis(store: Store, fitted: Fitted, rows: NDArray[np.int64] | None) -> Diagnosis:
+    return Diagnosis(fitted, store.losses(fitted.report.model), store.index(), store.vectors, rows)
