@@ -1,13 +1,13 @@
-# make demo | test | check | bench | train | docs: each sets itself up; a second run installs nothing.
+# make demo | test | check | bench | bench-planted | train | docs: each sets itself up; a second run installs nothing.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench train docs
+.PHONY: help demo test check bench bench-planted train docs
 
 help: ## list these words
-	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /	/'
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /	/'
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "fsearch needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 2; }
@@ -30,8 +30,12 @@ check: $(READY) ## lint, format, types
 bench: $(READY) ## the figures in the README
 	$(BIN)/python -m benchmarks.run
 
+bench-planted: $(READY) ## worlds where it is known what fails, on the held-out seeds (half an hour)
+	$(BIN)/python -m benchmarks.planted --held-out $(if $(CLIP),--clip $(CLIP))
+
 train: $(READY) ## train the demo's encoder (about an hour on 2 cores; resumable) and black box again
 	$(BIN)/python -m fsearch.data.training.train_encoder --work build/portraits
+	$(BIN)/python -m fsearch.data.training.support
 	$(BIN)/python -m fsearch.data.training.train_blackbox
 
 docs: $(READY) ## make the pages that come from the code

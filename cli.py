@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 import typer.core
@@ -210,8 +210,7 @@ def runs_diff(
 
 def _print_stored(found: Any, as_json: bool) -> None:
     if as_json:
-        print_json(found.as_dict())
-        return
+        return print_json(found.as_dict())
     typer.echo(f"{found}\n")
     print_rows(found.rows, "table")
 

@@ -116,7 +116,7 @@ def demo_lines(report: DemoReport, program: str, options: str) -> list[str]:
         "",
         "Try next:",
         f'  {program} query{options} "dark skin tone"',
-        f'  {program} query{options} "dark skin in dim light" "light skin in dim light"',
+        f'  {program} query{options} "dark skin in dim light" vs "light skin in dim light"',
         f'  {program} sql{options} "SELECT skin_tone, avg(loss) AS mean_loss FROM worst_images GROUP BY 1 ORDER BY 1"',
     ]
 

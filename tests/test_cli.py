@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 from fsearch.cli import app
 
-COMMANDS = ["index", "fit", "query", "rank", "sql", "info", "demo"]
+COMMANDS = ["index", "fit", "query", "rank", "sql", "info", "runs", "demo"]
 ROOT = Path(__file__).parents[1]
 
 
-def run(*args: str | Path, stdin: str | None = None) -> tuple[int, str, str]:
+def run(*args: str | Path | int, stdin: str | None = None) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, [str(a) for a in args], input=stdin)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.stdout, result.stderr
@@ -65,7 +65,7 @@ def test_help_info_and_sql_load_no_heavy_library(fitted: Path) -> None:
 GOLDEN_QUERY = """\
 dark skin tone: FAILS (predicted and observed loss are both higher, q = #)
  predicted loss #, baseline #, lift # [#, #]
- observed lift #, n_effective #, p #
+ above #% of reference phrases; observed lift #, n_effective #, p #
  # loss # #.png
  # loss # #.png"""
 
@@ -74,6 +74,47 @@ def test_query_prints_the_whole_answer(fitted: Path) -> None:
     code, out, _ = run("query", "dark skin tone", "--top", "2", "-w", fitted)
     assert code == 0
     assert masked(out) == masked(GOLDEN_QUERY)
+
+
+GOLDEN_EXPLANATION = """\
+dark skin tone: why fails
+ rule predicted and observed loss are both higher, q = #
+ support similarity #, mass #; unseen below both # and # (measured for this encoder)
+ images #% of all seem to show it; of those found #% do; n_effective # (unseen below #)
+ ensemble predicts a lift of # over the baseline #
+ corrected to #: #% of what the real losses say beyond the prediction is believed
+ interval [#, #], #%: standard error #, conformal factor #
+ observed # against the rest, standard error #, p #, q # (Benjamini-Hochberg; level #)
+ matters from # on (losses spread by #)
+ percentile above #% of the reference phrases
+ contrast # against the rest of 'dark skin tone vs light skin tone', p #, q #"""
+
+
+def test_vs_contrasts_and_explain_prints_every_number(fitted: Path) -> None:
+    code, out, _ = run("query", "dark skin tone", "vs", "light skin tone", "--explain", "-w", fitted)
+    assert code == 0
+    assert "against the rest of 'dark skin tone vs light skin tone': +" in out
+    assert masked(GOLDEN_EXPLANATION) in masked(out)
+
+
+def test_runs_lists_shows_and_compares(fitted: Path) -> None:
+    Path("h.txt").write_text("dark skin tone\nbald\n")
+    ids = [json.loads(run("rank", "h.txt", "--json", "-w", fitted)[1])["run_id"] for _ in range(2)]
+    assert run("runs", "-w", fitted)[1].splitlines()[0].split()[:3] == ["run_id", "created_at", "model"]
+    code, out, _ = run("runs", "show", ids[0], "-w", fitted)
+    assert code == 0
+    assert "bridge       membership" in out
+    assert "dark skin tone" in out
+    code, out, _ = run("runs", "diff", *ids, "-w", fitted)
+    assert out.startswith("made with the same settings\n")
+    assert json.loads(run("runs", "diff", *ids, "--json", "-w", fitted)[1])["settings"] == []
+    assert run("runs", "show", "999", "-w", fitted)[2] == "fsearch: no run 999; list them with: fsearch runs\n"
+
+
+def test_rank_by_names_the_slice_of_each_row(fitted: Path) -> None:
+    Path("h.txt").write_text("dark skin tone\n")
+    _, out, _ = run("rank", "h.txt", "--by", "eyewear", "-w", fitted)
+    assert "dark skin tone [eyewear = none]" in out
 
 
 def test_query_warns_about_a_word_never_seen(fitted: Path) -> None:
@@ -190,7 +231,7 @@ def bad_inputs() -> list[tuple[list[str], str]]:
         (["index", "images", "--encoder", "nonsense"], "unknown encoder 'nonsense'"),
         (["index", "images", "--model", "a/b"], "model name 'a/b'"),
         (["query"], "Missing argument 'TEXT...'. (help: "),
-        (["query", "bald", "--bridge", "nonsense"], "'nonsense' is not one of 'attention'"),
+        (["query", "bald", "--bridge", "nonsense"], "'nonsense' is not one of 'membership'"),
         (["query", "bald", "--nonsense"], "No such option"),
         (["nonsense"], "No such command 'nonsense'"),
         (["query", "bald"], "no workspace at .fsearch; make one with: fsearch index"),

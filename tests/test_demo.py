@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import fsearch
+from fsearch.cli import app
 from fsearch.data.blackbox import model as blackbox
 from fsearch.data.portraits import draw, phrases, sample
 from fsearch.data.training.measure import auroc
@@ -74,6 +76,35 @@ def test_the_demo_finds_dark_skin_and_can_be_run_again(monkeypatch: pytest.Monke
     again = run_demo(ws, Path("demo"))
     assert [a.text for a in again.ranking.answers] == [a.text for a in report.ranking.answers]
     assert again.ranking.run_id == report.ranking.run_id + 1
+
+
+GOLDEN_HEAD = "rank hypothesis verdict lift 90% interval observed adjusted vs group n eff q"
+GOLDEN_TAIL = """\
+ weights: trees # (# a member), linear #
+ out of bag: Spearman #, R# # (Spearman with permuted losses: #)
+ render # s, black box # s, index # s, fit # s, rank # s
+
+Try next:
+ fsearch query "dark skin tone"
+ fsearch query "dark skin in dim light" vs "light skin in dim light"
+ fsearch sql "SELECT skin_tone, avg(loss) AS mean_loss FROM worst_images GROUP BY # ORDER BY #\""""
+
+
+@pytest.mark.slow
+def test_the_demo_prints_its_story(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "COUNT", 600)
+    monkeypatch.setattr("sys.argv", ["fsearch"])
+    result = CliRunner().invoke(app, ["demo"])
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert " ".join(lines[0].split()) == GOLDEN_HEAD
+    assert "dark skin" in lines[1]
+    assert " fails " in lines[1]
+    assert len(lines[1:47]) == 46
+    assert all(line.split()[0] == str(i) for i, line in enumerate(lines[1:47], start=1))
+    assert [" ".join(re.sub(r"[+-]?\d+(\.\d+)?", "#", line).split()) for line in lines[-8:]] == [
+        " ".join(line.split()) for line in GOLDEN_TAIL.splitlines()
+    ]
 
 
 def test_the_demo_does_not_mix_with_a_users_workspace(fitted: Path) -> None:

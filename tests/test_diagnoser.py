@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from fsearch.diagnoser import ensemble
 from fsearch.diagnoser.bridge import Moments, attention, prototype, shift, unit
-from fsearch.diagnoser.calibration import conformal_quantile, member_lifts, scale
-from fsearch.diagnoser.ensemble import Target, out_of_bag_mean
-from fsearch.diagnoser.verdict import Facts, judge
+from fsearch.diagnoser.ensemble import out_of_bag_mean
+from fsearch.diagnoser.target import Target
+from fsearch.diagnoser.verdict import Facts, judge, material_lift
 from fsearch.indexer.errors import WorkspaceError
 
 
@@ -26,7 +26,7 @@ def cloud(n: int, d: int = 16, seed: int = 0) -> np.ndarray:
 def test_attention_weighs_nearer_images_more(seed: int, temperature: float) -> None:
     scores = np.random.default_rng(seed).normal(size=(4, 30))
     weights = attention(scores, temperature)
-    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    np.testing.assert_allclose(weights.max(axis=1), 1)
     order = np.argsort(scores, axis=1)
     assert (np.diff(np.take_along_axis(weights, order, axis=1), axis=1) >= 0).all()
 
@@ -58,37 +58,8 @@ def test_prototype_is_the_unit_mean() -> None:
     assert prototype(near[:, :1]) == pytest.approx(near[:, 0])
 
 
-def test_member_lifts_use_only_members_that_did_not_train_on_the_neighbour() -> None:
-    weights = np.array([[0.5, 0.5]])
-    members = np.array([[[9.0, 1.0]], [[2.0, 4.0]]], np.float32)
-    out = np.array([[[False, True]], [[True, True]]])
-    lifts = member_lifts(weights, members, out, np.array([1.0, 1.0]))
-    assert lifts[:, 0] == pytest.approx([0.0, 2.0])
-    out[0] = False
-    assert np.isnan(member_lifts(weights, members, out, np.zeros(2))[0, 0])
-    assert member_lifts(weights, members, np.zeros_like(out), np.zeros(2))[:, 0] == pytest.approx([5.0, 3.0])
-
-
-def test_scale_shrinks_with_more_images_and_grows_with_disagreement() -> None:
-    close, apart = np.array([[1.0], [1.1]]), np.array([[0.0], [2.0]])
-    assert scale(apart, 1.0, np.array([50.0])) > scale(close, 1.0, np.array([50.0]))
-    assert scale(close, 1.0, np.array([500.0])) < scale(close, 1.0, np.array([50.0]))
-
-
-def test_conformal_quantile_covers() -> None:
-    rng = np.random.default_rng(0)
-    covered = []
-    for _ in range(400):
-        q = conformal_quantile(rng.standard_t(4, size=99))
-        covered.append(abs(rng.standard_t(4)) <= q)
-    assert 0.85 <= np.mean(covered) <= 0.95
-
-
-def test_conformal_quantile_of_few_errors_is_the_largest() -> None:
-    assert conformal_quantile(np.array([0.5, -3.0])) == 3.0
-
-
-FAILS = Facts(0.5, 0.3, 0.7, 0.6, 0.1, 80, 0.001, loss_std=1.0)
+FAILS = Facts(0.5, 0.5, 0.3, 0.7, 0.6, 0.1, 80, 0.001, material=0.2, shown=90)
+NOTHING = {"predicted_lift": 0.0, "lift": 0.0, "lo": -0.1, "hi": 0.1, "observed_lift": 0.0, "q_value": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -97,17 +68,24 @@ FAILS = Facts(0.5, 0.3, 0.7, 0.6, 0.1, 80, 0.001, loss_std=1.0)
         ({}, "fails"),
         ({"q_value": 0.10}, "fails"),
         ({"q_value": 0.11}, "suspect"),
-        ({"lift": -0.1, "lo": -0.3, "hi": 0.1}, "unclear"),
+        ({"predicted_lift": -0.01}, "unclear"),
+        ({"lift": 0.09, "lo": 0.01, "hi": 0.17, "observed_lift": 0.01}, "fine"),
+        ({"lift": 0.09, "lo": 0.01, "hi": 0.21, "observed_lift": 0.01}, "unclear"),
+        ({"lift": 0.10, "lo": 0.01}, "fails"),
+        ({"lo": -0.01}, "unclear"),
         ({"observed_lift": -0.1, "q_value": 0.9}, "suspect"),
         ({"n_effective": 9.0}, "unseen"),
+        ({"shown": 9.0}, "unseen"),
+        ({"absent": True}, "unseen"),
         ({"unknown_words": ("zebra",)}, "unseen"),
         ({"foreign_images": True}, "unseen"),
         ({"signal": False}, "unclear"),
         ({"signal": False, "lift": -1.0, "lo": -1.1, "hi": -0.9, "observed_lift": -1.0, "q_value": 1.0}, "unclear"),
         ({"signal": False, "q_value": 0.11}, "unclear"),
-        ({"lift": 0.0, "lo": -0.1, "hi": 0.1, "observed_lift": 0.0, "observed_error": 0.05, "q_value": 0.5}, "fine"),
-        ({"lift": 0.0, "lo": -0.1, "hi": 0.3, "observed_lift": 0.0, "observed_error": 0.05, "q_value": 0.5}, "unclear"),
-        ({"lift": 0.0, "lo": -0.1, "hi": 0.1, "observed_lift": 0.0, "observed_error": 0.2, "q_value": 0.5}, "unclear"),
+        ({**NOTHING, "observed_error": 0.05}, "fine"),
+        ({**NOTHING, "observed_error": 0.05, "hi": 0.3}, "unclear"),
+        ({**NOTHING, "observed_error": 0.2}, "unclear"),
+        ({**NOTHING, "observed_error": 0.05, "material": 0.1}, "unclear"),
     ],
 )
 def test_verdicts(changes: dict[str, object], verdict: str) -> None:
@@ -117,20 +95,42 @@ def test_verdicts(changes: dict[str, object], verdict: str) -> None:
 
 
 @given(st.floats(-2, 2), st.floats(0, 2), st.floats(-2, 2), st.floats(0.001, 1), st.floats(1, 500), st.floats(0, 1))
-def test_a_positive_significant_lift_is_never_called_fine(
+def test_a_lift_that_matters_is_never_called_fine(
     lift: float, half: float, observed: float, error: float, n: float, q: float
 ) -> None:
-    word, _ = judge(Facts(lift, lift - half, lift + half, observed, error, n, q, loss_std=1.0))
+    word, _ = judge(Facts(lift, lift, lift - half, lift + half, observed, error, n, q, material=0.2, shown=n))
     if word == "fine":
-        assert max(lift, observed) < 0.2
+        assert max(lift + half, observed) < 0.2
         assert n >= 10
+
+
+def test_what_matters_is_a_small_effect_or_half_the_mean_loss() -> None:
+    assert material_lift(1.0, 2.0) == pytest.approx(0.2)
+    assert material_lift(10.0, 0.5) == pytest.approx(0.25)  # a few huge losses must not hide a doubled one
+    assert material_lift(1.0, -3.0) == pytest.approx(0.2)
 
 
 @given(st.lists(st.floats(0, 100), min_size=2, max_size=50))
 def test_target_goes_there_and_back(losses: list[float]) -> None:
     values = np.array(losses)
-    for target in (Target(log=True), Target(log=False)):
+    for target in (Target("log1p"), Target("identity"), Target("logistic")):
         np.testing.assert_allclose(target.backward(target.forward(values)), values, atol=1e-9, rtol=1e-9)
+
+
+def test_the_target_follows_the_losses() -> None:
+    rng = np.random.default_rng(0)
+    assert Target.of(rng.integers(0, 2, 200).astype(float)).kind == "logistic"
+    assert Target.of(rng.lognormal(0, 2, 500)).kind == "log1p"
+    assert Target.of(rng.lognormal(0, 2, 500) - 5).kind == "identity"
+    assert Target.of(rng.uniform(0, 1, 500)).kind == "identity"
+
+
+def test_smearing_makes_the_mean_of_log_targets_unbiased() -> None:
+    losses = np.random.default_rng(1).gamma(1.0, 2.0, 20_000)
+    target = Target("log1p")
+    learned = target.forward(losses)
+    flat = np.full_like(learned, learned.mean())
+    assert target.smeared(learned - flat).backward(flat)[0] == pytest.approx(losses.mean(), rel=1e-6)
 
 
 def test_out_of_bag_mean_leaves_trained_rows_out() -> None:
@@ -143,7 +143,7 @@ def test_out_of_bag_mean_leaves_trained_rows_out() -> None:
 def planted_bag(seed: int, noise: float = 0.3) -> tuple[np.ndarray, np.ndarray, ensemble.Bagged]:
     x = cloud(600, seed=seed)
     losses = np.exp(2 * x[:, 0]) * np.random.default_rng(seed).gamma(1 / noise, noise, 600)
-    return x, losses, ensemble.train(ensemble.quantise(x), losses, members=6, seed=seed)
+    return x, losses, ensemble.train(ensemble.quantise(x), x, losses, members=6, seed=seed)
 
 
 def test_the_ensemble_learns_out_of_bag_and_its_mean_is_unbiased(tmp_path: Path) -> None:
@@ -153,19 +153,20 @@ def test_the_ensemble_learns_out_of_bag_and_its_mean_is_unbiased(tmp_path: Path)
     assert np.corrcoef(found[seen], losses[seen])[0, 1] > 0.4
     assert found[seen].mean() == pytest.approx(losses.mean(), rel=0.1)
     ensemble.save(bag.boosters, tmp_path)
-    again = ensemble.predict(ensemble.load(tmp_path, 6), bag.target, x)
+    again = ensemble.predict(ensemble.load(tmp_path, 6), bag.coefficients, bag.target, bag.blend, x)
     np.testing.assert_allclose(again, bag.members, rtol=1e-4, atol=1e-4)
 
 
 def test_permuted_losses_and_shuffled_embeddings_leave_no_signal() -> None:
     x, losses, bag = planted_bag(1)
     rng = np.random.default_rng(0)
-    nothing = ensemble.train(ensemble.quantise(x[rng.permutation(600)]), losses, members=6)
+    elsewhere = x[rng.permutation(600)]
+    nothing = ensemble.train(ensemble.quantise(elsewhere), elsewhere, losses, members=6)
 
     def skill(b: ensemble.Bagged) -> float:
         found = b.prediction()
         seen = np.isfinite(found)
-        return float(np.corrcoef(found[seen], losses[seen])[0, 1])
+        return float(np.corrcoef(found[seen], losses[seen])[0, 1]) if found[seen].std() > 0 else 0.0
 
     assert skill(bag) > 0.3
     assert abs(skill(nothing)) < 0.15

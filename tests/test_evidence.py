@@ -8,7 +8,15 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsearch.diagnoser.evidence import n_effective, observe, permuted_losses, q_values
+from fsearch.diagnoser.evidence import Observed, Retrieval, n_effective, permuted_losses, q_values
+from fsearch.diagnoser.evidence import observe as observe_with
+
+
+def observe(weights: np.ndarray, neighbours: np.ndarray, losses: np.ndarray, shuffled: np.ndarray) -> Observed:
+    """Observe with clean retrievals: everything found shows the phrase, nothing else does."""
+    q, k = weights.shape
+    clean = Retrieval(np.ones(q), np.full(q, k / len(losses)), np.full(q, float(k)))
+    return observe_with(weights, clean, neighbours, losses, shuffled)
 
 
 def world(seed: int, n: int = 200, k: int = 50, q: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

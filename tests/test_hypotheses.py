@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsearch.indexer.errors import BadInput
-from fsearch.search.answer import Hypothesis
-from fsearch.search.hypotheses import from_phrases, read_hypotheses
+from fsearch.search.hypotheses import contrasted, from_phrases, read_hypotheses
+from fsearch.search.hypothesis import Hypothesis
 
 STARTERS = Path(__file__).parents[1] / "data" / "hypotheses"
 WANTED = [Hypothesis("bald", "hair", "a photo of {}"), Hypothesis("a hat", None, None)]
@@ -30,9 +30,19 @@ def test_every_kind_reads_alike() -> None:
     assert [h.text for h in read_hypotheses(Path("h.txt"))] == ["bald", "a hat"]
 
 
-def test_a_template_wraps_the_phrase() -> None:
-    assert WANTED[0].prompt == "a photo of bald"
-    assert WANTED[1].prompt == "a hat"
+def test_a_template_wraps_the_phrase_and_its_own_goes_before_the_workspace_s() -> None:
+    assert WANTED[0].prompts(("a drawing of {}",)) == ("a photo of bald",)
+    assert WANTED[1].prompts(("a drawing of {}", "{} in a picture")) == ("a drawing of a hat", "a hat in a picture")
+    assert WANTED[1].prompts() == ("a hat",)
+
+
+def test_vs_makes_two_phrases_of_one_group() -> None:
+    found = contrasted(["bald", "dark skin", "vs", "light skin", "a hat"])
+    group = "dark skin vs light skin"
+    assert found == ["bald", Hypothesis("dark skin", group), Hypothesis("light skin", group), "a hat"]
+    for wrong in (["vs"], ["vs", "a"], ["a", "vs"], ["a", "vs", "vs", "b"][:2]):
+        with pytest.raises(BadInput, match="vs stands between two phrases"):
+            contrasted(wrong)
 
 
 @pytest.mark.parametrize(

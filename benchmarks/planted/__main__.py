@@ -17,7 +17,7 @@ import torch
 from benchmarks.measure import machine
 from benchmarks.planted import real_clip
 from benchmarks.planted.measures import coverage, discoveries, ordering
-from benchmarks.planted.ours import diagnose, verdicts
+from benchmarks.planted.ours import verdicts
 from benchmarks.planted.pool import Pool, make_pool
 from benchmarks.planted.rivals import RIVALS, Evidence
 from benchmarks.planted.table import print_tables
@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="0:5")
     parser.add_argument("--held-out", action="store_true")
-    parser.add_argument("--clip", type=Path, default=Path("../shared/clip_features"))
+    parser.add_argument("--clip", type=Path, help=f"folder of {real_clip.FILE}; without it real CLIP is left out")
     parser.add_argument("--settings", nargs="*", default=[*SETTINGS, "real CLIP"])
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -49,7 +49,7 @@ def main() -> None:
         reference = text_side(pool.encoder)
         for name in [s for s in SETTINGS if s in args.settings]:
             rows += [_portraits(pool, reference, SETTINGS[name](pool, seed)) for seed in seeds]
-    clip = real_clip.load(args.clip) if "real CLIP" in args.settings else None
+    clip = real_clip.load(args.clip) if args.clip and "real CLIP" in args.settings else None
     if clip:
         rows += [_clip(*clip, real_clip.plant(clip[0], seed)) for seed in seeds]
     if args.out:
@@ -79,7 +79,7 @@ def _clip(images: np.ndarray, captions: np.ndarray, world: World) -> dict[str, o
 
 def _measure(evidence: Evidence, reference: Reference, world: World) -> dict[str, object]:
     began = time.perf_counter()
-    ours = verdicts(diagnose(evidence.images, world.losses, reference, world.seed), evidence.texts, world.seed)
+    ours = verdicts(evidence, reference, world.seed)
     seconds = time.perf_counter() - began
     scores = ours.scores | {name: score(evidence) for name, score in RIVALS.items()}
     fails, unseen = ours.words == "fails", ours.words == "unseen"

@@ -118,7 +118,7 @@ def _head(pen: _Pen, skin: Colour) -> None:
 def _eyes(pen: _Pen, portrait: Portrait, hair: Colour, rng: np.random.Generator) -> None:
     iris: Colour = ((70, 50, 36), (60, 104, 70), (70, 110, 160))[int(rng.integers(3))]
     raised = 0.12 if portrait.expression == "surprised" else 0.0
-    sunken = 0.1 if portrait.expression == "frowning" else 0.0
+    sunken = 0.2 if portrait.expression == "frowning" else 0.0
     for side in (-1, 1):
         pen.ellipse(side * 0.4, -0.16, 0.21, 0.14 + raised * 0.5, (250, 250, 248))
         pen.ellipse(side * 0.4, -0.16, 0.1, 0.12, iris)
@@ -145,7 +145,7 @@ def _mouth(pen: _Pen, portrait: Portrait, skin: Colour) -> None:
     elif portrait.expression == "neutral":
         pen.block(0, y, 0.32, 0.06, lips, 0.05)
     elif portrait.expression == "frowning":
-        pen.arc(0, y + 0.24, 0.36, 0.3, (195, 345), lips, 0.12)
+        pen.arc(0, y + 0.26, 0.46, 0.42, (190, 350), lips, 0.17)
     else:
         pen.ellipse(0, y + 0.06, 0.2, 0.27, lips)
         pen.ellipse(0, y + 0.06, 0.12, 0.18, (60, 20, 24))

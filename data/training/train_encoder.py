@@ -29,6 +29,7 @@ from fsearch.data.training.measure import normalise, phrase_aurocs
 
 ENCODER = Path(__file__).parents[1] / "encoder"
 CHECKPOINT_EVERY = 250
+RESTARTS = (4_400, 5_600)  # steps at which the learning rate rises once more, to a quarter of its peak
 
 
 def main() -> None:
@@ -51,7 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder of the corpus cache and the checkpoint")
     parser.add_argument("--images", type=int, default=80_000)
-    parser.add_argument("--steps", type=int, default=5_600)
+    parser.add_argument("--steps", type=int, default=6_600)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=0)
@@ -88,13 +89,14 @@ def _train(model: CLIP, data: corpus.Corpus, args: argparse.Namespace, device: t
 
 
 def _schedule(step: int, steps: int) -> float:
-    """Share of the peak learning rate: warm up, cosine, and one short restart (SGDR, Loshchilov and Hutter, 2017)."""
-    warm, first = 200, round(steps * 0.7857)
+    """Share of the peak learning rate: warm up, then cosines with restarts (SGDR, Loshchilov and Hutter, 2017)."""
+    warm = 200
     if step < warm:
         return (step + 1) / warm
-    if step < first:
-        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, first - warm)))
-    return 0.25 * 0.5 * (1 + math.cos(math.pi * (step - first) / max(1, steps - first)))
+    began = max((r for r in RESTARTS if r <= step), default=warm)
+    ends = min((r for r in (*RESTARTS, steps) if r > step), default=steps)
+    peak = 1.0 if began == warm else 0.25
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - began) / max(1, ends - began)))
 
 
 def _step(

@@ -1,0 +1,105 @@
+"""Absent concepts, the fitting sample, the blend and the linear member."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fsearch.diagnoser import linear
+from fsearch.diagnoser.blend import Blend
+from fsearch.diagnoser.bridge import centre, unit
+from fsearch.diagnoser.fit import learn
+from fsearch.diagnoser.reference import percentile
+from fsearch.diagnoser.sample import fitting_rows
+from fsearch.diagnoser.support import Floors, Support
+
+
+def test_a_phrase_is_unseen_only_below_both_floors() -> None:
+    floors = Floors(0.2, 7.0, calibrated=True)
+    support = Support(np.array([0.1, 0.3, 0.1, 0.3]), np.array([6.0, 6.0, 8.0, 8.0]))
+    assert floors.unseen(support).tolist() == [True, False, False, False]
+
+
+def test_floors_of_a_bank_leave_most_of_the_bank_above() -> None:
+    rng = np.random.default_rng(0)
+    bank = Support(rng.normal(0.25, 0.02, 200), rng.normal(8, 0.5, 200))
+    floors = Floors.of_bank(bank)
+    assert not floors.calibrated
+    assert floors.unseen(bank).mean() <= 0.05
+
+
+@given(st.integers(0, 300))
+def test_the_fitting_sample_keeps_every_stratum_s_share(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    embeddings = unit(rng.normal(size=(2000, 8)))
+    losses = rng.gamma(0.5, 1.0, 2000)
+    rows = fitting_rows(embeddings, losses, seed, limit=500)
+    assert len(rows) == len(np.unique(rows)) == 500
+    assert (np.diff(rows) > 0).all()
+    high = losses >= np.quantile(losses, 0.9)
+    assert high[rows].mean() == pytest.approx(0.1, abs=0.02)
+    assert losses[rows].mean() == pytest.approx(losses.mean(), rel=0.15)
+
+
+def test_a_small_set_is_taken_whole() -> None:
+    assert fitting_rows(np.ones((10, 2)), np.arange(10.0), 0).tolist() == list(range(10))
+
+
+def test_a_fit_on_a_sample_predicts_for_all_and_says_so() -> None:
+    rng = np.random.default_rng(3)
+    embeddings = unit(rng.normal(size=(900, 16)) + 0.3)
+    losses = np.exp(2 * embeddings[:, 0]) * rng.gamma(3.0, 1 / 3, 900)
+    bagged, _, report = learn(embeddings, losses, model="m", limit=400)
+    assert (report.images, report.sampled) == (900, 400)
+    assert "trained on a stratified sample of 400" in str(report)
+    assert bagged.members.shape == (10, 900)
+    assert bagged.out_of_bag.sum(axis=0).max() == 10  # images left out are out of every bag
+    assert report.signal
+    assert report.spearman > 0.3
+
+
+def test_ridge_is_weighted_least_squares_without_a_penalty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "PENALTY", 0.0)
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(200, 4)).astype(np.float32), rng.poisson(1.0, 200).astype(np.float32)
+    y = x @ np.array([1.0, -2.0, 0.5, 0.0]) + 3 + rng.normal(0, 0.1, 200)
+    found = linear.ridge(x, y, w)
+    design = np.column_stack([x, np.ones(200)]) * np.sqrt(w)[:, None]
+    np.testing.assert_allclose(found, np.linalg.lstsq(design, y * np.sqrt(w), rcond=None)[0], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(linear.predict(found[None], x)[0], x @ found[:-1] + found[-1])
+
+
+def test_ridge_goes_to_the_mean_where_nothing_is_to_be_learned() -> None:
+    rng = np.random.default_rng(1)
+    x = unit(rng.normal(size=(50, 40)))
+    y = rng.normal(5, 1, 50)
+    assert linear.predict(linear.ridge(x, y, np.ones(50, np.float32))[None], x)[0].std() < y.std()
+
+
+def test_the_blend_takes_the_better_side_and_neither_without_signal() -> None:
+    rng = np.random.default_rng(2)
+    losses = rng.gamma(1.0, 1.0, 5000)
+    good = losses + rng.normal(0, 0.5, 5000)
+    blend = Blend.of(rng.normal(0, 1, 5000), good, losses)
+    assert blend.linear > 0.5
+    assert blend.trees < 0.05
+    nothing = Blend.of(rng.normal(0, 1, 5000), rng.normal(0, 1, 5000), losses)
+    assert nothing.mix(np.array([3.0]), np.array([3.0]))[0] == pytest.approx(losses.mean(), abs=0.2)
+
+
+@given(st.integers(0, 200))
+def test_centre_keeps_differences_of_texts(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    texts = unit(rng.normal(size=(3, 6)))
+    moved = centre(texts, rng.normal(size=6), rng.normal(size=6))
+    np.testing.assert_allclose(moved[0] - moved[1], texts[0] - texts[1], atol=1e-5)
+
+
+@given(st.lists(st.integers(-5, 5), min_size=1, max_size=20), st.integers(-6, 6))
+def test_percentile_is_scipys_mean_rank(bank: list[int], value: int) -> None:
+    import scipy.stats
+
+    expected = scipy.stats.percentileofscore(bank, value, kind="mean")
+    assert percentile(np.array([float(value)]), np.array(bank, float))[0] == pytest.approx(expected)
