@@ -28,6 +28,7 @@ Singles = NDArray[np.float32]
 PERMUTATIONS = 5000
 MIN_IMAGES = 50
 _CHUNK = 256
+_KEPT = 100  # nearest images that an assessment keeps
 _SAMPLE = 4096  # images on which the share that shows a phrase is estimated
 
 
@@ -46,9 +47,8 @@ class Assessment:
     lift, lo, hi : excess of the expected loss over `baseline`, and its 90% interval.
     percentile : of the lift among reference phrases.
     retrieval : how clean the images found are.
-    support, floors, unseen : whether the index holds such images at all; `unseen` is (q,) bool.
-    neighbours, similarities, memberships : (q, k) positions in the diagnosis' images, nearest first, their cosines, and
-        the chance that each shows the phrase.
+    support, floors, unseen, doubtful : whether the index holds such images at all; the last two are (q,) bool.
+    neighbours, similarities : (q, at most 100) positions in the diagnosis' images, nearest first, and their cosines.
     """
 
     baseline: float
@@ -61,13 +61,13 @@ class Assessment:
     support: Support
     floors: Floors
     unseen: NDArray[np.bool_]
+    doubtful: NDArray[np.bool_]
     neighbours: NDArray[np.int64]
     similarities: Singles
-    memberships: Floats
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
     """The images found for q phrases, nearest first: similarities, positions and memberships are (q, k)."""
 
     similarities: Singles
@@ -121,7 +121,7 @@ class Diagnosis:
         self._position[shared] = np.arange(len(shared))
         self._allowed = None if len(shared) == index.rows else self._position >= 0
         self._k = neighbourhood_size(len(shared))
-        self._samples: dict[int, Singles] = {}
+        self._samples: dict[int, Singles] = {}  # by number of rows: of a slice, and of the whole
         self._shuffled: dict[tuple[int, int, int], Singles] = {}
         self._bank: dict[Bridge, Floats] = {}
 
@@ -146,7 +146,7 @@ class Diagnosis:
         return self._shuffled[k, permutations, seed]
 
     def _assess(self, texts: Singles, bridge: Bridge, floors: Floors, bank: Floats, draws: Singles) -> Assessment:
-        found = self._search(texts)
+        found = self.shows(texts)
         lift = self._lift(texts, found, bridge)
         width = half_width(lift.error, self.report.conformal)
         return Assessment(
@@ -160,13 +160,16 @@ class Diagnosis:
             support=found.support,
             floors=floors,
             unseen=floors.unseen(found.support),
-            neighbours=found.near,
-            similarities=found.similarities,
-            memberships=found.memberships,
+            doubtful=floors.doubtful(found.support),
+            neighbours=found.near[:, :_KEPT],
+            similarities=found.similarities[:, :_KEPT],
         )
 
-    def _search(self, texts: Singles) -> _Found:
-        """The images found. What surely fitting ones reach, and whether there are any, is asked of the whole index."""
+    def shows(self, texts: Singles) -> Found:
+        """The images that show `texts`, (q, d), each with the chance that it does.
+
+        What surely fitting images reach, and whether there are any, is asked of the whole index.
+        """
         similarities, rows = self._index.search(texts, self._k, self._allowed)
         scale = self._fitted.reference.logit_scale
         surest = similarities if self._whole is None else self._index.search(texts, self._k, self._whole)[0]
@@ -178,7 +181,7 @@ class Diagnosis:
             fits = bridges.membership(surest, reference, scale)
             whole = self._share(texts, fits, np.flatnonzero(self._whole), reference)
         near = self._position[rows]
-        return _Found(
+        return Found(
             similarities, near, memberships, Retrieval.of(memberships, share), Support.of(reference, whole, scale)
         )
 
@@ -195,7 +198,7 @@ class Diagnosis:
             self._samples[len(rows)] = self._vectors()[some].astype(np.float32)
         return self._samples[len(rows)]
 
-    def _lift(self, texts: Singles, found: _Found, bridge: Bridge) -> Lift:
+    def _lift(self, texts: Singles, found: Found, bridge: Bridge) -> Lift:
         """The lift over all images: predicted through `bridge`, corrected by the residuals of the images found."""
         clean = found.retrieval.against_all
         if bridge in ("raw", "shift", "centre", "prototype"):
@@ -219,7 +222,7 @@ class Diagnosis:
         move = bridges.shift if bridge == "shift" else bridges.centre
         return move(texts, self._fitted.moments.mean, self.text_mean)
 
-    def _weights(self, texts: Singles, found: _Found, bridge: Bridge) -> Floats:
+    def _weights(self, texts: Singles, found: Found, bridge: Bridge) -> Floats:
         if bridge == "membership":
             return found.memberships
         scores = self._fitted.moments.standardise(texts, found.similarities)
@@ -229,7 +232,7 @@ class Diagnosis:
         """The floors of support, and the lifts of the reference phrases through `bridge`."""
         texts = self._fitted.reference.texts
         if bridge not in self._bank:
-            found = self._search(texts)
+            found = self.shows(texts)
             self._floors = self._fitted.reference.floors or Floors.of_bank(found.support)
             self._bank[bridge] = self._lift(texts, found, bridge).value
         return self._floors, self._bank[bridge]

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 BANK_QUANTILE = 0.05
+DOUBT_QUANTILE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +45,34 @@ class Floors:
 
     Attributes
     ----------
-    calibrated : True where the floors were measured with this encoder on concepts known to be absent; False where they
-        are the lowest twentieth of what reference phrases reach on the user's own images.
+    similarity, mass : a phrase below both is unseen.
+    doubt : (similarity, mass) below both of which a phrase may be absent for all that is known, and is never fine; None
+        where the floors were measured with this encoder on concepts known to be absent, and nothing is left to doubt.
     """
 
     similarity: float
     mass: float
-    calibrated: bool
+    doubt: tuple[float, float] | None = None
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether they were measured with this encoder, not estimated on the user's own images."""
+        return self.doubt is None
 
     @classmethod
     def of_bank(cls, support: Support) -> Floors:
-        """Floors from the support of reference phrases."""
-        similarity, mass = (float(np.quantile(v, BANK_QUANTILE)) for v in (support.similarity, support.mass))
-        return cls(similarity, mass, calibrated=False)
+        """Floors from the support of reference phrases, some of which are surely absent, no telling which."""
+        values = (support.similarity, support.mass)
+        similarity, mass = (float(np.quantile(v, BANK_QUANTILE)) for v in values)
+        doubt = tuple(float(np.quantile(v, DOUBT_QUANTILE)) for v in values)
+        return cls(similarity, mass, (doubt[0], doubt[1]))
 
     def unseen(self, support: Support) -> NDArray[np.bool_]:
         """(q,) True where nothing in the index shows the phrase."""
         return (support.similarity < self.similarity) & (support.mass < self.mass)
+
+    def doubtful(self, support: Support) -> NDArray[np.bool_]:
+        """(q,) True where it cannot be told whether anything shows the phrase."""
+        if self.doubt is None:
+            return np.zeros(len(support.mass), bool)
+        return (support.similarity < self.doubt[0]) & (support.mass < self.doubt[1])

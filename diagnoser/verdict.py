@@ -10,7 +10,7 @@ whichever is less. A few huge losses widen the first until a doubled loss would 
 | unclear | the fit is no better than chance: no phrase can be judged by it |
 | fails   | q <= 0.10, the ensemble predicts a lift, and interval > 0 with a lift of half of `material` or more |
 | suspect | interval > 0 with a lift of half of `material` or more, but q > 0.10 |
-| fine    | `material` is above the interval and above the observed lift's one-sided 95% bound |
+| fine    | `material` is above the interval and the observed lift's one-sided 95% bound, and such images are there |
 | unclear | anything else: the data cannot tell |
 """
 
@@ -38,7 +38,7 @@ class Facts:
     observed_lift, observed_error : difference of real losses, and its standard error under permutation.
     material : the lift that matters, from `material_lift`.
     shown : expected number of images that show the phrase.
-    absent : whether the index seems to hold no image of the phrase.
+    absent : whether the index seems to hold no image of the phrase; doubtful : whether that cannot be told.
     signal : whether the fit is better than chance.
     """
 
@@ -53,6 +53,7 @@ class Facts:
     material: float
     shown: float
     absent: bool = False
+    doubtful: bool = False
     unknown_words: tuple[str, ...] = ()
     foreign_images: bool = False
     signal: bool = True
@@ -95,6 +96,11 @@ def _judged(facts: Facts) -> tuple[Verdict, str]:
     if matters and not significant:
         return "suspect", f"the lift is above zero, but what was observed is not significant (q = {facts.q_value:.2g})"
     if max(facts.hi, facts.observed_lift + _ONE_SIDED_95 * facts.observed_error) < facts.material:
+        if facts.doubtful:
+            return (
+                "unclear",
+                "no higher loss is shown, but perhaps no image shows it: this encoder was never calibrated",
+            )
         return "fine", f"a lift of {facts.material:.3g} or more is ruled out"
     if significant and not facts.predicted_lift > 0:
         return "unclear", "observed loss is higher, but the ensemble does not predict it"

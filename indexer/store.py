@@ -71,7 +71,9 @@ class Store:
         store = cls(layout, EncoderSpec.from_settings(settings))
         if int(settings["schema_version"]) < VERSION:
             with store.writer():
-                migrate(store.catalog, int(store.catalog.settings()["schema_version"]))
+                version = int(store.catalog.settings()["schema_version"])  # another process may have been first
+                if version < VERSION:
+                    migrate(store.catalog, version)
         return store
 
     @classmethod

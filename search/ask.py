@@ -73,7 +73,7 @@ def ask(
             _answer(diagnosis, h, assessment, i, float(next(q)), words, asking, foreign_images, within)
             for i, (h, words) in enumerate(zip(hypotheses, unknown, strict=True))
         ]
-        answers += adjust(contrast(several, assessment, diagnosis, asking.seed), assessment, diagnosis)
+        answers += adjust(contrast(several, texts, diagnosis, asking.seed), texts, diagnosis)
     words = sorted({w for several in unknown for w in several})
     some = next(iter(slices.values()))
     notes = _notes(some, encoder, words, foreign_images)
@@ -105,6 +105,7 @@ def facts_of(
         material=material_lift(diagnosis.loss_std, found.baseline),
         shown=float(found.retrieval.count[i]),
         absent=bool(found.unseen[i]),
+        doubtful=bool(found.doubtful[i]),
         unknown_words=unknown,
         foreign_images=foreign_images,
         signal=diagnosis.report.signal,

@@ -7,48 +7,50 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fsearch.diagnoser.confounding import SAME_IMAGES, confounding
 from fsearch.diagnoser.contrast import contrasts
-from fsearch.diagnoser.diagnosis import PERMUTATIONS, Assessment, Diagnosis
+from fsearch.diagnoser.diagnosis import PERMUTATIONS, Diagnosis
 from fsearch.search.answer import Answer, with_confounding
+
+Singles = NDArray[np.float32]
 
 MOST_FAILING = 200  # beyond the worst of these, phrases are not adjusted for
 SHOWN_OVERLAP = 0.10
 EXPLAINED = 0.5  # of the observed lift gone: others explain most of it
 
 
-def contrast(answers: Sequence[Answer], found: Assessment, diagnosis: Diagnosis, seed: int) -> list[Answer]:
-    """`answers` of one slice, those in a group of two or more contrasted with the rest of it."""
+def contrast(answers: Sequence[Answer], texts: Singles, diagnosis: Diagnosis, seed: int) -> list[Answer]:
+    """`answers` of one slice, those in a group of two or more contrasted with the rest of it; `texts` is (q, d)."""
     groups: dict[str, list[int]] = defaultdict(list)
     for i, a in enumerate(answers):
         if a.hypothesis.group is not None and a.verdict != "unseen":
             groups[a.hypothesis.group].append(i)
-    sides = [(i, [j for j in group if j != i]) for group in groups.values() if len(group) > 1 for i in group]
-    if not sides:
-        return list(answers)
-    seen = contrasts(
-        found.neighbours,
-        found.memberships,
-        found.retrieval.purity,
-        sides,
-        diagnosis.losses,
-        permutations=PERMUTATIONS,
-        seed=seed,
-    )
     with_contrast = list(answers)
-    for (i, _), difference, p in zip(sides, seen.difference, seen.p_value, strict=True):
-        with_contrast[i] = replace(answers[i], contrast=float(difference), contrast_p=float(p))
+    for group in (g for g in groups.values() if len(g) > 1):
+        found = diagnosis.shows(texts[group])
+        seen = contrasts(
+            found.near,
+            found.memberships,
+            found.retrieval.purity,
+            diagnosis.losses,
+            permutations=PERMUTATIONS,
+            seed=seed,
+        )
+        for i, difference, p in zip(group, seen.difference, seen.p_value, strict=True):
+            with_contrast[i] = replace(answers[i], contrast=float(difference), contrast_p=float(p))
     return with_contrast
 
 
-def adjust(answers: Sequence[Answer], found: Assessment, diagnosis: Diagnosis) -> list[Answer]:
+def adjust(answers: Sequence[Answer], texts: Singles, diagnosis: Diagnosis) -> list[Answer]:
     """`answers` of one slice; each failing one says which others share its images and what is left beside them."""
     failing = [i for i, a in enumerate(answers) if a.verdict == "fails"]
     failing = sorted(failing, key=lambda i: -answers[i].lift)[:MOST_FAILING]
     if len(failing) < 2:
         return list(answers)
-    seen = confounding(found.neighbours[failing], found.memberships[failing], diagnosis.losses)
+    found = diagnosis.shows(texts[failing])
+    seen = confounding(found.near, found.memberships, diagnosis.losses)
     adjusted = list(answers)
     for row, i in enumerate(failing):
         others = sorted((r for r in range(len(failing)) if r != row), key=lambda r: -seen.overlap[row, r])

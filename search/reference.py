@@ -21,5 +21,5 @@ def text_side(encoder: Encoder, templates: Sequence[str] = ()) -> Reference:
         phrases = from_phrases(PHOTOGRAPHS.read_text(encoding="utf-8").splitlines())
     else:
         phrases = read_hypotheses(PORTRAITS)
-    floors = Floors(*encoder.support, calibrated=True) if encoder.support else None
+    floors = Floors(*encoder.support) if encoder.support else None
     return Reference(embed(encoder, phrases, templates), encoder.logit_scale, floors)

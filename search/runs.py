@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -51,21 +51,26 @@ def record(store: Store, run: Run, answers: Sequence[Answer]) -> tuple[int, date
         insert(con, "runs", pa.Table.from_pylist([{"run_id": run_id, "created_at": now, **run.as_row()}]))
         rows = [_row(run_id, rank, i, a) for rank, (i, a) in enumerate(zip(ids, answers, strict=True), start=1)]
         insert(con, "rankings", pa.Table.from_pylist(rows))
-        evidence = [
-            {"run_id": run_id, "hypothesis_id": i, "image_id": n.image_id, "similarity": n.similarity, "loss": n.loss}
+        evidence = {  # by key: copies of one image may stand in two slices
+            (i, n.image_id): {"similarity": n.similarity, "loss": n.loss}
             for i, a in zip(ids, answers, strict=True)
             for n in a.nearest
-        ]
-        if evidence:
-            insert(con, "evidence", pa.Table.from_pylist(evidence))
-        overlaps = [
-            {"run_id": run_id, "within": a.within or "", "hypothesis": a.text, "other": other, "overlap": overlap}
-            for a in answers
-            for other, overlap in a.shares_with
-        ]
-        if overlaps:
-            insert(con, "shared_images", pa.Table.from_pylist(overlaps))
+        }
+        _insert_keyed(con, "evidence", run_id, ("hypothesis_id", "image_id"), evidence)
+        shared = {  # by key: one text may be asked in two templates
+            (a.within or "", a.text, other): {"overlap": overlap} for a in answers for other, overlap in a.shares_with
+        }
+        _insert_keyed(con, "shared_images", run_id, ("within", "hypothesis", "other"), shared)
     return run_id, now
+
+
+def _insert_keyed(
+    con: Connection, table: str, run_id: int, names: tuple[str, ...], rows: Mapping[tuple[Any, ...], dict[str, Any]]
+) -> None:
+    """Insert rows given by their key, whose columns are `names` after run_id."""
+    if rows:
+        full = [{"run_id": run_id, **dict(zip(names, key, strict=True)), **row} for key, row in rows.items()]
+        insert(con, table, pa.Table.from_pylist(full))
 
 
 def _row(run_id: int, rank: int, hypothesis_id: int, answer: Answer) -> dict[str, Any]:

@@ -101,9 +101,21 @@ def test_contrast_p_is_uniform_without_an_effect() -> None:
     rng = np.random.default_rng(0)
     losses = rng.gamma(1.0, 1.0, 300)
     near = np.stack([rng.choice(300, 40, replace=False) for _ in range(400)])
-    sides = [(2 * i, [2 * i + 1]) for i in range(200)]
-    found = contrasts(near, np.ones((400, 40)), np.ones(400), sides, losses, permutations=1000, seed=1)
-    assert scipy.stats.kstest(found.p_value, "uniform").pvalue > 0.01
+    pairs = [near[i : i + 2] for i in range(0, 400, 2)]
+    p = [
+        contrasts(pair, np.ones((2, 40)), np.ones(2), losses, permutations=200, seed=i).p_value[0]
+        for i, pair in enumerate(pairs)
+    ]
+    assert scipy.stats.kstest(p, "uniform").pvalue > 0.01
+
+
+def test_a_contrast_is_a_difference_of_means_and_shared_images_cancel() -> None:
+    losses = np.arange(10.0)
+    near = np.array([[0, 1, 2, 9], [3, 4, 5, 9]])
+    found = contrasts(near, np.ones((2, 4)), np.ones(2), losses, permutations=100, seed=0)
+    np.testing.assert_allclose(found.difference, [(0 + 1 + 2 - 3 - 4 - 5) / 4, (3 + 4 + 5 - 0 - 1 - 2) / 4])
+    three = contrasts(np.array([[0, 1], [2, 3], [4, 5]]), np.ones((3, 2)), np.ones(3), losses, permutations=100, seed=0)
+    np.testing.assert_allclose(three.difference, [0.5 - 3.5, 2.5 - 2.5, 4.5 - 1.5])
 
 
 def test_adjusting_takes_the_blame_from_a_hat_worn_in_the_dark() -> None:

@@ -83,6 +83,8 @@ NOTHING = {"predicted_lift": 0.0, "lift": 0.0, "lo": -0.1, "hi": 0.1, "observed_
         ({"signal": False, "lift": -1.0, "lo": -1.1, "hi": -0.9, "observed_lift": -1.0, "q_value": 1.0}, "unclear"),
         ({"signal": False, "q_value": 0.11}, "unclear"),
         ({**NOTHING, "observed_error": 0.05}, "fine"),
+        ({**NOTHING, "observed_error": 0.05, "doubtful": True}, "unclear"),
+        ({"doubtful": True}, "fails"),
         ({**NOTHING, "observed_error": 0.05, "hi": 0.3}, "unclear"),
         ({**NOTHING, "observed_error": 0.2}, "unclear"),
         ({**NOTHING, "observed_error": 0.05, "material": 0.1}, "unclear"),

@@ -17,7 +17,7 @@ from fsearch.diagnoser.support import Floors, Support
 
 
 def test_a_phrase_is_unseen_only_below_both_floors() -> None:
-    floors = Floors(0.2, 7.0, calibrated=True)
+    floors = Floors(0.2, 7.0)
     support = Support(np.array([0.1, 0.3, 0.1, 0.3]), np.array([6.0, 6.0, 8.0, 8.0]))
     assert floors.unseen(support).tolist() == [True, False, False, False]
 
@@ -28,6 +28,9 @@ def test_floors_of_a_bank_leave_most_of_the_bank_above() -> None:
     floors = Floors.of_bank(bank)
     assert not floors.calibrated
     assert floors.unseen(bank).mean() <= 0.05
+    assert 0.1 <= floors.doubtful(bank).mean() <= 0.5
+    assert (floors.doubtful(bank) | ~floors.unseen(bank)).all()  # what is unseen is doubtful too
+    assert not Floors(0.2, 7.0).doubtful(bank).any()
 
 
 @given(st.integers(0, 300))

@@ -1,6 +1,6 @@
 """make bench-planted: every setting, every scorer, one table.
 
-    python -m benchmarks.planted [--seeds 0:5] [--held-out] [--clip FOLDER] [--settings NAME ...]
+    python -m benchmarks.planted [--held-out] [--seeds 0:5] [--clip FOLDER] [--settings NAME ...]
 
 Development uses seeds below 1000. --held-out uses 1000 to 1019: for the reported table, when the method is frozen.
 """
@@ -27,22 +27,22 @@ from fsearch.diagnoser.bridge import DEFAULT, unit
 from fsearch.diagnoser.reference import Reference
 from fsearch.search.reference import text_side
 
-HELD_OUT = range(1000, 1020)
+FIRST_HELD_OUT, HELD_OUT, DEVELOPMENT = 1000, "1000:1020", "0:5"
 DEV_POOL, HELD_OUT_POOL = 900, 1000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", default="0:5")
+    parser.add_argument("--seeds", help=f"first:end; {DEVELOPMENT}, or {HELD_OUT} with --held-out")
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--clip", type=Path, help=f"folder of {real_clip.FILE}; without it real CLIP is left out")
     parser.add_argument("--settings", nargs="*", default=[*SETTINGS, "real CLIP"])
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    first, last = (int(v) for v in args.seeds.split(":"))
-    seeds = HELD_OUT if args.held_out else range(first, last)
-    if not args.held_out and last > 1000:
-        parser.error("seeds from 1000 on are held out")
+    first, end = (int(v) for v in (args.seeds or (HELD_OUT if args.held_out else DEVELOPMENT)).split(":"))
+    seeds = range(first, end)
+    if args.held_out != (first >= FIRST_HELD_OUT) or (not args.held_out and end > FIRST_HELD_OUT):
+        parser.error(f"seeds from {FIRST_HELD_OUT} on are held out, and only those go with --held-out")
     rows = []
     if set(args.settings) & set(SETTINGS):
         pool = make_pool(HELD_OUT_POOL if args.held_out else DEV_POOL)

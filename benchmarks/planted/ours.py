@@ -53,24 +53,23 @@ def verdicts(evidence: Evidence, reference: Reference, seed: int) -> Verdicts:
     scores = {name: found.lift.value for name, found in seen.items()}
     found = seen[DEFAULT]
     scores["membership, observed lift alone"] = found.observed.lift
-    scores |= _stages(evidence, diagnosis, bagged, found, seed)
+    scores |= _stages(evidence, diagnosis, bagged, seed)
     q = q_values(found.observed.p_value)
     words = [judge(facts_of(diagnosis, found, i, float(q[i])))[0] for i in range(len(evidence.texts))]
     return Verdicts(np.array(words), found, scores, diagnosis.report.signal)
 
 
-def _stages(
-    evidence: Evidence, diagnosis: Diagnosis, bagged: Bagged, found: Assessment, seed: int
-) -> dict[str, np.ndarray]:
+def _stages(evidence: Evidence, diagnosis: Diagnosis, bagged: Bagged, seed: int) -> dict[str, np.ndarray]:
     """What each half of the ensemble says alone, and what truth in place of one stage would gain."""
-    weights = normalised(found.memberships)
+    shown = diagnosis.shows(evidence.texts)
+    weights = normalised(shown.memberships)
     points = evidence.images
     trees = np.stack([b.inplace_predict(points) for b in bagged.boosters]).astype(np.float64)
     flat = linear.predict(bagged.coefficients, points)
     scores = {}
     for name, side in (("membership, trees alone", trees), ("membership, linear alone", flat)):
         predicted = np.nan_to_num(out_of_bag_mean(bagged.target.backward(side), bagged.out_of_bag), nan=0.0)
-        scores[name] = (weights * predicted[found.neighbours]).sum(axis=1)
+        scores[name] = (weights * predicted[shown.near]).sum(axis=1)
     true = evidence.shown / np.maximum(evidence.shown.sum(axis=1, keepdims=True), 1)
     scores["oracle membership: ensemble on true images"] = true @ np.nan_to_num(bagged.prediction(), nan=0.0)
     middle = unit(true @ points).astype(np.float32)

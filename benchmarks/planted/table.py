@@ -1,4 +1,4 @@
-"""The tables of a run: medians, spread over seeds, and what the issue of each setting asks for."""
+"""The tables of a run: means, medians and spread over seeds."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def print_tables(rows: list[Row], head: str) -> None:
 
 
 def _scorers(rows: list[Row], settings: list[str]) -> None:
-    """Average precision of the truly failing phrases, mean over seeds (standard deviation)."""
-    print("Average precision of the truly failing phrases: mean over seeds (standard deviation)\n")
+    """Average precision of the truly failing phrases."""
+    print("Average precision of the truly failing phrases: mean over seeds, median (standard deviation)\n")
     print(f"| scorer | {' | '.join(settings)} |")
     print(f"|---|{'---:|' * len(settings)}")
     names = list(next(r["scores"] for r in rows if r.get("scores")))
@@ -26,7 +26,7 @@ def _scorers(rows: list[Row], settings: list[str]) -> None:
         cells = []
         for setting in settings:
             found = [r["scores"][name]["average_precision"] for r in rows if r["setting"] == setting and r["scores"]]
-            cells.append(f"{np.mean(found):.3f} ({np.std(found):.3f})" if found else "")
+            cells.append(f"{np.mean(found):.3f}, {np.median(found):.3f} ({np.std(found):.3f})" if found else "")
         print(f"| {name} | {' | '.join(cells)} |")
     print("\nThe default: precision among the first 5 and 10, nDCG, median seconds a world\n")
     print("| setting | P@5 | P@10 | nDCG | seconds |\n|---|---:|---:|---:|---:|")

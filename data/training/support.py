@@ -2,7 +2,8 @@
 
     python -m fsearch.data.training.support
 
-Each concept's portraits are taken out of an index; its phrases are then absent, all other phrases are present.
+Each concept's portraits are taken out of an index; its phrases are then absent, and so are sentences that name it
+beside an expression, which resemble portraits of the expression alone. All other phrases are present.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fsearch.data.portraits import CONCEPTS, draw_many, phrases, sample
+from fsearch.data.portraits import CONCEPTS, Concept, draw_many, phrases, sample
 from fsearch.diagnoser.bridge import membership, reference_similarity
 from fsearch.diagnoser.support import Support
 from fsearch.indexer.encoder import Encoder, identify, load_encoder
@@ -39,7 +40,9 @@ def main() -> None:
         holds = np.array([concept.holds(p) for p in portraits])
         if holds.mean() > 0.5:
             continue
-        own = texts[[i for i, (_, c) in enumerate(words) if c is concept]]
+        own = np.concatenate(
+            [texts[[i for i, (_, c) in enumerate(words) if c is concept]], encoder.embed_texts(_sentences(concept))]
+        )
         without = rng.choice(np.flatnonzero(~holds), INDEXED, replace=False)
         few = np.append(without[RARE:], rng.choice(np.flatnonzero(holds), RARE, replace=False))
         absent.append(_support(encoder, own, images[without]))
@@ -53,6 +56,12 @@ def main() -> None:
     for name, rows in (("present", present), ("absent", gone), (f"present, but {RARE} of {INDEXED:,} images", seldom)):
         unseen = (rows[:, 0] < similarity) & (rows[:, 1] < mass)
         print(f"{name}: {unseen.mean():.1%} of {len(rows)} phrases called unseen")
+
+
+def _sentences(concept: Concept) -> list[str]:
+    rest = f"with {concept.nouns[0]}" if concept.nouns else concept.places[0] if concept.places else concept.shots[0]
+    kinds = ("smiling", "not smiling", "frowning") if concept.family != "expression" else ("bald", "bearded")
+    return [f"a {kind} person {rest}" for kind in kinds]
 
 
 def _embed(encoder: Encoder, pixels: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
