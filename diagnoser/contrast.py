@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from fsearch.diagnoser.evidence import normalised, permuted_losses
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 
 _LEAST_CONTRAST = 0.2
 _MOST_DRAWN = 100_000_000  # losses in memory at once, 4 bytes each
@@ -24,14 +26,17 @@ class Contrasts:
     p_value: Floats
 
 
+def shuffles(neighbours: Sequence[NDArray[np.int64]], losses: Floats, permutations: int, seed: int) -> Singles:
+    """Permuted losses, (permutations, m), for as many images as the largest of several groups has `neighbours`.
+
+    Fewer permutations where they would not fit in memory.
+    """
+    most = max(len(np.unique(near)) for near in neighbours)
+    return permuted_losses(losses, most, max(100, min(permutations, _MOST_DRAWN // most)), seed)
+
+
 def contrasts(
-    neighbours: NDArray[np.int64],
-    memberships: Floats,
-    purity: Floats,
-    losses: Floats,
-    *,
-    permutations: int,
-    seed: int,
+    neighbours: NDArray[np.int64], memberships: Floats, purity: Floats, losses: Floats, shuffled: Singles
 ) -> Contrasts:
     """Mean loss on each phrase's images less that on the others' of its group, each of the others counting alike.
 
@@ -41,6 +46,7 @@ def contrasts(
     Parameters
     ----------
     neighbours, memberships : (g, k), g at least 2; `purity` : (g,), how clean each retrieval is; losses : (n,).
+    shuffled : from `shuffles`.
     """
     g, k = neighbours.shape
     involved, columns = np.unique(neighbours, return_inverse=True)
@@ -48,12 +54,11 @@ def contrasts(
         (normalised(memberships).ravel(), columns.ravel(), np.arange(0, g * k + 1, k)), shape=(g, len(involved))
     )
     difference = _from_others(weights @ losses[involved])
-    draws = max(100, min(permutations, _MOST_DRAWN // len(involved)))
-    shuffled = permuted_losses(losses, len(involved), draws, seed)
-    reached = (_from_others(weights @ shuffled.T) >= difference[:, None] - 1e-9).sum(axis=1)
+    under_null = _from_others(weights @ shuffled[:, : len(involved)].T)
+    reached = (under_null >= difference[:, None] - 1e-9).sum(axis=1)
     others = (purity.sum() - purity) / (g - 1)
     clean = np.maximum(purity + others - 1.0, _LEAST_CONTRAST)
-    return Contrasts(difference / clean, (1 + reached) / (1 + draws))
+    return Contrasts(difference / clean, (1 + reached) / (1 + len(shuffled)))
 
 
 def _from_others(means: Floats) -> Floats:

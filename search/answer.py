@@ -128,8 +128,8 @@ class Answer:
         return self.as_row() | more | {"shares_with": shared, "nearest": [asdict(n) for n in self.nearest]}
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.title}: {self.verdict.upper()} ({self.reason})",
+        lines = [f"{self.title}: {self.verdict.upper()} ({self.reason})"]
+        numbers = [
             f"  predicted loss {self.predicted_loss:.3f}, baseline {self.baseline:.3f}, "
             f"lift {self.lift:+.3f} [{self.lo:+.3f}, {self.hi:+.3f}]",
             f"  above {self.percentile:.0f}% of reference phrases; observed lift {self.observed_lift:+.3f}, "
@@ -139,6 +139,8 @@ class Answer:
             lines.append(
                 f"  against the rest of {self.hypothesis.group!r}: {self.contrast:+.3f}, q {self.contrast_q:.2g}"
             )
+        if self.verdict != "unseen":  # numbers about the wrong images say nothing; JSON and --explain have them
+            lines[1:1] = numbers
         lines += [f"  {n.similarity:.3f}  loss {n.loss:.3f}  {n.key}" for n in self.nearest]
         return "\n".join(lines)
 
@@ -190,10 +192,9 @@ class Ranking:
         width = max([10, *(len(a.title) for a in self.answers)])
         lines = [f"{'rank':>4}  {'hypothesis':<{width}}  verdict   lift     90% interval       observed  q"]
         for i, a in enumerate(self.answers, start=1):
-            lines.append(
-                f"{i:>4}  {a.title:<{width}}  {a.verdict:<8}  {a.lift:+.3f}  "
-                f"[{a.lo:+.3f}, {a.hi:+.3f}]  {a.observed_lift:+.3f}    {a.q_value:.2g}"
-            )
+            numbers = f"{a.lift:+.3f}  [{a.lo:+.3f}, {a.hi:+.3f}]  {a.observed_lift:+.3f}    {a.q_value:.2g}"
+            row = f"{i:>4}  {a.title:<{width}}  {a.verdict:<8}  {numbers if a.verdict != 'unseen' else ''}"
+            lines.append(row.rstrip())
         return "\n".join([*lines, *(f"note: {n}" for n in self.notes)])
 
 

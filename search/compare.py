@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.confounding import SAME_IMAGES, confounding
-from fsearch.diagnoser.contrast import contrasts
+from fsearch.diagnoser.contrast import contrasts, shuffles
 from fsearch.diagnoser.diagnosis import PERMUTATIONS, Diagnosis
 from fsearch.search.answer import Answer, with_confounding
 
@@ -27,17 +27,14 @@ def contrast(answers: Sequence[Answer], texts: Singles, diagnosis: Diagnosis, se
     for i, a in enumerate(answers):
         if a.hypothesis.group is not None and a.verdict != "unseen":
             groups[a.hypothesis.group].append(i)
+    asked = [group for group in groups.values() if len(group) > 1]
+    if not asked:
+        return list(answers)
     with_contrast = list(answers)
-    for group in (g for g in groups.values() if len(g) > 1):
-        found = diagnosis.shows(texts[group])
-        seen = contrasts(
-            found.near,
-            found.memberships,
-            found.retrieval.purity,
-            diagnosis.losses,
-            permutations=PERMUTATIONS,
-            seed=seed,
-        )
+    found = [diagnosis.shows(texts[group]) for group in asked]
+    shuffled = shuffles([f.near for f in found], diagnosis.losses, PERMUTATIONS, seed)
+    for group, f in zip(asked, found, strict=True):
+        seen = contrasts(f.near, f.memberships, f.retrieval.purity, diagnosis.losses, shuffled)
         for i, difference, p in zip(group, seen.difference, seen.p_value, strict=True):
             with_contrast[i] = replace(answers[i], contrast=float(difference), contrast_p=float(p))
     return with_contrast

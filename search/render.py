@@ -69,15 +69,26 @@ def ranking_table(ranking: Ranking) -> Table:
             str(i),
             Text(a.title),
             Text(a.verdict, style=_COLOURS[a.verdict]),
-            f"{a.lift:+.3f}",
-            Text(f"[{a.lo:+.3f}, {a.hi:+.3f}]"),
-            f"{a.observed_lift:+.3f}",
+            *_lifts(a),
             *([_signed(a.adjusted_lift)] if adjusted else []),
             *([_signed(a.contrast)] if grouped else []),
-            f"{a.n_effective:.0f}",
-            f"{a.q_value:.3f}" if a.q_value >= 0.001 else "<.001",
+            *_evidence(a),
         )
     return table
+
+
+def _lifts(a: Answer) -> tuple[str, Text, str]:
+    """Lift, interval and observed lift; nothing where no image speaks for them."""
+    if a.verdict == "unseen":
+        return "", Text(""), ""
+    return f"{a.lift:+.3f}", Text(f"[{a.lo:+.3f}, {a.hi:+.3f}]"), f"{a.observed_lift:+.3f}"
+
+
+def _evidence(a: Answer) -> tuple[str, str]:
+    """Effective number of images, and q."""
+    if a.verdict == "unseen":
+        return "", ""
+    return f"{a.n_effective:.0f}", f"{a.q_value:.3f}" if a.q_value >= 0.001 else "<.001"
 
 
 def _signed(value: float | None) -> str:

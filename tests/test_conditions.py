@@ -12,7 +12,7 @@ import pytest
 
 import fsearch
 from fsearch.diagnoser.confounding import confounding
-from fsearch.diagnoser.contrast import contrasts
+from fsearch.diagnoser.contrast import contrasts, shuffles
 from fsearch.indexer.errors import BadInput, NotReady
 from fsearch.search.hypothesis import Hypothesis
 from fsearch.search.workspace import Workspace
@@ -103,7 +103,7 @@ def test_contrast_p_is_uniform_without_an_effect() -> None:
     near = np.stack([rng.choice(300, 40, replace=False) for _ in range(400)])
     pairs = [near[i : i + 2] for i in range(0, 400, 2)]
     p = [
-        contrasts(pair, np.ones((2, 40)), np.ones(2), losses, permutations=200, seed=i).p_value[0]
+        contrasts(pair, np.ones((2, 40)), np.ones(2), losses, shuffles([pair], losses, 200, i)).p_value[0]
         for i, pair in enumerate(pairs)
     ]
     assert scipy.stats.kstest(p, "uniform").pvalue > 0.01
@@ -112,9 +112,10 @@ def test_contrast_p_is_uniform_without_an_effect() -> None:
 def test_a_contrast_is_a_difference_of_means_and_shared_images_cancel() -> None:
     losses = np.arange(10.0)
     near = np.array([[0, 1, 2, 9], [3, 4, 5, 9]])
-    found = contrasts(near, np.ones((2, 4)), np.ones(2), losses, permutations=100, seed=0)
+    found = contrasts(near, np.ones((2, 4)), np.ones(2), losses, shuffles([near], losses, 100, 0))
     np.testing.assert_allclose(found.difference, [(0 + 1 + 2 - 3 - 4 - 5) / 4, (3 + 4 + 5 - 0 - 1 - 2) / 4])
-    three = contrasts(np.array([[0, 1], [2, 3], [4, 5]]), np.ones((3, 2)), np.ones(3), losses, permutations=100, seed=0)
+    near = np.array([[0, 1], [2, 3], [4, 5]])
+    three = contrasts(near, np.ones((3, 2)), np.ones(3), losses, shuffles([near], losses, 100, 0))
     np.testing.assert_allclose(three.difference, [0.5 - 3.5, 2.5 - 2.5, 4.5 - 1.5])
 
 
