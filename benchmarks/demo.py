@@ -68,7 +68,8 @@ def bare() -> None:
     losses: list[np.ndarray] = []
     found["black box"] = seconds(lambda: losses.append(judge(model, images, smiling).losses))
     embeddings = np.concatenate(vectors)
-    found["XGBoost"] = seconds(lambda: train(quantise(embeddings), losses[0], members=MEMBERS + PERMUTED_MEMBERS))
+    members = MEMBERS + PERMUTED_MEMBERS
+    found["ensemble"] = seconds(lambda: train(quantise(embeddings), embeddings, losses[0], members=members))
     sys.stdout.write(json.dumps(found))
 
 

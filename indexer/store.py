@@ -51,10 +51,14 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """An open workspace. Reading needs no lock; writing happens inside `with store.writer():`."""
+    """An open workspace. Reading needs no lock; writing happens inside `with store.writer():`.
+
+    `templates` are what phrases were to be put into, when it was opened; none for phrases as they are.
+    """
 
     layout: Layout
     encoder: EncoderSpec
+    templates: tuple[str, ...] = ()
 
     @property
     def catalog(self) -> Catalog:
@@ -68,7 +72,7 @@ class Store:
         if not layout.catalog.exists():
             raise NotReady(f"no workspace at {root}; make one with: fsearch index IMAGES --losses FILE")
         settings = Catalog(layout).settings()
-        store = cls(layout, EncoderSpec.from_settings(settings))
+        store = cls(layout, EncoderSpec.from_settings(settings), tuple(json.loads(settings.get("templates", "[]"))))
         if int(settings["schema_version"]) < VERSION:
             with store.writer():
                 version = int(store.catalog.settings()["schema_version"])  # another process may have been first
@@ -199,13 +203,8 @@ class Store:
             row = con.execute(query, [model]).fetchone()
         return None if row is None or row[0] is None else float(row[0])
 
-    def templates(self) -> tuple[str, ...]:
-        """What phrases are put into before they are embedded; empty for none."""
-        found = self.catalog.settings().get("templates")
-        return tuple(json.loads(found)) if found else ()
-
     def set_templates(self, templates: Sequence[str]) -> None:
-        """Store other templates. Call inside `writer`."""
+        """Store other templates, for whoever opens the workspace next. Call inside `writer`."""
         with self.catalog.write() as con:
             con.execute("INSERT OR REPLACE INTO settings VALUES ('templates', ?)", [json.dumps(list(templates))])
 

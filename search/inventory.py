@@ -37,7 +37,7 @@ def inventory(store: Store) -> Info:
         embeddings=embeddings,
         models=tuple(ModelInfo(*row) for row in models),  # type: ignore[arg-type]
         metadata=tuple(metadata),
-        templates=store.templates(),
+        templates=store.templates,
         runs=runs,
         rejected=tuple((str(key), str(reason)) for key, reason in refused),
         rejected_total=rejected,

@@ -101,7 +101,7 @@ class Workspace:
         store = Store.open(self.root)
         name = store.only_model(model)
         with store.writer():
-            reference = text_side(self._warm.encoder(store), store.templates())
+            reference = text_side(self._warm.encoder(store), store.templates)
             return fit_model(store, name, reference, seed=seed, progress=_named(progress, "fitting"))
 
     def query(
@@ -160,7 +160,7 @@ class Workspace:
                 where,
                 by,
                 correction,
-                store.templates(),
+                store.templates,
                 answers.images,
                 fit.seed,
                 fit.sampled,
@@ -220,7 +220,7 @@ class Workspace:
             encoder,
             asked,
             asking,
-            templates=store.templates(),
+            templates=store.templates,
             foreign_images=foreign,
             progress=progress,
         )
