@@ -30,7 +30,7 @@ check: $(READY) ## lint, format, types
 bench: $(READY) ## the figures in the README
 	$(BIN)/python -m benchmarks.run
 
-bench-planted: $(READY) ## worlds where it is known what fails, on the held-out seeds (half an hour)
+bench-planted: $(READY) ## worlds where it is known what fails, on the held-out seeds (a quarter of an hour)
 	$(BIN)/python -m benchmarks.planted --held-out $(if $(CLIP),--clip $(CLIP))
 
 train: $(READY) ## train the demo's encoder (about an hour on 2 cores; resumable) and black box again
