@@ -134,6 +134,8 @@ def load_encoder(spec: EncoderSpec, device: str | None = None) -> Encoder:
         support = (float(measured["similarity"]), float(measured["mass"]))
     local = weights is not None and Path(weights).suffix in _LOCAL
     if local and (not Path(str(weights)).is_file() or _digest(Path(str(weights))) != spec.digest):
+        if spec.name == DEMO:
+            raise EncoderError("this workspace was made with the demo encoder of another fsearch; index into a new one")
         raise EncoderError(f"the weights {weights} are gone or have changed since this workspace was made")
     try:
         with _quiet(), contextlib.nullcontext() if local else _no_waiting_without_network():

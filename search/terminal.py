@@ -33,6 +33,9 @@ class Commands(typer.core.TyperGroup):
             command = error.ctx.command_path if error.ctx else "fsearch"
             typer.echo(f"fsearch: {error.format_message()} (help: {command} --help)", err=True)
             raise typer.Exit(2) from None
+        except BrokenPipeError:  # whoever read our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit from None
         except OSError as error:
             typer.echo(f"fsearch: {error.filename or 'system'}: {error.strerror or error}", err=True)
             raise typer.Exit(2) from None

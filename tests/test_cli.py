@@ -376,3 +376,14 @@ def test_a_narrow_terminal_keeps_the_numbers_whole(fitted: Path) -> None:
     assert code == 0
     assert re.search(r"\[[+-]\d\.\d{3}, [+-]\d\.\d{3}\]", said)
     assert "…" not in said
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(fitted: Path) -> None:
+    command = [sys.executable, "-m", "fsearch.cli", "sql", "FROM range(300_000)", "--format", "csv", "-w", str(fitted)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "range\n"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +104,9 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(3)}, path)
     with pytest.raises(EncoderError, match="does not fit ViT-B-32"):
         load_encoder(identify("ViT-B-32", str(path)), "cpu")
+
+
+def test_a_workspace_of_another_demo_encoder_says_so() -> None:
+    other = replace(identify("demo", None), digest="0" * 64)
+    with pytest.raises(EncoderError, match="made with the demo encoder of another fsearch; index into a new one"):
+        load_encoder(other, "cpu")
