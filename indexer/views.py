@@ -21,9 +21,10 @@ class View:
 VIEWS: tuple[View, ...] = (
     View(
         "examples",
-        "Every present image with a loss and the user's own columns: what --where and --by speak about.",
+        "Every present image with its loss, the user's own columns and its size: what --where and --by speak about.",
         "SELECT l.model, i.key, l.loss, l.label, l.prediction, m.* EXCLUDE (image_id), l.split AS loss_split, "
-        "l.image_id, i.row AS embedding_row FROM losses l JOIN images i USING (image_id) "
+        "l.image_id, i.row AS embedding_row, p.predicted_loss, i.source, i.width, i.height FROM losses l "
+        "JOIN images i USING (image_id) LEFT JOIN predictions p USING (model, image_id) "
         "LEFT JOIN metadata m USING (image_id) WHERE i.status = 'present'",
     ),
     View(

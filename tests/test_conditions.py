@@ -35,6 +35,14 @@ def test_where_conditions_baseline_images_and_evidence(ws: Workspace) -> None:
     assert dark.baseline > ws.query("a hat")[0].baseline
 
 
+def test_where_speaks_of_losses_metadata_and_images(ws: Workspace) -> None:
+    everything = ws.query("a hat")[0]
+    assert ws.query("a hat", where="width = 96 AND key LIKE '%.png' AND coalesce(predicted_loss, 0) > -9")[
+        0
+    ].lift == pytest.approx(everything.lift, abs=1e-6)
+    assert ws.query("a hat", where="loss > 0.1 OR label = 'smiling'")[0].baseline > everything.baseline
+
+
 def test_a_concept_that_a_condition_rules_out_is_unseen(ws: Workspace) -> None:
     answer = ws.query("dark skin tone", where="skin_tone <= 4")[0]
     assert answer.verdict == "unseen"
