@@ -191,6 +191,31 @@ def test_shared_images_and_adjusted_lifts_are_stored(mine: Workspace) -> None:
     assert stored[1]["adjusted_lift"] > 0
 
 
+def test_one_text_in_two_templates_is_stored(mine: Workspace) -> None:
+    twice = [Hypothesis("dark skin", None, t) for t in ("a photo of {}", "a person with {}")]
+    ranking = mine.rank([*twice, "dark skin tone"])
+    assert [a.verdict for a in ranking.answers] == ["fails"] * 3
+    assert mine.sql("SELECT count(*) AS n FROM latest_ranking")["n"].to_pylist() == [3]
+
+
+def test_copies_of_an_image_in_two_slices_are_stored(mine: Workspace, planted: object, tmp_path: Path) -> None:
+    """Identical bytes share an embedding; with another label each copy stands in a slice of its own."""
+    folder = tmp_path / "copies"
+    shutil.copytree(planted.folder, folder)  # type: ignore[attr-defined]
+    values = np.random.default_rng(0).gamma(1.0, 1.0, 320)
+    lines = ["image,loss,half"]
+    for i in range(320):
+        shutil.copy(folder / f"{i:03d}.png", folder / f"copy-{i:03d}.png")
+        lines += [f"{i:03d}.png,{values[i]},a", f"copy-{i:03d}.png,{values[i]},b"]
+    (tmp_path / "l.csv").write_text("\n".join(lines))
+    ws = fsearch.open(tmp_path / "copies.fsearch")
+    ws.index(folder, tmp_path / "l.csv")
+    ws.fit()
+    ranking = ws.rank(["dark skin"], by="half")
+    assert {a.within for a in ranking.answers} == {"half = a", "half = b"}
+    assert ws.sql("SELECT count(*) AS n FROM evidence")["n"].to_pylist() == [8]
+
+
 def test_benjamini_yekutieli_is_stricter(ws: Workspace) -> None:
     phrases = ("dark skin", "a hat", "bald", "a moustache")
     plain, strict = ws.query(*phrases), ws.query(*phrases, correction="by")

@@ -177,9 +177,20 @@ def test_a_killed_run_loses_nothing_and_the_next_one_finishes(planted: Planted, 
     check_whole(root, encoder, planted.folder, len(planted.portraits))
 
 
+_PATIENT = """
+import time
+from fsearch.indexer.encoder import Encoder
+honest = Encoder.embed_images
+def unhurried(self, prepared):
+    time.sleep(0.2)
+    return honest(self, prepared)
+Encoder.embed_images = unhurried
+"""
+
+
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_committed(planted: Planted) -> None:
-    code = _SLOW_RUN.replace("import fsearch\n", "import fsearch, fsearch.cli\n", 1).replace(
+    code = _SLOW_RUN.replace("import fsearch\n", f"import fsearch, fsearch.cli\n{_PATIENT}", 1).replace(
         "fsearch.open(sys.argv[1]).index(sys.argv[2])",
         "sys.argv = ['fsearch', 'index', sys.argv[2], '-w', sys.argv[1]]\nfsearch.cli.main()",
     )
