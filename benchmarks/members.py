@@ -1,4 +1,4 @@
-"""The ensemble's fit beside one plain XGBoost training of the same trees, and beside ten separate ones."""
+"""The ensemble's fit beside one plain XGBoost training of the same trees."""
 
 from __future__ import annotations
 

@@ -134,12 +134,12 @@ class Diagnosis:
         """Assess unit text embeddings, (q, d)."""
         floors, bank = self._reference(bridge)
         parts = [
-            self._assess(texts[i : i + _CHUNK], bridge, floors, bank, self.draws(self._k, permutations, seed))
+            self._assess(texts[i : i + _CHUNK], bridge, floors, bank, self._draws(self._k, permutations, seed))
             for i in range(0, len(texts), _CHUNK)
         ]
         return parts[0] if len(parts) == 1 else _join(parts)
 
-    def draws(self, k: int, permutations: int, seed: int) -> Singles:
+    def _draws(self, k: int, permutations: int, seed: int) -> Singles:
         """Losses of k images under `permutations` shuffles, (permutations, k); kept for the next question."""
         if (k, permutations, seed) not in self._shuffled:
             self._shuffled = {(k, permutations, seed): permuted_losses(self.losses, k, permutations, seed)}

@@ -93,7 +93,7 @@ def permuted_losses(losses: Floats, k: int, permutations: int, seed: int) -> NDA
     rng = np.random.default_rng([seed, 23])
     drawn = np.empty((permutations, k), np.float32)
     for row in drawn:
-        row[:] = losses[rng.choice(len(losses), k, replace=False, shuffle=True)]
+        row[:] = losses[rng.choice(len(losses), k, replace=False)]
     return drawn
 
 

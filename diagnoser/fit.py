@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -118,8 +119,7 @@ def _for_all(bagged: Bagged, embeddings: NDArray[np.floating], rows: NDArray[np.
         block = embeddings[start : start + _BLOCK].astype(np.float32)
         members[:, start : start + len(block)] = bagged.predict(block)
     members[:, rows], out[:, rows] = bagged.members, bagged.out_of_bag
-    parts = (bagged.boosters, bagged.coefficients, members, out, bagged.target, bagged.blend, bagged.rounds)
-    return Bagged(*parts)
+    return replace(bagged, members=members, out_of_bag=out)
 
 
 def calibration_errors(

@@ -10,19 +10,22 @@ from fsearch.diagnoser.diagnosis import MIN_IMAGES, Diagnosis
 from fsearch.diagnoser.fitted import Fitted
 from fsearch.indexer.encoder import Encoder, load_encoder
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.store import Store
+from fsearch.indexer.store import Losses, Store
+from fsearch.indexer.vectors import VectorIndex
 from fsearch.search.ask import Asking
 
 MOST_SLICES = 100
 
 
 class Warm:
-    """The encoder, the fits and the diagnoses of one workspace."""
+    """The encoder, the fits, the losses, the index and the diagnoses of one workspace."""
 
     def __init__(self) -> None:
         self._encoder: Encoder | None = None
         self._generation: tuple[int, ...] | None = None
         self._fits: dict[str, Fitted] = {}
+        self._losses: dict[str, Losses] = {}
+        self._index: VectorIndex | None = None
         self._diagnoses: dict[tuple[str, str | None], Diagnosis] = {}
 
     def keep(self, encoder: Encoder) -> None:
@@ -39,7 +42,8 @@ class Warm:
         """The fit of `model`, read anew only when something was committed since."""
         generation = store.generation()
         if generation != self._generation:
-            self._diagnoses, self._fits, self._generation = {}, {}, generation
+            self._diagnoses, self._fits, self._losses, self._index = {}, {}, {}, None
+            self._generation = generation
         if model not in self._fits:
             self._fits[model] = fits.load(store.layout, model)
         return self._fits[model]
@@ -52,16 +56,16 @@ class Warm:
         """The diagnoses to ask: of all images, of those that fulfil a condition, or one for each value of a column."""
         if asking.by is None:
             return {None: self.diagnosis(store, model, asking.where)}, ()
-        fitted = self.fitted(store, model)
+        wanted = None if asking.where is None else store.rows_where(model, asking.where)
         slices: dict[str | None, Diagnosis] = {}
         small = []
         for value, rows in store.rows_by(model, asking.by).items():
-            if asking.where is not None:
-                rows = np.intersect1d(rows, store.rows_where(model, asking.where))
+            if wanted is not None:
+                rows = np.intersect1d(rows, wanted)
             if len(rows) < MIN_IMAGES:
                 small.append(value)
             else:
-                slices[f"{asking.by} = {value}"] = _diagnosis(store, fitted, rows)
+                slices[f"{asking.by} = {value}"] = self._make(store, model, rows)
             if len(slices) > MOST_SLICES:
                 raise BadInput(f"--by {asking.by}: more than {MOST_SLICES} values; use a column of few, or --where")
         if not slices:
@@ -71,12 +75,17 @@ class Warm:
 
     def diagnosis(self, store: Store, model: str, where: str | None) -> Diagnosis:
         """The diagnosis of `model`, on all images or those that fulfil a condition, kept until something changes."""
-        fitted = self.fitted(store, model)
+        self.fitted(store, model)
         if (model, where) not in self._diagnoses:
             rows = None if where is None else store.rows_where(model, where)
-            self._diagnoses[model, where] = _diagnosis(store, fitted, rows)
+            self._diagnoses[model, where] = self._make(store, model, rows)
         return self._diagnoses[model, where]
 
-
-def _diagnosis(store: Store, fitted: Fitted, rows: NDArray[np.int64] | None) -> Diagnosis:
-    return Diagnosis(fitted, store.losses(fitted.report.model), store.index(), store.vectors, rows)
+    def _make(self, store: Store, model: str, rows: NDArray[np.int64] | None) -> Diagnosis:
+        """A diagnosis on some rows; however many are made, losses and index are read once."""
+        fitted = self.fitted(store, model)
+        if model not in self._losses:
+            self._losses[model] = store.losses(model)
+        if self._index is None:
+            self._index = store.index()
+        return Diagnosis(fitted, self._losses[model], self._index, store.vectors, rows)

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from benchmarks.measure import machine
 from benchmarks.planted import real_clip
 from benchmarks.planted.measures import coverage, discoveries, ordering
@@ -98,7 +97,6 @@ def _measure(evidence: Evidence, reference: Reference, world: World) -> dict[str
         row["unseen_found"] = float(unseen[world.absent].mean())
     if world.setting == "interaction":
         row["lifts"] = ours.scores[DEFAULT]
-    torch.manual_seed(0)
     return row
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, ndcg_score
 
 @dataclass(frozen=True)
 class Ordering:
-    """One scorer on one world; `order` are positions of the asked phrases, worst first."""
+    """How well one scorer ranks the phrases of one world."""
 
     average_precision: float
     precision_5: float

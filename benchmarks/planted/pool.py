@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from PIL import Image
+import torch
+from benchmarks.planted.blackbox import shrink
 
 from fsearch.data.portraits import CONCEPTS, Concept, Portrait, draw_many, phrases, sample
+from fsearch.data.training.measure import embed_pixels
 from fsearch.indexer.encoder import Encoder, identify, load_encoder
 
 POOL = 12_000
@@ -36,10 +39,15 @@ class Pool:
     texts: np.ndarray
     encoder: Encoder
 
-    @property
+    @cached_property
     def shown(self) -> np.ndarray:
         """(q, n) bool."""
         return np.stack([p.holds for p in self.phrases])
+
+    @cached_property
+    def shrunk(self) -> torch.Tensor:
+        """The pixels as the trained black boxes take them."""
+        return shrink(self.pixels)
 
     def where(self, concept: str) -> np.ndarray:
         """(n,) bool: the portraits that show `concept`."""
@@ -52,11 +60,7 @@ def make_pool(seed: int, count: int = POOL) -> Pool:
     portraits = sample(count, seed)
     pixels = np.stack(list(draw_many(portraits)))
     encoder = load_encoder(identify("demo", None), "cpu")
-    blocks = [
-        encoder.embed_images([encoder.prepare(Image.fromarray(p)) for p in pixels[i : i + 128]])
-        for i in range(0, count, 128)
-    ]
-    vectors = np.concatenate(blocks).astype(np.float16).astype(np.float32)  # as a workspace keeps them
+    vectors = embed_pixels(encoder, pixels).astype(np.float16).astype(np.float32)  # as a workspace keeps them
     asked = [p for p in _phrases(portraits) if p.holds.mean() >= LEAST_SHARE]
     return Pool(portraits, pixels, vectors, asked, encoder.embed_texts([p.text for p in asked]), encoder)
 

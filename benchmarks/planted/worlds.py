@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.stats
 import torch
-from benchmarks.planted.blackbox import cross_entropy, shrink, train
+from benchmarks.planted.blackbox import cross_entropy, train
 from benchmarks.planted.pool import Pool
 
 INDEXED, LEARNABLE, TRAINED_ON = 3000, 4000, 1500
@@ -145,7 +145,7 @@ def _trained(pool: Pool, setting: str, seed: int, salt: int, recipe: _Recipe) ->
     rng = np.random.default_rng([seed, salt])
     parts = rng.permutation(len(pool.portraits))
     learn, judge = np.sort(parts[:LEARNABLE]), np.sort(parts[LEARNABLE:])
-    images = shrink(pool.pixels)
+    images = pool.shrunk
     smiling = pool.where("smiling")
     for name in rng.permutation([n for n in _common(pool) if n not in _FACES]):
         holds = pool.where(str(name))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from open_clip import CLIP, SimpleTokenizer
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from PIL import Image
 from safetensors.torch import load_file
 from scipy.stats import rankdata
 
 from fsearch.data.portraits import draw_many, phrases, sample
+from fsearch.indexer.encoder import Encoder
 
 SEED, COUNT = 424_242, 4000
 
@@ -46,6 +50,12 @@ def phrase_aurocs(folder: Path, count: int = COUNT, seed: int = SEED) -> list[Ph
         shown = np.array([concept.holds(p) for p in portraits])
         rows.append(PhraseAuroc(concept.name, phrase, auroc(images @ text, shown), float(shown.mean())))
     return rows
+
+
+def embed_pixels(encoder: Encoder, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Embed drawn portraits, (h, w, 3) each, through the encoder's own preparation: (n, dim), unit rows."""
+    blocks = (pixels[i : i + 128] for i in range(0, len(pixels), 128))
+    return np.concatenate([encoder.embed_images([encoder.prepare(Image.fromarray(p)) for p in b]) for b in blocks])
 
 
 def normalise(pixels: torch.Tensor) -> torch.Tensor:

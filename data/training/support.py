@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from fsearch.data.portraits import CONCEPTS, Concept, draw_many, phrases, sample
+from fsearch.data.training.measure import embed_pixels
 from fsearch.diagnoser.bridge import membership, reference_similarity
 from fsearch.diagnoser.support import Support
 from fsearch.indexer.encoder import Encoder, identify, load_encoder
@@ -30,7 +30,7 @@ def main() -> None:
     """Measure, write, and print what the floors do."""
     encoder = load_encoder(identify("demo", None), "cpu")
     portraits = sample(POOL, SEED)
-    images = _embed(encoder, list(draw_many(portraits)))
+    images = embed_pixels(encoder, list(draw_many(portraits)))
     words = list(phrases())
     texts = encoder.embed_texts([w for w, _ in words])
     rng = np.random.default_rng(SEED)
@@ -62,11 +62,6 @@ def _sentences(concept: Concept) -> list[str]:
     rest = f"with {concept.nouns[0]}" if concept.nouns else concept.places[0] if concept.places else concept.shots[0]
     kinds = ("smiling", "not smiling", "frowning") if concept.family != "expression" else ("bald", "bearded")
     return [f"a {kind} person {rest}" for kind in kinds]
-
-
-def _embed(encoder: Encoder, pixels: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    blocks = [pixels[i : i + 128] for i in range(0, len(pixels), 128)]
-    return np.concatenate([encoder.embed_images([encoder.prepare(Image.fromarray(p)) for p in b]) for b in blocks])
 
 
 def _support(encoder: Encoder, texts: NDArray[np.float32], images: NDArray[np.float32]) -> NDArray[np.float64]:
