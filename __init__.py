@@ -8,15 +8,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fsearch.indexer.errors import BadInput, EncoderError, FsearchError, NotReady, WorkspaceError
 
 if TYPE_CHECKING:
+    from fsearch.indexer.sources.opening import Images
     from fsearch.search.workspace import Workspace
 
 __version__ = "0.1.0"
-__all__ = ["BadInput", "EncoderError", "FsearchError", "NotReady", "WorkspaceError", "__version__", "open"]
+__all__ = ["BadInput", "EncoderError", "FsearchError", "NotReady", "WorkspaceError", "__version__", "images", "open"]
 
 
 def open(workspace: str | os.PathLike[str] = ".fsearch") -> Workspace:
@@ -24,3 +25,15 @@ def open(workspace: str | os.PathLike[str] = ".fsearch") -> Workspace:
     from fsearch.search.workspace import Workspace
 
     return Workspace(workspace)
+
+
+def images(held: Any, **options: Any) -> Images:
+    """The images of a data set, or a part of them, for `Workspace.index`; nothing is read yet.
+
+    `held` is a path, a pattern of shards, `module:object`, a torch `Dataset`, or a list or dictionary of images. The
+    options are those of `fsearch.indexer.sources.opening.open_images`: kind, image_column, root, allow_outside, where,
+    sample, seed, limit, name.
+    """
+    from fsearch.indexer.sources.opening import open_images
+
+    return open_images(held, **options)

@@ -5,21 +5,29 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 import typer.core
 
 from fsearch import __version__
 from fsearch import open as open_workspace
+from fsearch.search.commands import losses, runs
 from fsearch.search.options import (
     HERE,
+    AllowOutsideOption,
     BridgeOption,
     ByOption,
     ExplainOption,
     FdrOption,
+    ImageColumnOption,
     JsonOption,
+    KindOption,
+    LimitOption,
     ModelOption,
+    RootOption,
+    RowsWhereOption,
+    SampleOption,
     SeedOption,
     SplitOption,
     TemplateOption,
@@ -37,31 +45,57 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-runs_app = typer.Typer(help="List stored rankings; show one, or say what changed between two.")
-app.add_typer(runs_app, name="runs")
+app.add_typer(losses.app, name="losses")
+app.add_typer(runs.app, name="runs")
 
 
 @app.command()
 def index(
-    images: Annotated[Path, typer.Argument(help="Folder of images; subfolders count.")],
-    losses: Annotated[
-        Path | None, typer.Option(help="CSV, TSV, Parquet or JSONL with columns 'image' and 'loss'.")
+    images: Annotated[
+        str,
+        typer.Argument(
+            help="Folder, CSV, JSONL, Parquet, COCO .json, .tar, .zip, saved data set, or module:object.",
+            metavar="IMAGES",
+        ),
+    ],
+    losses_file: Annotated[
+        Path | None, typer.Option("--losses", help="CSV, TSV, Parquet or JSONL with columns 'image' and 'loss'.")
     ] = None,
     model: Annotated[str, typer.Option("--model", help="Name of the black box the losses come from.")] = "model",
+    kind: KindOption = None,
+    image_column: ImageColumnOption = None,
+    root: RootOption = None,
+    allow_outside: AllowOutsideOption = False,
+    where: RowsWhereOption = None,
+    sample: SampleOption = None,
+    seed: SeedOption = 0,
+    limit: LimitOption = None,
     encoder: Annotated[str | None, typer.Option(help="open_clip architecture, or demo (the default).")] = None,
     weights: Annotated[str | None, typer.Option(help="Hub tag, or a local .safetensors or .pt file.")] = None,
     split: SplitOption = None,
     template: TemplateOption = None,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Embed the images of a folder and store a model's losses on them. Run it again to continue or update."""
+    """Embed the images of a data set and store a model's losses on them. Run it again to continue or update."""
+    from fsearch import images as open_images
     from fsearch.search.bars import bars
     from fsearch.search.render import index_lines
 
+    found = open_images(
+        images,
+        kind=kind,
+        image_column=image_column,
+        root=root,
+        allow_outside=allow_outside,
+        where=where,
+        sample=sample,
+        seed=seed,
+        limit=limit,
+    )
     with bars() as progress:
         report = open_workspace(workspace).index(
-            images,
-            losses,
+            found,
+            losses_file,
             model=model,
             encoder=encoder,
             weights=weights,
@@ -178,41 +212,6 @@ def info(as_json: JsonOption = False, workspace: WorkspaceOption = HERE) -> None
         print_json(found.as_dict())
     else:
         typer.echo(str(found))
-
-
-@runs_app.callback(invoke_without_command=True)
-def runs(ctx: typer.Context, workspace: WorkspaceOption = HERE) -> None:
-    """List stored rankings; show one, or say what changed between two."""
-    if ctx.invoked_subcommand is None:
-        print_rows(open_workspace(workspace).runs(), "table")
-
-
-@runs_app.command("show")
-def runs_show(
-    run: Annotated[int, typer.Argument(help="Number of the run.")],
-    as_json: JsonOption = False,
-    workspace: WorkspaceOption = HERE,
-) -> None:
-    """Show a stored ranking and all it was made with."""
-    _print_stored(open_workspace(workspace).run(run), as_json)
-
-
-@runs_app.command("diff")
-def runs_diff(
-    before: Annotated[int, typer.Argument(help="Number of the earlier run.")],
-    after: Annotated[int, typer.Argument(help="Number of the later run.")],
-    as_json: JsonOption = False,
-    workspace: WorkspaceOption = HERE,
-) -> None:
-    """Say what changed between two stored rankings: settings, verdicts, ranks and lifts."""
-    _print_stored(open_workspace(workspace).diff(before, after), as_json)
-
-
-def _print_stored(found: Any, as_json: bool) -> None:
-    if as_json:
-        return print_json(found.as_dict())
-    typer.echo(f"{found}\n")
-    print_rows(found.rows, "table")
 
 
 @app.command()

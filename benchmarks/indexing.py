@@ -22,7 +22,7 @@ from fsearch.data.portraits import draw, sample
 from fsearch.indexer.decode import decode
 from fsearch.indexer.encoder import Encoder, identify, load_encoder
 from fsearch.indexer.indexing import BATCH, index_images
-from fsearch.indexer.source import scan
+from fsearch.indexer.sources.folder import Folder
 from fsearch.indexer.spec import EncoderSpec
 from fsearch.indexer.store import Store
 
@@ -42,15 +42,15 @@ def main() -> None:
 def measure(work: Path, photos: Path, *, given: bool) -> None:
     spec = random_weights(work)
     encoder = load_encoder(spec, "cpu")
-    files = scan(photos)
-    prepared = [encoder.prepare(decode(f.path.read_bytes())) for f in files]
+    files = list(Folder(photos).items())
+    prepared = [encoder.prepare(decode(f.read())) for f in files]
     runs = iter(range(1000))
 
     def ours() -> None:
         root = work / f"run{next(runs)}"
         store = Store.create(root, spec)
         with store.writer():
-            index_images(store, lambda: encoder, photos, files)
+            index_images(store, lambda: encoder, Folder(photos))
         shutil.rmtree(root)
 
     def bare() -> None:

@@ -117,10 +117,25 @@ class Catalog:
                 raise WorkspaceError(f"{path} is damaged: {_line(error)}") from error
 
 
+def positions_where(rows: pa.Table, condition: str) -> list[int]:
+    """The rising positions of the rows that fulfil an SQL predicate on their columns. Raises BadInput for none such."""
+    positions = pa.array(range(rows.num_rows), pa.int64())
+    with duckdb.connect(config=dict(_SAFE)) as con:
+        con.register("rows", rows.append_column("_position", positions))
+        try:
+            statements = duckdb.extract_statements(query := f"SELECT _position FROM rows WHERE ({condition}\n)")
+            if len(statements) != 1:
+                raise BadInput("--where: give one predicate")
+            return sorted(position for (position,) in con.execute(query).fetchall())
+        except duckdb.Error as error:
+            raise BadInput(f"--where: {_line(error)} (columns: {', '.join(rows.column_names)})") from error
+
+
 def make_views(con: Connection) -> None:
     """Make the views anew, so that they show the metadata columns there are now."""
+    labelled = any(str(name).lower() == "label" for name, *_ in con.execute("DESCRIBE metadata").fetchall())
     for view in VIEWS:
-        con.execute(view.ddl())
+        con.execute(view.ddl(labelled))
 
 
 def insert(con: Connection, table: str, rows: pa.Table, *, replace: bool = False) -> None:

@@ -11,46 +11,48 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsearch.indexer.catalog import insert, scalar, utc_now
+from fsearch.indexer.metadata import own_columns, write_metadata
 from fsearch.indexer.shards import write_shard
-from fsearch.indexer.source import ImageFile
+from fsearch.indexer.sources.item import Item, Source
 from fsearch.indexer.store import Store
 
 _MARK_MISSING = "UPDATE images SET status = 'missing' WHERE source = ? AND key IN (SELECT unnest(?::VARCHAR[]))"
 _FORGET_REJECTED = "DELETE FROM rejected WHERE source = ? AND key IN (SELECT unnest(?::VARCHAR[]))"
+_OF_PIXELS = ("losses", "predictions", "pending_losses", "prediction_errors")
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A file that cannot be used, and why."""
+    """An image that cannot be used, and why."""
 
-    file: ImageFile
+    item: Item
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A file whose bytes are embedded already; `size` is (width, height)."""
+    """An image whose content is embedded already; `size` is (width, height), `bytes` how long the content is."""
 
-    file: ImageFile
+    item: Item
     sha256: str
     size: tuple[int, int]
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """A file and its new embedding, (dim,) float32."""
+    """An image and its new embedding, (dim,) float32."""
 
-    file: ImageFile
-    sha256: str
-    size: tuple[int, int]
+    image: Seen
     vector: NDArray[np.float32]
 
 
 class Commit:
     """Pending results of one source; `flush` makes them durable and visible at once."""
 
-    def __init__(self, store: Store, source: str) -> None:
-        self._store, self._source = store, source
+    def __init__(self, store: Store, described: Source) -> None:
+        self._store, self._source, self._schema = store, described.name, described.schema
+        source = described.name
         with store.catalog.read() as con:
             images = con.execute(
                 "SELECT key, image_id, sha256, bytes, mtime_ns, status FROM images WHERE source = ?", [source]
@@ -66,59 +68,69 @@ class Commit:
         self._rows: list[dict[str, Any]] = []
         self._rejects: list[dict[str, Any]] = []
         self._vectors: list[NDArray[np.float32]] = []
+        self._metadata: list[dict[str, Any]] = []
         self._stale: list[int] = []
         self.changed = 0
 
     @property
     def pending(self) -> int:
         """How many images a flush would commit."""
-        return len(self._rows) + len(self._rejects)
+        return max(len(self._rows) + len(self._rejects), len(self._metadata))
 
-    def is_current(self, file: ImageFile) -> bool:
-        """Whether the file is embedded and has not changed since, by size and time. Rejected files are tried again."""
-        known = self._images.get(file.key)
-        return known is not None and file.key not in self._absent and known[2:] == (file.size, file.mtime_ns)
+    def is_current(self, item: Item) -> bool:
+        """Whether the image is embedded and has not changed since, by size and time. Rejected ones are tried again."""
+        known = self._images.get(item.key)
+        if known is None or item.key in self._absent or item.mtime_ns is None:
+            return False
+        return known[3] == item.mtime_ns and item.size in (0, known[2])
 
-    def add(self, image: Embedded) -> None:
+    def describe(self, item: Item) -> None:
+        """Take the metadata of an image that is known."""
+        if item.metadata:
+            self._metadata.append({**own_columns(item.metadata), "image_id": self._images[item.key][0]})
+
+    def add(self, embedded: Embedded) -> None:
         """Take a new embedding."""
-        self.rows_by_hash[image.sha256] = self._next_row + len(self._vectors)
-        self._vectors.append(image.vector)
-        self.known(Seen(image.file, image.sha256, image.size))
+        self.rows_by_hash[embedded.image.sha256] = self._next_row + len(self._vectors)
+        self._vectors.append(embedded.vector)
+        self.known(embedded.image)
 
     def known(self, image: Seen) -> None:
-        """Take a file whose embedding there is, here or in an earlier shard."""
-        file, before = image.file, self._images.get(image.file.key)
+        """Take an image whose embedding there is, here or in an earlier shard."""
+        item, before = image.item, self._images.get(image.item.key)
         image_id = self._next_id if before is None else before[0]
         self._next_id += before is None
         if before is not None and before[1] != image.sha256:
             self.changed += 1
             self._stale.append(image_id)
-        self._images[file.key] = (image_id, image.sha256, file.size, file.mtime_ns)
+        self._images[item.key] = (image_id, image.sha256, image.bytes, item.mtime_ns)
         self._rows.append(
             {
                 "image_id": image_id,
                 "source": self._source,
-                "key": file.key,
+                "key": item.key,
                 "sha256": image.sha256,
                 "width": image.size[0],
                 "height": image.size[1],
-                "bytes": file.size,
-                "mtime_ns": file.mtime_ns,
+                "bytes": image.bytes,
+                "mtime_ns": item.mtime_ns,
                 "row": self.rows_by_hash[image.sha256],
                 "status": "present",
                 "indexed_at": utc_now(),
             }
         )
+        self.describe(item)
 
     def refuse(self, refused: Refused) -> None:
-        """Take a file that cannot be used."""
+        """Take an image that cannot be used."""
+        self._refused.add(refused.item.key)
         self._rejects.append(
             {
                 "source": self._source,
-                "key": refused.file.key,
+                "key": refused.item.key,
                 "reason": refused.reason,
-                "bytes": refused.file.size,
-                "mtime_ns": refused.file.mtime_ns,
+                "bytes": refused.item.size,
+                "mtime_ns": refused.item.mtime_ns,
                 "rejected_at": utc_now(),
             }
         )
@@ -136,19 +148,19 @@ class Commit:
                     "INSERT INTO shards VALUES (?, ?, ?, ?)",
                     [shard.number, self._next_row, shard.rows, shard.sha256],
                 )
-            for stale in self._stale:  # the loss was that of other pixels
-                con.execute("DELETE FROM losses WHERE image_id = ?", [stale])
-                con.execute("DELETE FROM predictions WHERE image_id = ?", [stale])
+            for table in _OF_PIXELS:  # a loss was that of other pixels
+                con.execute(f"DELETE FROM {table} WHERE image_id IN (SELECT unnest(?::BIGINT[]))", [self._stale])
             if self._rows:
                 insert(con, "images", pa.Table.from_pylist(self._rows), replace=True)
                 con.execute(_FORGET_REJECTED, [self._source, [row["key"] for row in self._rows]])
             if self._rejects:
                 insert(con, "rejected", pa.Table.from_pylist(self._rejects), replace=True)
                 con.execute(_MARK_MISSING, [self._source, [row["key"] for row in self._rejects]])
+            write_metadata(con, self._metadata, self._schema)
         if shard:
             self._next_shard += 1
             self._next_row += shard.rows
-        self._rows, self._rejects, self._vectors, self._stale = [], [], [], []
+        self._rows, self._rejects, self._vectors, self._stale, self._metadata = [], [], [], [], []
 
     def mark_missing(self, found: AbstractSet[str]) -> int:
         """Mark images of this source whose files are gone; returns how many became so now."""

@@ -31,7 +31,7 @@ def decode(data: bytes) -> Image.Image:
             if image.width * image.height > MAX_PIXELS:
                 raise Rejected(f"{image.width} x {image.height} pixels; the limit is {MAX_PIXELS:,} in all")
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return to_rgb(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Rejected(f"more pixels than the limit of {MAX_PIXELS:,}") from error
     except UnidentifiedImageError as error:
@@ -43,7 +43,8 @@ def decode(data: bytes) -> Image.Image:
         raise Rejected(f"damaged image: {reason}") from error
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """RGB of a decoded image: transparency over white, deep greys by their range."""
     if image.mode == "RGB":
         return image
     if image.mode == "F" or image.mode.startswith("I"):

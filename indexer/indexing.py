@@ -1,31 +1,28 @@
-"""One index run: scan, decode beside the forward pass, embed, commit shard by shard, then catch FAISS up.
+"""One index run: go through a source, decode beside the forward pass, embed, commit by shard, then catch FAISS up.
 
-Work already committed is never done again: an unchanged file (size and time) is not even opened, and a file whose bytes
-are known is not embedded. What fails is quarantined in `rejected`, and the run goes on.
+Work already committed is never done again: an unchanged image (size and time) is not even opened, and one whose content
+is known is not embedded. What fails is quarantined in `rejected`, and the run goes on.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fsearch.indexer.commit import Commit, Embedded, Refused, Seen
-from fsearch.indexer.decode import Rejected, decode
 from fsearch.indexer.encoder import Encoder
-from fsearch.indexer.source import ImageFile
+from fsearch.indexer.errors import BadInput, FsearchError
+from fsearch.indexer.reading import ahead, read_image
+from fsearch.indexer.sources.item import Item, Source
 from fsearch.indexer.store import Store
 
 BATCH = 64
 ROWS_PER_SHARD = 2048
-Progress = Callable[[int, int], None]  # (images done, images in all)
+Progress = Callable[[int, int], None]  # (images done, images in all; 0 where that is not known)
 
 
 @dataclass(slots=True)
@@ -45,107 +42,117 @@ class IndexReport:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A file read in a worker thread: its hash, and the pixels unless the bytes are known already."""
+    """An image read in a worker thread, and its pixels unless the content is known already."""
 
-    file: ImageFile
-    sha256: str
-    size: tuple[int, int]
+    image: Seen
     prepared: Any | None
 
 
 def index_images(
     store: Store,
     load: Callable[[], Encoder],
-    source: Path,
-    files: Sequence[ImageFile],
+    source: Source,
     progress: Progress | None = None,
+    *,
+    whole: bool = True,
 ) -> IndexReport:
-    """Bring the workspace up to `files` of `source`; `load` is called only if one must be read.
+    """Bring the workspace up to `source`; `load` is called only if an image must be embedded.
 
-    Call inside `store.writer()`.
+    `whole` says that what `source` does not hold any more is missing. What was done before an error is kept. Call
+    inside `store.writer()`.
     """
-    commit = Commit(store, str(source.resolve()))
-    report = IndexReport(found=len(files))
-    todo = [f for f in files if not commit.is_current(f)]
-    report.unchanged = len(files) - len(todo)
-    if todo:
-        _work_off(commit, load(), todo, report, progress)
+    keys = source.keys()  # before anything is written: it says what is wrong with the source as a whole
+    commit, report, seen = Commit(store, source), IndexReport(), set[str]()
+    tick = _ticker(progress, len(keys) if keys is not None else 0)
+    try:
+        todo = _todo(source, commit, report, seen, tick)
+        first = next(todo, None)
+        if first is not None:
+            _work_off(commit, load(), itertools.chain([first], todo), report, tick)
+    except FsearchError:
+        commit.flush()
+        raise
+    commit.flush()
     report.changed = commit.changed
-    report.missing = commit.mark_missing({f.key for f in files})
+    report.missing = commit.mark_missing(seen) if whole else 0
     store.index(save=True)
     return report
 
 
+def _ticker(progress: Progress | None, total: int) -> Callable[[], None]:
+    done = itertools.count(1)
+    return (lambda: progress(next(done), total)) if progress else (lambda: None)
+
+
+def _todo(
+    source: Source, commit: Commit, report: IndexReport, seen: set[str], tick: Callable[[], None]
+) -> Iterator[Item]:
+    """The images that must be read; what is unchanged is only counted."""
+    for item in source.items():
+        if item.key in seen:
+            raise BadInput(f"{source.name}: two images are called {item.key!r}; what came before the second is kept")
+        seen.add(item.key)
+        report.found += 1
+        if not commit.is_current(item):
+            yield item
+            continue
+        commit.describe(item)
+        report.unchanged += 1
+        if commit.pending >= ROWS_PER_SHARD:
+            commit.flush()
+        tick()
+
+
 def _work_off(
-    commit: Commit, encoder: Encoder, todo: Sequence[ImageFile], report: IndexReport, progress: Progress | None
+    commit: Commit, encoder: Encoder, todo: Iterable[Item], report: IndexReport, tick: Callable[[], None]
 ) -> None:
     """Read, embed and commit `todo`, counting into `report`."""
-    done = report.unchanged
     batch: list[_Read] = []
     for read in _read_ahead(todo, encoder, commit.rows_by_hash):
         if isinstance(read, Refused):
             commit.refuse(read)
             report.rejected += 1
-        elif read.prepared is None or read.sha256 in commit.rows_by_hash:
-            commit.known(Seen(read.file, read.sha256, read.size))
+        elif read.prepared is None or read.image.sha256 in commit.rows_by_hash:
+            commit.known(read.image)
             report.duplicates += 1
         else:
             batch.append(read)
-        done += 1
+        tick()
         if len(batch) == BATCH:
             _embed(commit, encoder, batch, report)
             batch = []
         if commit.pending >= ROWS_PER_SHARD:
             commit.flush()
-        if progress:
-            progress(done, report.found)
     _embed(commit, encoder, batch, report)
-    commit.flush()
 
 
 def _embed(commit: Commit, encoder: Encoder, batch: Sequence[_Read], report: IndexReport) -> None:
     """Embed what is new in `batch`, counting into `report`; twins of one content are embedded once."""
-    unique = {r.sha256: r.prepared for r in batch}
+    unique = {r.image.sha256: r.prepared for r in batch}
     if not unique:
         return
     vectors = dict(zip(unique, encoder.embed_images(list(unique.values())), strict=True))
     for read in batch:
-        if read.sha256 in commit.rows_by_hash:
-            commit.known(Seen(read.file, read.sha256, read.size))
+        image = read.image
+        if image.sha256 in commit.rows_by_hash:
+            commit.known(image)
             report.duplicates += 1
-        elif np.isfinite(vectors[read.sha256]).all():
-            commit.add(Embedded(read.file, read.sha256, read.size, vectors[read.sha256]))
+        elif np.isfinite(vectors[image.sha256]).all():
+            commit.add(Embedded(image, vectors[image.sha256]))
             report.embedded += 1
         else:
-            commit.refuse(Refused(read.file, "the encoder gave no finite embedding"))
+            commit.refuse(Refused(image.item, "the encoder gave no finite embedding"))
             report.rejected += 1
 
 
-def _read_ahead(files: Sequence[ImageFile], encoder: Encoder, known: dict[str, int]) -> Iterator[_Read | Refused]:
-    """Read and decode in threads, a few batches ahead of the forward pass, in the order of `files`."""
-    ahead = 3 * BATCH
-    with ThreadPoolExecutor(max(2, os.cpu_count() or 2), "decode") as pool:
-        waiting: deque[Future[_Read | Refused]] = deque()
-        try:
-            for file in files:
-                waiting.append(pool.submit(_read, file, encoder, known))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+def _read_ahead(items: Iterable[Item], encoder: Encoder, known: dict[str, int]) -> Iterator[_Read | Refused]:
+    """Read and decode in threads, a few batches ahead of the forward pass, in the order of `items`."""
+    return ahead(items, lambda item: _read(item, encoder, known), 3 * BATCH)
 
 
-def _read(file: ImageFile, encoder: Encoder, known: dict[str, int]) -> _Read | Refused:
-    if file.escapes:
-        return Refused(file, "a link that leads outside the image folder")
-    try:
-        data = file.path.read_bytes()
-        digest = hashlib.sha256(data).hexdigest()
-        image = decode(data)
-    except OSError as error:
-        return Refused(file, f"cannot be read: {error.strerror or error}")
-    except Rejected as error:
-        return Refused(file, str(error))
-    return _Read(file, digest, image.size, None if digest in known else encoder.prepare(image))
+def _read(item: Item, encoder: Encoder, known: dict[str, int]) -> _Read | Refused:
+    found = read_image(item)
+    if isinstance(found, str):
+        return Refused(item, found)
+    seen = Seen(item, found.sha256, found.image.size, found.bytes)
+    return _Read(seen, None if found.sha256 in known else encoder.prepare(found.image))

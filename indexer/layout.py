@@ -49,9 +49,17 @@ class Layout:
 
     def model(self, name: str) -> Path:
         """The folder of one black box's ensemble. Raises BadInput for a name that could leave the workspace."""
-        if not _NAME.fullmatch(name):
-            raise BadInput(f"model name {name!r}: use letters, digits, '.', '_' and '-', at most 64 of them")
-        return self.root / "models" / name
+        return self.root / "models" / _checked(name)
+
+    def log(self, name: str) -> Path:
+        """The file of tracebacks that one black box left when it was run."""
+        return self.root / "logs" / f"{_checked(name)}.log"
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise BadInput(f"model name {name!r}: use letters, digits, '.', '_' and '-', at most 64 of them")
+    return name
 
 
 def write_aside(path: Path, data: bytes) -> None:

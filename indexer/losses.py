@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet
 
 from fsearch.indexer.errors import BadInput
+from fsearch.indexer.tables import read_table
 
 KEY_COLUMNS = ("image", "key", "path", "file", "filename", "file_name", "image_path", "image_id", "name", "id")
 LOSS_COLUMN = "loss"
 _OWN = ("label", "prediction")
-_READERS: dict[str, Callable[[Path], pa.Table]] = {
-    ".csv": lambda p: pa.csv.read_csv(p),
-    ".tsv": lambda p: pa.csv.read_csv(p, parse_options=pa.csv.ParseOptions(delimiter="\t")),
-    ".parquet": lambda p: pa.parquet.read_table(p),
-    ".jsonl": lambda p: pa.json.read_json(p),
-}
-TABLE_SUFFIXES = tuple(_READERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,71 +39,69 @@ class LossTable:
     path: Path
 
 
-def read_table(path: Path, what: str) -> pa.Table:
-    """Read a CSV, TSV, Parquet or JSONL file. `what` names it in messages. Raises BadInput."""
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise BadInput(f"{what} {path}: use {', '.join(TABLE_SUFFIXES)}")
-    if not path.is_file():
-        raise BadInput(f"no such {what}: {path}")
-    try:
-        return reader(path)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise BadInput(f"{what} {path} cannot be read: {str(error).splitlines()[0]}") from error
-
-
 def read_losses(path: Path) -> LossTable:
     """Read and check a losses file. Raises BadInput naming the row and column of the first thing wrong."""
     table = read_table(path, "losses file")
     if table.num_rows == 0:
         raise BadInput(f"losses file {path} has no rows")
     seen = ", ".join(table.column_names)
-    key_column = next((c for c in KEY_COLUMNS if c in table.column_names), None)
-    if key_column is None:
-        raise BadInput(f"losses file {path} has no column that names images (seen: {seen}); call it 'image'")
+    key_column, keys = read_keys(table, path)
     if LOSS_COLUMN not in table.column_names:
         raise BadInput(f"losses file {path} has no column 'loss' (seen: {seen}); rename the one that holds the losses")
-    keys = [_key(k, row, path) for row, k in enumerate(table[key_column].to_pylist(), start=1)]
-    _refuse_repeats(keys, path)
     values = [_loss(v, row, path) for row, v in enumerate(table[LOSS_COLUMN].to_pylist(), start=1)]
     own = {c: _texts(table, c) for c in _OWN}
     metadata = table.drop_columns([c for c in (key_column, LOSS_COLUMN, *_OWN) if c in table.column_names])
     return LossTable(keys, values, own["label"], own["prediction"], metadata, path)
 
 
-def match(table: LossTable, images: Sequence[str], source: Path = Path()) -> list[int]:
-    """The index into `images` (keys relative to the folder `source`) of each row of `table`.
+def read_keys(table: pa.Table, path: Path) -> tuple[str, list[str]]:
+    """The column of `table` that names images, and what it holds. Raises BadInput where there is none, or one twice."""
+    column = next((c for c in KEY_COLUMNS if c in table.column_names), None)
+    if column is None:
+        seen = ", ".join(table.column_names)
+        raise BadInput(f"{path} has no column that names images (seen: {seen}); call it 'image'")
+    keys = [image_key(k, row, path) for row, k in enumerate(table[column].to_pylist(), start=1)]
+    _refuse_repeats(keys, path)
+    return column, keys
 
-    A key names an image by its path below the source, else by file name, else by stem; a path that leads through the
-    source is taken as below it. Raises BadInput for a key that names none or several, and for two that name the same.
+
+def match(
+    keys: Sequence[str], images: Sequence[str], path: Path, base: Path = Path(), *, partial: bool = False
+) -> list[int | None]:
+    """The index into `images` of each of `keys`, which stand in the file `path`; None, if `partial`, for no image.
+
+    A key names an image by its path below the source, with or without its ending, else by file name, else by stem; a
+    path that leads through the source's folder `base` is taken as below it. Raises BadInput for a key that names
+    several images, for two that name the same, and unless `partial` for one that names none.
     """
-    above = {f"{source.as_posix()}/", f"{source.absolute().as_posix()}/", f"{source.resolve().as_posix()}/"}
+    above = {f"{base.as_posix()}/", f"{base.absolute().as_posix()}/", f"{base.resolve().as_posix()}/"}
     by_path = {key: [i] for i, key in enumerate(images)}
-    by_name, by_stem = defaultdict(list), defaultdict(list)
+    by_path_stem, by_name, by_stem = defaultdict(list), defaultdict(list), defaultdict(list)
     for i, key in enumerate(images):
-        by_name[PurePosixPath(key).name].append(i)
-        by_stem[PurePosixPath(key).stem].append(i)
-    found: list[int] = []
+        below = PurePosixPath(key)
+        by_path_stem[str(below.with_suffix("")) if below.name else key].append(i)
+        by_name[below.name].append(i)
+        by_stem[below.stem].append(i)
+    found: list[int | None] = []
     lost: list[str] = []
-    for row, key in enumerate(table.keys, start=1):
-        below = next((key.removeprefix(a) for a in above if key.startswith(a)), key)
-        hits = by_path.get(below) or by_name.get(key) or by_stem.get(key) or []
+    for row, key in enumerate(keys, start=1):
+        below_key = next((key.removeprefix(a) for a in above if key.startswith(a)), key)
+        hits = by_path.get(below_key) or by_path_stem.get(below_key) or by_name.get(key) or by_stem.get(key) or []
         if len(hits) > 1:
             both = " and ".join(images[i] for i in hits[:2])
-            raise BadInput(f"{table.path} row {row}: {key!r} may be {both}; give the path below the image folder")
+            raise BadInput(f"{path} row {row}: {key!r} may be {both}; give the path below the image folder")
         if not hits:
             lost.append(f"{key!r} (row {row})")
-        found += hits
-    if lost:
-        raise BadInput(
-            f"{table.path}: {len(lost)} of {len(table.keys)} keys match no image, first {lost[0]}; "
-            f"images are named like {images[0]!r}"
-        )
-    _refuse_repeats([images[i] for i in found], table.path)
+        found.append(hits[0] if hits else None)
+    if len(lost) == len(keys) or (lost and not partial):
+        like = f"images are named like {images[0]!r}" if images else "there are no images"
+        raise BadInput(f"{path}: {len(lost)} of {len(keys)} keys match no image, first {lost[0]}; {like}")
+    _refuse_repeats([images[i] for i in found if i is not None], path)
     return found
 
 
-def _key(value: object, row: int, path: Path) -> str:
+def image_key(value: object, row: int, path: Path) -> str:
+    """How an image is named in a file. Raises BadInput where it is not."""
     text = "" if value is None else str(value).replace("\\", "/").removeprefix("./").strip()
     if not text:
         raise BadInput(f"{path} row {row}: the image's name is missing")

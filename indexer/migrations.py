@@ -53,7 +53,28 @@ def m002_conditions_contrasts_and_confounding(con: Connection) -> None:
     )
 
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {2: m002_conditions_contrasts_and_confounding}
+def m003_sources_and_black_boxes(con: Connection) -> None:
+    """Tables of where images and losses come from, of losses under way, and of predictions that failed."""
+    con.execute("CREATE TABLE sources (source VARCHAR, location VARCHAR, options VARCHAR, PRIMARY KEY (source))")
+    con.execute(
+        "CREATE TABLE black_boxes (model VARCHAR, task VARCHAR, origin VARCHAR, fingerprint VARCHAR, "
+        "added_at TIMESTAMP, PRIMARY KEY (model))"
+    )
+    con.execute(
+        "CREATE TABLE pending_losses (model VARCHAR, fingerprint VARCHAR, image_id BIGINT, loss DOUBLE, label VARCHAR, "
+        "prediction VARCHAR, reason VARCHAR, PRIMARY KEY (model, image_id))"
+    )
+    con.execute(
+        "CREATE TABLE prediction_errors (model VARCHAR, image_id BIGINT, reason VARCHAR, PRIMARY KEY (model, image_id))"
+    )
+    # until now every source was a folder, and its name the folder's path
+    con.execute("INSERT INTO sources SELECT DISTINCT source, source, '{}' FROM images")
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {
+    2: m002_conditions_contrasts_and_confounding,
+    3: m003_sources_and_black_boxes,
+}
 
 
 def migrate(catalog: Catalog, version: int) -> None:

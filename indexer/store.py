@@ -132,6 +132,12 @@ class Store:
             index.save(self.layout.index)
         return index
 
+    def keys(self, source: str) -> list[str]:
+        """Keys of the images of one source that are present."""
+        query = "SELECT key FROM images WHERE source = ? AND status = 'present' ORDER BY image_id"
+        with self.catalog.read() as con:
+            return [key for (key,) in con.execute(query, [source]).fetchall()]
+
     def models(self) -> list[str]:
         """Names of the black boxes whose losses are here."""
         with self.catalog.read() as con:

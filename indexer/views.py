@@ -13,9 +13,16 @@ class View:
     about: str
     query: str
 
-    def ddl(self) -> str:
-        """The CREATE statement; views are made anew whenever the columns of `metadata` change."""
-        return f"CREATE OR REPLACE VIEW {self.name} AS {self.query}"
+    def ddl(self, labelled: bool) -> str:
+        """The CREATE statement; views are made anew whenever the columns of `metadata` change.
+
+        A source may bring a column `label` of its own: it stands where the losses have none. `labelled` says so.
+        """
+        query = self.query
+        if labelled:
+            query = query.replace("l.label", "coalesce(l.label, CAST(m.label AS VARCHAR)) AS label")
+            query = query.replace("EXCLUDE (image_id)", "EXCLUDE (image_id, label)")
+        return f"CREATE OR REPLACE VIEW {self.name} AS {query}"
 
 
 VIEWS: tuple[View, ...] = (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.losses import TABLE_SUFFIXES, read_table
+from fsearch.indexer.tables import SUFFIXES, read_table
 from fsearch.search.hypothesis import Hypothesis, check_template
 
 TEXT_COLUMNS = ("text", "hypothesis", "phrase", "query")
@@ -26,10 +26,10 @@ def read_hypotheses(path: Path) -> list[Hypothesis]:
         rows = _text_lines(path)
     elif suffix in (".yaml", ".yml"):
         rows = _yaml_entries(path)
-    elif suffix in TABLE_SUFFIXES:
+    elif suffix in SUFFIXES:
         rows = _table_rows(path)
     else:
-        raise BadInput(f"hypothesis file {path}: use .txt, .yaml, {', '.join(TABLE_SUFFIXES)}")
+        raise BadInput(f"hypothesis file {path}: use .txt, .yaml, {', '.join(SUFFIXES)}")
     found = [_checked(where, h) for where, h in rows]
     if not found:
         raise BadInput(f"hypothesis file {path} is empty; write one phrase a line")

@@ -37,3 +37,18 @@ SplitOption = Annotated[
 TemplateOption = Annotated[
     list[str] | None, typer.Option(help='What phrases are put into, with {}: "a photo of a person with {}".')
 ]
+KindOption = Annotated[
+    Literal["folder", "imagefolder", "manifest", "huggingface", "webdataset", "archive", "coco", "python"] | None,
+    typer.Option(help="What IMAGES is, where that is not clear; imagefolder takes folders for labels."),
+]
+ImageColumnOption = Annotated[str | None, typer.Option(help="Column of a table that holds paths, URLs or images.")]
+RootOption = Annotated[
+    Path | None, typer.Option(help="Folder that a table's paths are relative to; its own by default.")
+]
+AllowOutsideOption = Annotated[bool, typer.Option("--allow-outside", help="Let a table name files outside its root.")]
+RowsWhereOption = Annotated[
+    str | None,
+    typer.Option("--where", help='Only images whose own columns fulfil an SQL predicate, e.g. "year > 2020".'),
+]
+SampleOption = Annotated[int | None, typer.Option(min=1, help="Only so many images, drawn at random by --seed.")]
+LimitOption = Annotated[int | None, typer.Option(min=1, help="Only so many images, from the beginning.")]

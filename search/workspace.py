@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -13,13 +14,14 @@ from fsearch.diagnoser.bridge import BRIDGES, DEFAULT, Bridge
 from fsearch.diagnoser.diagnosis import PERMUTATIONS
 from fsearch.diagnoser.evidence import Correction
 from fsearch.diagnoser.report import FitReport
+from fsearch.indexer import registered
 from fsearch.indexer.encoder import identify, load_encoder
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.indexing import IndexReport, index_images
 from fsearch.indexer.ingest import Split, check_metadata, write_losses
 from fsearch.indexer.layout import Layout
-from fsearch.indexer.losses import match, read_losses
-from fsearch.indexer.source import scan
+from fsearch.indexer.losses import read_losses
+from fsearch.indexer.sources.opening import Images, open_images
 from fsearch.indexer.spec import DEMO
 from fsearch.indexer.store import Store
 from fsearch.search import history, runs
@@ -30,6 +32,7 @@ from fsearch.search.hypotheses import from_phrases, read_hypotheses
 from fsearch.search.hypothesis import Hypothesis, check_template
 from fsearch.search.info import Info
 from fsearch.search.inventory import inventory
+from fsearch.search.losses import ModelLosses, match_rows
 from fsearch.search.reference import text_side
 from fsearch.search.warm import Warm
 
@@ -50,7 +53,7 @@ class Workspace:
 
     def index(
         self,
-        images: str | os.PathLike[str],
+        images: Any,
         losses: str | os.PathLike[str] | None = None,
         *,
         model: str = DEFAULT_MODEL,
@@ -60,10 +63,11 @@ class Workspace:
         templates: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> IndexReport:
-        """Embed the images of a folder and store one black box's losses on them. Run it again to continue or update.
+        """Embed the images of a data set and store one black box's losses on them. Run it again to continue or update.
 
         Parameters
         ----------
+        images : a path, `module:object`, a torch `Dataset`, or what `fsearch.images` makes of them.
         losses : CSV, TSV, Parquet or JSONL; a column names images by path, file name or stem, `loss` holds the losses.
         model : name of the black box the losses come from.
         encoder, weights : an open_clip name with a hub tag or local file, or "demo"; remembered by the workspace.
@@ -72,27 +76,36 @@ class Workspace:
 
         Raises FsearchError before anything is written where the input is unusable.
         """
-        source = Path(images)
-        files = scan(source)
+        found = images if isinstance(images, Images) else open_images(images)
         Layout(self.root).model(model)  # refuses a name that cannot be a folder
         table = read_losses(Path(losses)) if losses is not None else None
-        keys = [files[i].key for i in match(table, [f.key for f in files], source)] if table else []
         if table:
             check_metadata(table.metadata)
+        keys = found.source.keys()
+        rows = match_rows(table, keys, found) if table and keys is not None else None
         for template in templates or ():
             check_template(template, "--template")
         store = self._store_for(encoder, weights)
         with store.writer():
             if templates is not None:
                 store.set_templates(templates)
+            registered.record(store, found)
             tick = _named(progress, "embedding")
-            report = index_images(store, lambda: self._warm.encoder(store), source, files, tick)
+            report = index_images(store, lambda: self._warm.encoder(store), found.source, tick, whole=found.whole)
             if report.rejected == report.found:
-                raise BadInput(f"none of the {report.found:,} images in {source} can be used; reasons: fsearch info")
+                reasons = "reasons: fsearch info"
+                raise BadInput(f"none of the {report.found:,} images in {found.source.name} can be used; {reasons}")
             if table:
-                report.losses = write_losses(store, str(source.resolve()), model, table, keys, split)
+                if rows is None:
+                    rows = match_rows(table, store.keys(found.source.name), found)
+                report.losses = write_losses(store, rows, model, table, split)
                 report.without_loss = report.found - report.rejected - report.losses
         return report
+
+    @property
+    def losses(self) -> ModelLosses:
+        """The losses of every black box: add, list, remove."""
+        return ModelLosses(self.root)
 
     def fit(self, model: str | None = None, *, seed: int = 0, progress: Progress | None = None) -> FitReport:
         """Fit the ensemble of `model` (the only one by default) and measure it out of bag."""

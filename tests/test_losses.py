@@ -35,7 +35,7 @@ def test_csv_parquet_and_jsonl_read_alike() -> None:
         assert table.values == [0.5, 2.0]
         assert table.labels[0] == "dog"
         assert table.metadata.column_names == ["iso"]
-        assert match(table, IMAGES) == [1, 3]
+        assert match(table.keys, IMAGES, Path(name)) == [1, 3]
 
 
 @pytest.mark.parametrize(
@@ -68,18 +68,18 @@ def test_a_wrong_file_is_one_line(text: str, message: str) -> None:
 )
 def test_a_key_must_name_one_image(key: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        match(read_losses(csv(f"image,loss\n{key},1\n")), IMAGES)
+        match([key], IMAGES, Path("losses.csv"))
 
 
 @pytest.mark.parametrize("key", ["photos/a/cat.jpg", "./photos/a/cat.jpg", str(Path("photos/a/cat.jpg").absolute())])
 def test_a_path_through_the_source_is_taken_as_below_it(key: str) -> None:
     source = Path(key.removeprefix("./")).parents[1]
-    assert match(read_losses(csv(f"image,loss\n{key},1\n")), IMAGES, source) == [0]
+    assert match(read_losses(csv(f"image,loss\n{key},1\n")).keys, IMAGES, Path("losses.csv"), source) == [0]
 
 
 def test_two_keys_of_one_image_are_refused() -> None:
     with pytest.raises(BadInput, match="has a loss already"):
-        match(read_losses(csv("image,loss\nbird,1\nbird.webp,2\n")), IMAGES)
+        match(["bird", "bird.webp"], IMAGES, Path("losses.csv"))
 
 
 def test_missing_file_and_unknown_kind() -> None:
@@ -92,4 +92,4 @@ def test_missing_file_and_unknown_kind() -> None:
 @given(st.lists(st.from_regex(r"[a-z]{1,6}/[a-z]{1,6}\.(jpg|png)", fullmatch=True), min_size=1, unique=True))
 def test_full_paths_always_match_themselves(keys: list[str]) -> None:
     path = csv("image,loss\n" + "".join(f"{k},1\n" for k in keys))
-    assert match(read_losses(path), keys) == list(range(len(keys)))
+    assert match(read_losses(path).keys, keys, path) == list(range(len(keys)))

@@ -24,7 +24,8 @@ def first(fitted: Path, tmp_path: Path) -> Path:
     with duckdb.connect(str(root / "catalog.duckdb")) as con:
         for name, *_ in con.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall():
             con.execute(f"DROP VIEW {name}")
-        con.execute("DROP TABLE shared_images")
+        for new in ("shared_images", "sources", "black_boxes", "pending_losses", "prediction_errors"):
+            con.execute(f"DROP TABLE {new}")
         for table in (t for t in TABLES if t.name in _NEW_IN_2):
             kept = tuple(c for c in table.columns if c[0] not in _NEW_IN_2[table.name])
             names = ", ".join(f'"{name}"' for name, *_ in kept)
@@ -49,6 +50,8 @@ def test_an_old_workspace_is_migrated_with_a_backup(first: Path) -> None:
         assert set(have) >= {name for name, *_ in table.columns}, table.name
     ws.fit()
     assert ws.rank(["dark skin", "a hat"]).answers[0].verdict == "fails"
+    added = ws.losses.add("width", black_box=lambda images: [i.width for i in images], task="loss")
+    assert added.added == 320  # the old workspace's folder is found again
 
 
 def test_a_migration_that_dies_leaves_the_old_catalog(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:

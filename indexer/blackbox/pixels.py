@@ -1,0 +1,202 @@
+"""From an image to a model's input tensor: size, mean, standard deviation, and where they are said."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from fsearch.indexer.errors import BadInput
+
+_MODES = {1: "L", 3: "RGB"}
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """How a model wants its input, as far as the user says it; None for what the model's file or a default says.
+
+    Attributes
+    ----------
+    input, output : names of the model's tensors.
+    size : height and width in pixels.
+    mean, std : a number, or one a channel, of pixel values between 0 and 1.
+    channels : 1 for grey, 3 for RGB.
+    layout : channels first or last.
+    resize : "crop" scales the short side and cuts the middle, "squash" ignores the shape, "pad" adds black bars.
+    dtype : "float32", or "uint8" for pixel values of 0 to 255 as they are.
+    classes : names of the classes in the order of the outputs.
+    scores : whether outputs are probabilities or logits.
+    """
+
+    input: str | None = None
+    output: str | None = None
+    size: tuple[int, int] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    channels: Literal[1, 3] | None = None
+    layout: Literal["nchw", "nhwc"] | None = None
+    resize: Literal["crop", "squash", "pad"] | None = None
+    dtype: Literal["float32", "uint8"] | None = None
+    classes: tuple[str, ...] = ()
+    scores: Literal["probabilities", "logits"] | None = None
+
+    def over(self, other: InputOptions) -> InputOptions:
+        """What is said here, and `other` for the rest."""
+        said = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) not in (None, ())}
+        return replace(other, **said)
+
+
+_CHOICES = {
+    "layout": ("nchw", "nhwc"),
+    "resize": ("crop", "squash", "pad"),
+    "dtype": ("float32", "uint8"),
+    "scores": ("probabilities", "logits"),
+    "channels": (1, 3),
+}
+
+
+def read_beside(model: Path) -> InputOptions:
+    """The options in the YAML file beside a model, MODEL.yaml; none where there is no such file. Raises BadInput."""
+    path = next((p for p in (model.with_suffix(".yaml"), model.with_suffix(".yml")) if p.is_file()), None)
+    if path is None:
+        return InputOptions()
+    try:
+        said = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is no YAML: {str(error).splitlines()[0]}") from error
+    known = {f.name for f in fields(InputOptions)}
+    if not isinstance(said, dict) or not set(said) <= known:
+        wrong = sorted(map(str, set(said) - known)) if isinstance(said, dict) else ["no mapping"]
+        raise BadInput(f"{path}: unknown {wrong[0]!r}; known are {', '.join(sorted(known))}")
+    return InputOptions(**{name: _option(name, value, path) for name, value in said.items()})
+
+
+def _option(name: str, value: Any, path: Path) -> Any:
+    try:
+        if name == "size":
+            return read_size(value)
+        if name in ("mean", "std"):
+            return tuple(float(v) for v in (value if isinstance(value, list) else [value]))
+        if name == "classes":
+            return tuple(str(v) for v in value)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{path}, {name}: {value!r} cannot be used: {error}") from error
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise BadInput(f"{path}, {name}: {value!r} is none of {', '.join(map(str, _CHOICES[name]))}")
+    return value if name in _CHOICES else str(value)
+
+
+def read_size(value: Any) -> tuple[int, int]:
+    """Height and width from 224, "224", "240x320" or [240, 320]. Raises ValueError."""
+    parts = str(value).lower().split("x") if isinstance(value, str | int) else list(value)
+    sides = [int(p) for p in parts]
+    if len(sides) not in (1, 2) or min(sides) < 1 or max(sides) > 8192:
+        raise ValueError("a size is one side, or HEIGHTxWIDTH, in pixels")
+    return sides[0], sides[-1]
+
+
+def read_numbers(text: str, option: str) -> tuple[float, ...]:
+    """Numbers from "0.485,0.456,0.406". Raises BadInput."""
+    try:
+        return tuple(float(v) for v in text.split(","))
+    except ValueError:
+        raise BadInput(f"{option} {text}: write one number, or one a channel with commas") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """How an image becomes an input: everything said, nothing left to guess. See InputOptions."""
+
+    size: tuple[int, int]
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    layout: str = "nchw"
+    resize: str = "crop"
+    dtype: str = "float32"
+    normalised: bool = False
+
+    @classmethod
+    def of(
+        cls, options: InputOptions, size: tuple[int, int] | None, channels: int | None, layout: str | None
+    ) -> Pixels:
+        """From options and what the model itself says of its input. Raises BadInput where they do not fit."""
+        if options.size and size and options.size != size:
+            raise BadInput(f"the model takes {size[0]}x{size[1]} pixels, not {options.size[0]}x{options.size[1]}")
+        if options.channels and channels and options.channels != channels:
+            raise BadInput(f"the model takes {channels} channels, not {options.channels}")
+        final, depth = options.size or size, options.channels or channels or 3
+        if final is None:
+            raise BadInput(
+                "the model does not say how large its input is; give --size, or size: in a YAML file beside it"
+            )
+        mean, std = options.mean or (0.0,), options.std or (1.0,)
+        for name, values in (("mean", mean), ("std", std)):
+            if len(values) not in (1, depth):
+                raise BadInput(f"{len(values)} values of {name} for {depth} channels")
+        if min(std) <= 0:
+            raise BadInput("std must be above 0")
+        said = options.mean is not None or options.std is not None or options.dtype == "uint8"
+        return cls(
+            final,
+            depth,
+            mean,
+            std,
+            options.layout or layout or "nchw",
+            options.resize or "crop",
+            options.dtype or "float32",
+            said,
+        )
+
+    def tensor(self, image: Image.Image) -> NDArray[Any]:
+        """(channels, height, width) or (height, width, channels), float32 or uint8."""
+        grey = image.convert(_MODES[self.channels])
+        height, width = self.size
+        if grey.size != (width, height):
+            grey = self._resized(grey, (width, height))
+        array: NDArray[Any] = np.asarray(grey).reshape(height, width, self.channels)
+        if self.dtype == "float32":
+            scaled = array.astype(np.float32) / 255
+            array = (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+        return np.ascontiguousarray(np.moveaxis(array, 2, 0) if self.layout == "nchw" else array)
+
+    def _resized(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
+        if self.resize == "crop":
+            return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+        if self.resize == "pad":
+            return ImageOps.pad(image, size, Image.Resampling.BILINEAR)
+        return image.resize(size, Image.Resampling.BILINEAR)
+
+    def __str__(self) -> str:
+        colour = "grey" if self.channels == 1 else "RGB"
+        text = f"input {self.size[0]}x{self.size[1]} {colour}, resized by {self.resize}"
+        if self.dtype == "uint8":
+            return f"{text}, values 0 to 255"
+        values = f"mean {', '.join(f'{v:g}' for v in self.mean)}, std {', '.join(f'{v:g}' for v in self.std)}"
+        return f"{text}, {values}" + ("" if self.normalised else " (not said: values 0 to 1 as they are)")
+
+    def digest(self, *others: str) -> str:
+        """A hash of all of this and of `others`."""
+        return hashlib.sha256(json.dumps([asdict(self), others]).encode()).hexdigest()
+
+
+def fit_shape(
+    shape: Sequence[int | None], options: InputOptions
+) -> tuple[int, int | None, str | None, tuple[int, int] | None]:
+    """Batch, channels, layout and size that an input shape of four says; batch 0 is any. Raises BadInput for others."""
+    if len(shape) != 4:
+        raise BadInput(f"its input has the shape {list(shape)}; an image model takes 4 axes, batch first")
+    batch, *rest = shape
+    layout = options.layout or ("nhwc" if rest[0] not in (1, 3, None) and rest[2] in (1, 3) else "nchw")
+    channels, height, width = rest if layout == "nchw" else (rest[2], rest[0], rest[1])
+    if channels not in (1, 3, None):
+        raise BadInput(f"its input has the shape {list(shape)}: {channels} channels; images have 1 or 3")
+    return batch or 0, channels, layout, (height, width) if height and width else None

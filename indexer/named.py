@@ -1,0 +1,40 @@
+"""Find the user's own Python object by `module:name`, as web servers find an application."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from typing import Any
+
+from fsearch.indexer.errors import BadInput
+
+_NAMED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def is_named(text: str) -> bool:
+    """Whether `text` has the form `module:name`."""
+    return bool(_NAMED.fullmatch(text))
+
+
+def load_object(name: str, what: str) -> Any:
+    """The object that `module:name` names; modules in the current folder are found too.
+
+    Raises BadInput where there is no such module or name, or importing it fails. `what` says what it should be.
+    """
+    if not is_named(name):
+        raise BadInput(f"{what} {name!r}: write module:name")
+    module_name, attributes = name.split(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found = importlib.import_module(module_name)
+    except Exception as error:  # the module is the user's and may raise anything
+        reason = str(error).splitlines()[0] if str(error) else ""
+        raise BadInput(f"{what} {name!r}: importing {module_name} raised {type(error).__name__}: {reason}") from error
+    for attribute in attributes.split("."):
+        if not hasattr(found, attribute):
+            raise BadInput(f"{what} {name!r}: there is no {attribute!r} in {module_name}")
+        found = getattr(found, attribute)
+    return found

@@ -1,0 +1,95 @@
+"""Paths and URLs that a data set names: kept below their root, fetched through fsspec, of the allowed schemes only."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from fsearch.indexer.decode import MAX_BYTES, Rejected
+from fsearch.indexer.errors import BadInput
+from fsearch.indexer.sources.item import Item, refusal
+
+SCHEMES = ("http", "https", "s3", "gs")
+
+
+def is_url(text: str) -> bool:
+    """Whether `text` has a scheme, allowed or not."""
+    return "://" in text
+
+
+def check_url(url: str, where: str) -> None:
+    """Raise BadInput where `url` is of a scheme that is not allowed, or its file system is not installed."""
+    import fsspec
+
+    scheme = url.split("://", 1)[0].lower()
+    if scheme not in SCHEMES or "::" in url:
+        raise BadInput(f"{where}: {url!r} is refused; allowed are paths and {', '.join(f'{s}://' for s in SCHEMES)}")
+    try:
+        fsspec.get_filesystem_class(scheme)
+    except ImportError as error:
+        raise BadInput(
+            f"{where}: {scheme}:// needs a library that is missing: pip install 'fsearch[remote]'"
+        ) from error
+
+
+def open_stream(place: str) -> IO[bytes]:
+    """Open a local path or an allowed URL for reading in order."""
+    if not is_url(place):
+        return open(place, "rb")
+    import fsspec
+
+    stream: Any = fsspec.open(place, "rb").open()
+    return stream  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """How a data set's words for its files are read: relative to `root`, and not outside it unless allowed."""
+
+    root: Path
+    allow_outside: bool = False
+
+    def key(self, text: str, where: str) -> str:
+        """A path as its key: relative to the root where it lies below it, else absolute. A URL is its own key.
+
+        Raises BadInput for a path outside the root, or a URL of a scheme that is not allowed.
+        """
+        if is_url(text) and not text.startswith("file://"):
+            check_url(text, where)
+            return text
+        text = text.removeprefix("file://").replace("\\", "/")
+        root = os.path.abspath(self.root)
+        full = os.path.normpath(os.path.join(root, text))
+        if full.startswith(root + os.sep):
+            return Path(full).relative_to(root).as_posix()
+        if not self.allow_outside:
+            raise BadInput(f"{where}: {text!r} lies outside {self.root}; give --root FOLDER, or --allow-outside")
+        return full
+
+    def item(self, key: str, metadata: dict[str, Any]) -> Item:
+        """The item of a key that `key` gave."""
+        if is_url(key):
+            return Item(key, _fetch(key), 0, 0, metadata)
+        path = self.root / key
+        try:
+            status = path.stat()
+        except OSError as error:
+            return Item(key, refusal(f"cannot be read: {error.strerror}"), 0, None, metadata)
+        if not self.allow_outside and not path.resolve().is_relative_to(self.root.resolve()):
+            return Item(key, refusal("a link that leads outside the data set's root"), 0, None, metadata)
+        return Item(key, path.read_bytes, status.st_size, status.st_mtime_ns, metadata)
+
+
+def _fetch(url: str) -> Callable[[], bytes]:
+    def read() -> bytes:
+        try:
+            with open_stream(url) as stream:
+                return stream.read(MAX_BYTES + 1)
+        except Exception as error:  # each file system has its own errors
+            reason = str(error).split("\n")[0] or type(error).__name__
+            raise Rejected(f"cannot be fetched: {reason}") from error
+
+    return read

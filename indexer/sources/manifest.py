@@ -1,0 +1,169 @@
+"""Tables of images: CSV, TSV, JSONL or Parquet that hold paths, URLs, or the encoded images themselves.
+
+Parquet as Hugging Face `datasets` writes it (a struct of bytes and path) is one of them, class names included.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from fsearch.indexer.decode import MAX_BYTES
+from fsearch.indexer.errors import BadInput
+from fsearch.indexer.sources.item import Item, refusal, refuse_repeated
+from fsearch.indexer.sources.location import Places
+from fsearch.indexer.tables import batches, class_names, schema_of
+
+PATHS = ("image", "path", "file", "filename", "file_name", "image_path", "url", "uri", "image_url")
+PIXELS = ("image", "img", "bytes", "jpg", "jpeg", "png", "image_bytes")
+IDS = ("key", "id", "image_id", "name", "file_name", "filename", "path")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The images that one table, or a folder of Parquet files of one schema, lists.
+
+    `column` says which column holds the images, where that is not clear from its name. Its paths are relative to
+    `places.root`. Raises BadInput, before anything is read, for a path outside of it, a URL that is not allowed, or two
+    rows with one key.
+    """
+
+    path: Path
+    places: Places
+    column: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The table's full path."""
+        return str(self.path.resolve())
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns beside the image; classes by name."""
+        wanted = [f for f in self._columns if f.name != self._image.name and not _binary(f.type)]
+        return pa.schema([pa.field(f.name, pa.string()) if f.name in self._classes else f for f in wanted])
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        if not self.path.is_dir():
+            return [self.path]
+        return sorted(self.path.rglob("*.parquet"))
+
+    @cached_property
+    def _columns(self) -> pa.Schema:
+        return schema_of(self._files[0], "manifest")
+
+    @cached_property
+    def _classes(self) -> Mapping[str, list[str]]:
+        return class_names(self._columns)
+
+    @cached_property
+    def _image(self) -> pa.Field:
+        """The column that holds the images."""
+        columns = {f.name: f for f in self._columns}
+        if self.column is not None and self.column in columns:
+            return columns[self.column]
+        seen = ", ".join(columns)
+        if self.column is not None:
+            raise BadInput(f"manifest {self.path} has no column {self.column!r} (seen: {seen})")
+        found = next((columns[c] for c in PIXELS if c in columns and _holds_pixels(columns[c].type)), None)
+        found = found or next((columns[c] for c in PATHS if c in columns and _is_text(columns[c].type)), None)
+        found = found or next((f for f in self._columns if _holds_pixels(f.type)), None)
+        if found is None:
+            raise BadInput(f"manifest {self.path}: no column looks like images (seen: {seen}); name it: --image-column")
+        return found
+
+    @cached_property
+    def _keys(self) -> list[str]:
+        keys = self._path_keys() if _is_text(self._image.type) else self._pixel_keys()
+        if not keys:
+            raise BadInput(f"manifest {self.path} has no rows")
+        refuse_repeated(keys, str(self.path))
+        return keys
+
+    def keys(self) -> list[str]:
+        """The paths or URLs; of images in the table, an id column, else their own path, else the row's number."""
+        return self._keys
+
+    def items(self) -> Iterator[Item]:
+        """The rows."""
+        numbered = iter(self._keys)
+        for file in self._files:
+            changed = file.stat().st_mtime_ns
+            for batch in batches(file, what="manifest"):
+                images = batch.column(self._image.name)
+                rest = batch.select(self.schema.names).to_pylist()
+                for image, row, key in zip(images, rest, numbered, strict=False):
+                    yield self._item(key, image, self._named(row), changed)
+
+    def _item(self, key: str, image: Any, row: dict[str, Any], changed: int) -> Item:
+        if _is_text(self._image.type):
+            return self.places.item(key, row)
+        held = image.as_py()
+        data = held.get("bytes") if isinstance(held, dict) else held
+        if data is None and isinstance(held, dict) and held.get("path"):
+            return self.places.item(self.places.key(held["path"], str(self.path)), row)
+        if data is None:
+            return Item(key, refusal("the table holds no image here"), 0, changed, row)
+        if len(data) > MAX_BYTES:
+            return Item(key, refusal(f"image of {len(data):,} bytes; the limit is {MAX_BYTES:,}"), 0, changed, row)
+        return Item(key, lambda: data, len(data), changed, row)
+
+    def _named(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row with class numbers as names."""
+        for column, names in self._classes.items():
+            value = row.get(column)
+            if value is not None:
+                row[column] = names[value] if 0 <= value < len(names) else None
+        return row
+
+    def _path_keys(self) -> list[str]:
+        texts = self._values(self._image.name)
+        keys = []
+        for row, text in enumerate(texts, start=1):
+            if not isinstance(text, str) or not text.strip():
+                raise BadInput(f"{self.path} row {row}, column {self._image.name!r}: the image's path is missing")
+            keys.append(self.places.key(text.strip(), f"{self.path} row {row}"))
+        return keys
+
+    def _pixel_keys(self) -> list[str]:
+        own = next((f.name for f in self._columns if f.name in IDS and f.name != self._image.name), None)
+        if own is not None:
+            keys = ["" if v is None else str(v).strip() for v in self._values(own)]
+            if "" in keys:
+                raise BadInput(f"{self.path} row {keys.index('') + 1}, column {own!r}: the image's id is missing")
+            return keys
+        if pa.types.is_struct(self._image.type) and "path" in {f.name for f in self._image.type}:
+            paths = [v["path"] if v else None for v in self._values(f"{self._image.name}.path")]
+            if all(paths) and max(Counter(paths).values(), default=0) == 1:
+                return [str(p) for p in paths]
+            count = len(paths)
+        else:
+            count = (
+                len(self._values(self.schema.names[0])) if self.schema.names else len(self._values(self._image.name))
+            )
+        return [f"{i:08d}" for i in range(count)]
+
+    def _values(self, column: str) -> list[Any]:
+        """One column of all files, nothing else being read."""
+        return [v for f in self._files for b in batches(f, [column], "manifest") for v in b.column(0).to_pylist()]
+
+
+def _binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _holds_pixels(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(f.name == "bytes" and _binary(f.type) for f in kind)
+    return _binary(kind)

@@ -1,0 +1,150 @@
+"""The losses of every black box of a workspace: `add`, `listed`, `remove`, as `fsearch losses` has them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from fsearch.indexer.blackbox.opening import open_black_box
+from fsearch.indexer.blackbox.pixels import InputOptions
+from fsearch.indexer.blackbox.run import run_black_box
+from fsearch.indexer.catalog import scalar
+from fsearch.indexer.errors import BadInput
+from fsearch.indexer.ingest import Split, check_metadata, write_losses
+from fsearch.indexer.judged import add_predictions
+from fsearch.indexer.judging import Judging
+from fsearch.indexer.layout import Layout
+from fsearch.indexer.losses import LossTable, match, read_losses
+from fsearch.indexer.pending import LossesReport
+from fsearch.indexer.registered import reopen
+from fsearch.indexer.sources.opening import Images, open_images
+from fsearch.indexer.store import Store
+from fsearch.indexer.tasks.settings import ScoreKind
+
+_OF_MODEL = ("losses", "predictions", "models", "black_boxes", "pending_losses", "prediction_errors")
+
+
+class ModelLosses:
+    """The losses in the workspace at `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def add(
+        self,
+        model: str,
+        *,
+        losses: str | os.PathLike[str] | None = None,
+        predictions: str | os.PathLike[str] | None = None,
+        black_box: str | Callable[..., Any] | None = None,
+        task: str | None = None,
+        target: str | Sequence[str] = (),
+        prediction: str | Sequence[str] = (),
+        classes: Sequence[str] = (),
+        scores: ScoreKind | None = None,
+        params: Mapping[str, float] | None = None,
+        weights: str | os.PathLike[str] | None = None,
+        input: InputOptions | None = None,
+        images: Any = None,
+        split: Split | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> LossesReport:
+        """Add, or replace, the losses of `model` on images that are embedded already.
+
+        Parameters
+        ----------
+        losses, predictions, black_box : one of them: a losses file; a file of predictions; or a model to run, as a
+            file, `timm:NAME` with `weights`, a URL, `module:function`, or a function.
+        task : the loss, for predictions and black boxes; see `fsearch losses tasks`.
+        target : what is right: a column (or several) of the images' metadata or the predictions file, a folder of
+            masks, or a COCO file.
+        prediction : columns of the predictions file.
+        classes, scores : names of the classes in the order of the outputs, and what the outputs are.
+        params : settings of the task, such as {"k": 3}.
+        input : how a model wants its input.
+        images : the images again, where only a program holds them.
+        split : whether the model was trained on these images.
+
+        A run of a black box that was stopped goes on when the same is asked again. Raises FsearchError.
+        """
+        _check(losses, predictions, black_box, task)
+        Layout(self._root).model(model)
+        judging = Judging(task or "", _all(target), _all(prediction), tuple(classes), scores, params or {})
+        store = Store.open(self._root)
+        with store.writer():
+            if losses is not None:
+                return _add_file(store, model, Path(losses), split)
+            if predictions is not None:
+                return add_predictions(store, model, Path(predictions), judging, split)
+            assert black_box is not None
+            judging.find()  # a wrong task is said before a model is loaded
+            said = (input or InputOptions()).over(InputOptions(classes=tuple(classes), scores=scores))
+            box = open_black_box(black_box, said, None if weights is None else Path(weights))
+            tick = (lambda done, total: progress("predicting", done, total)) if progress else None
+            return run_black_box(store, model, box, judging, _sources(store, images), split, tick)
+
+    def listed(self) -> pa.Table:
+        """One row a model: its task, images, their mean loss, how many failed, whether it is fitted, its origin."""
+        return Store.open(self._root).catalog.sql(
+            "SELECT s.model, coalesce(b.task, 'as given') AS task, s.images, s.mean_loss, "
+            "(SELECT count(*) FROM prediction_errors e WHERE e.model = s.model) AS failed, "
+            "s.spearman IS NOT NULL AS fitted, b.origin, b.added_at FROM model_summary s "
+            "LEFT JOIN black_boxes b USING (model) ORDER BY s.model"
+        )
+
+    def remove(self, model: str) -> int:
+        """Forget a model: its losses, its fit and its errors; stored rankings stay. Returns how many losses it had."""
+        store = Store.open(self._root)
+        with store.writer():
+            store.only_model(model)
+            with store.catalog.write() as con:
+                count = scalar(con, "SELECT count(*) FROM losses WHERE model = ?", [model])
+                for table in _OF_MODEL:
+                    con.execute(f"DELETE FROM {table} WHERE model = ?", [model])
+            shutil.rmtree(store.layout.model(model), ignore_errors=True)
+        return count
+
+
+def match_rows(table: LossTable, keys: Sequence[str], images: Images) -> list[tuple[str, str] | None]:
+    """Source and key of the image that each row is of; None for another image's, where only a part was asked for."""
+    found = match(table.keys, keys, table.path, images.base, partial=not images.whole)
+    return [None if i is None else (images.source.name, keys[i]) for i in found]
+
+
+def _check(losses: object, predictions: object, black_box: object, task: str | None) -> None:
+    """Raise BadInput where it is not clear where losses come from, or which loss is meant."""
+    if sum(given is not None for given in (losses, predictions, black_box)) != 1:
+        raise BadInput("say where the losses come from: one of --losses, --predictions and --black-box")
+    if losses is not None and task is not None:
+        raise BadInput("a losses file holds losses already; --task is for --predictions and --black-box")
+    if losses is None and task is None:
+        raise BadInput("say which loss, like --task cross-entropy; all of them: fsearch losses tasks")
+
+
+def _all(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _sources(store: Store, images: Any) -> list[Any]:
+    if images is None:
+        return reopen(store)
+    return [(images if isinstance(images, Images) else open_images(images)).source]
+
+
+def _add_file(store: Store, model: str, path: Path, split: Split | None) -> LossesReport:
+    """The losses of a file, for images of any source."""
+    table = read_losses(path)
+    check_metadata(table.metadata)
+    with store.catalog.read() as con:
+        query = "SELECT source, key FROM images WHERE status = 'present' ORDER BY image_id"
+        images = con.execute(query).fetchall()
+        before = scalar(con, "SELECT count(*) FROM losses WHERE model = ?", [model])
+    hits = match(table.keys, [key for _, key in images], path)
+    stored = write_losses(store, [images[i] for i in hits if i is not None], model, table, split, anew=True)
+    mean = sum(table.values) / len(table.values)
+    return LossesReport(model, "as given", stored, 0, 0, len(images) - stored, before, mean)
