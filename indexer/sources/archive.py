@@ -57,7 +57,7 @@ class Archive:
         try:
             found = self._zip_members() if self._is_zip else self._tar_members()
         except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
-            raise BadInput(f"archive {self.path} cannot be read: {error}") from error
+            raise BadInput(f"archive {self.path} cannot be read: {str(error).splitlines()[0]}") from error
         images = sorted(m for m in found if is_image(m[0]))
         if not images:
             raise BadInput(f"no images in the archive {self.path}")

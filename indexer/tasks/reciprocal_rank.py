@@ -20,7 +20,9 @@ def reciprocal_rank(scores: Scores, labels: NDArray[np.int64]) -> NDArray[np.flo
 
 
 def embedding_reciprocal_rank(embeddings: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """1 - 1 / rank of the nearest other image of the same label, by cosine among all others; NaN where there is none.
+    """1 - 1 / rank of the nearest other image of the same label, by cosine among all others: from 0 to almost 1.
+
+    NaN where there is no such image.
 
     `embeddings` : (n, d); `labels` : (n,) int64. Ties are in favour of the same label. Source: as `reciprocal_rank`,
     the set being its own gallery, each image left out of its own.

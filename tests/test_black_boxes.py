@@ -1,0 +1,292 @@
+"""Every source with every way to losses: files of losses and predictions, and models of each kind, run by us."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from made_models import (
+    MEAN,
+    SIDE,
+    STD,
+    Server,
+    expected_logits,
+    exported,
+    onnx,
+    predict,
+    serve,
+    timm_checkpoint,
+    torchscript,
+)
+from made_sources import CLASSES, COUNT, MADE, csv_manifest, label, name, portraits
+
+import fsearch
+from fsearch.indexer.blackbox.pixels import InputOptions
+from fsearch.indexer.errors import BadInput
+from fsearch.search.workspace import Workspace
+
+NORMALISED = InputOptions(size=(SIDE, SIDE), mean=MEAN, std=STD, resize="squash")
+LABELLED = set(MADE) - {"folder", "coco", "zip", "tar", "tgz", "in memory"}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serve() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory, server: Server) -> dict[str, dict[str, Any]]:
+    """How each kind of model is named to `losses.add`; all but timm's are the same net."""
+    root = tmp_path_factory.mktemp("models")
+    said: dict[str, Any] = {"scores": "logits", "classes": CLASSES}
+    return {
+        "onnx": {"black_box": str(onnx(root))},
+        "onnx of fixed batch": {"black_box": str(onnx(root, "fixed.onnx", batch=5))},
+        "torchscript": {"black_box": str(torchscript(root))},
+        "torch.export": {"black_box": str(exported(root))},
+        "timm": {"black_box": "timm:test_resnet", "weights": timm_checkpoint(root), "classes": CLASSES},
+        "function": {"black_box": predict, **said},
+        "function by name": {"black_box": "made_models:predict", **said},
+        "endpoint": {"black_box": server.url, "input": NORMALISED, **said},
+    }
+
+
+def by_pixels() -> dict[bytes, int]:
+    return {image.tobytes(): i for i, image in enumerate(portraits())}
+
+
+def true_losses() -> list[float]:
+    """Cross-entropy of the net on each portrait, by torch."""
+    logits = torch.from_numpy(np.stack([expected_logits(p) for p in portraits()]))
+    labels = torch.tensor([CLASSES.index(label(i)) for i in range(COUNT)])
+    return torch.nn.functional.cross_entropy(logits, labels, reduction="none").tolist()
+
+
+def say_what_is_right(ws: Workspace, kind: str) -> str:
+    """For a source without labels of its own: a losses file brings them as a column."""
+    if kind in LABELLED:
+        return "label"
+    keys = ws.sql("SELECT key FROM images ORDER BY image_id")["key"].to_pylist()
+    lines = [f"{k},0,{label(i)}" for i, k in enumerate(keys)]
+    Path("truth.csv").write_text("image,loss,what\n" + "\n".join(lines) + "\n")
+    ws.losses.add("truth", losses="truth.csv")
+    return "what"
+
+
+def in_order(ws: Workspace, model: str, kind: str) -> list[float]:
+    """The stored losses, in order of the portraits."""
+    order = "label DESC, key" if kind == "imagefolder" else "image_id"
+    found = ws.sql(
+        f"SELECT loss, key, label FROM losses JOIN images USING (image_id) WHERE model = '{model}' ORDER BY {order}"
+    )
+    losses = found["loss"].to_pylist()
+    if kind != "imagefolder":
+        return losses
+    plain = [i for i in range(COUNT) if label(i) == "plain"]
+    fancy = [i for i in range(COUNT) if label(i) == "fancy"]
+    return [loss for _, loss in sorted(zip(plain + fancy, losses, strict=True))]
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_every_source_with_every_way_to_losses(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: dict[str, Any], server: Server
+) -> None:
+    made = MADE[kind](tmp_path / "data")
+    monkeypatch.syspath_prepend(tmp_path / "data")
+    held = made.pop("held")
+    source = fsearch.images(held, **made)
+    ws = fsearch.open("w.fsearch")
+    ws.index(source)
+    again = source if kind in ("in memory", "torch dataset") else None  # only the program has these
+    target = say_what_is_right(ws, kind)
+    for way, how in models.items():
+        report = ws.losses.add(way.replace(" ", "-"), task="cross-entropy", target=target, images=again, **how)
+        assert (report.added, report.failed, report.without) == (COUNT, 0, 0), way
+        if way != "timm":
+            np.testing.assert_allclose(in_order(ws, way.replace(" ", "-"), kind), true_losses(), atol=2e-4, err_msg=way)
+    asked = server.images
+    report = ws.losses.add("endpoint", task="cross-entropy", target=target, images=again, **models["endpoint"])
+    assert (report.added, report.kept, server.images) == (0, COUNT, asked)  # no work is done twice
+    _from_files(ws, kind, target)
+    assert ws.losses.listed()["images"].to_pylist() == [COUNT] * ws.losses.listed().num_rows
+
+
+def _from_files(ws: Workspace, kind: str, target: str) -> None:
+    """The losses, and the predictions, as files."""
+    keys = ws.sql("SELECT key FROM images ORDER BY image_id")["key"].to_pylist()
+    stored = ws.sql("SELECT loss FROM losses WHERE model = 'onnx' ORDER BY image_id")["loss"].to_pylist()
+    pq.write_table(pa.table({"image": keys, "loss": stored}), "losses.parquet")
+    assert ws.losses.add("copied", losses="losses.parquet").added == COUNT
+    labels = ws.sql("SELECT label FROM losses WHERE model = 'onnx' ORDER BY image_id")["label"].to_pylist()
+    chance = [math.exp(-v) for v in stored]
+    wide = {c: [p if y == c else 1 - p for p, y in zip(chance, labels, strict=True)] for c in CLASSES}
+    pq.write_table(pa.table({"image": keys, **{f"prob_{c}": v for c, v in wide.items()}}), "p.parquet")
+    assert ws.losses.add("judged", predictions="p.parquet", task="cross-entropy", target=target).added == COUNT
+    found = ws.sql("SELECT loss FROM losses WHERE model = 'judged' ORDER BY image_id")["loss"].to_pylist()
+    np.testing.assert_allclose(found, stored, atol=1e-9)
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Workspace:
+    made = csv_manifest(tmp_path / "data")
+    ws = fsearch.open("w.fsearch")
+    ws.index(made["held"])
+    return ws
+
+
+def test_predictions_and_labels_are_kept_by_name(ws: Workspace, models: dict[str, Any]) -> None:
+    ws.losses.add("m", task="cross-entropy", **models["onnx"])
+    rows = ws.sql("SELECT label, prediction FROM losses ORDER BY image_id").to_pylist()
+    assert [r["label"] for r in rows] == [label(i) for i in range(COUNT)]
+    assert [r["prediction"] for r in rows] == [CLASSES[int(expected_logits(p).argmax())] for p in portraits()]
+
+
+def test_another_model_of_the_same_name_replaces_all(ws: Workspace, models: dict[str, Any]) -> None:
+    ws.losses.add("m", task="cross-entropy", **models["onnx"])
+    report = ws.losses.add("m", task="brier", **models["onnx"])
+    assert (report.added, report.replaced, report.kept) == (COUNT, COUNT, 0)
+    assert ws.losses.listed().to_pylist()[0]["task"] == "brier"
+    assert ws.losses.remove("m") == COUNT
+    assert ws.losses.listed().num_rows == 0
+    assert ws.info().images == COUNT
+    with pytest.raises(fsearch.NotReady):
+        ws.losses.remove("m")
+
+
+def test_a_fit_to_losses_that_were_replaced_says_so(few: Any) -> None:
+    ws = fsearch.open("few.fsearch")
+    ws.index(few.folder, few.losses, model="m")
+    ws.fit("m")
+    ws.losses.add("m", black_box=lambda images: [float(np.asarray(i).mean()) for i in images], task="loss")
+    assert any("fsearch fit" in note for note in ws.query("a hat").notes)
+    ws.losses.remove("m")
+    assert not (ws.root / "models" / "m").exists()
+
+
+def test_new_images_only_are_predicted(ws: Workspace, tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def width(images: list[Any]) -> list[int]:
+        calls.append(len(images))
+        return [i.width for i in images]
+
+    ws.losses.add("w", black_box=width, task="loss")
+    manifest = tmp_path / "data" / "photos.csv"
+    portraits()[0].resize((90, 90)).save(tmp_path / "data" / "photos" / "new.png")
+    manifest.write_text(manifest.read_text() + "photos/new.png,plain,2050\n")
+    ws.index(manifest)
+    report = ws.losses.add("w", black_box=width, task="loss")
+    assert (report.added, report.kept, calls[-1], sum(calls)) == (1, COUNT, 1, COUNT + 1)
+
+
+def test_one_bad_image_costs_itself_only_and_is_tried_again(ws: Workspace) -> None:
+    bad = {portraits()[i].tobytes() for i in (4, 17)}
+
+    def picky(images: list[Any]) -> list[float]:
+        if any(i.tobytes() in bad for i in images):
+            raise ValueError("cannot see this")
+        return [1.0 for _ in images]
+
+    report = ws.losses.add("p", black_box=picky, task="loss")
+    assert (report.added, report.failed, report.without) == (COUNT - 2, 2, 2)
+    found = ws.sql("SELECT key, reason FROM prediction_errors JOIN images USING (image_id) ORDER BY key").to_pylist()
+    assert [r["key"] for r in found] == [f"photos/{name(4)}", f"photos/{name(17)}"]
+    assert found[0]["reason"] == "ValueError: cannot see this"
+    log = (ws.root / "logs" / "p.log").read_text()
+    assert "Traceback" in log
+    assert "cannot see this" in log
+    bad.clear()
+    report = ws.losses.add("p", black_box=picky, task="loss")
+    assert (report.added, report.failed, report.kept) == (2, 0, COUNT - 2)
+    assert ws.sql("FROM prediction_errors").num_rows == 0
+
+
+def test_a_black_box_that_always_raises_is_one_line(ws: Workspace) -> None:
+    def broken(images: list[Any]) -> list[float]:
+        raise RuntimeError("out of order\nsecond line")
+
+    with pytest.raises(BadInput) as caught:
+        ws.losses.add("b", black_box=broken, task="loss")
+    assert "failed on all of the first 24 images: RuntimeError: out of order; its traceback is in" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "second line" in (ws.root / "logs" / "b.log").read_text()
+    assert ws.sql("FROM losses").num_rows == 0
+
+
+def test_a_failing_replacement_leaves_the_old_losses(ws: Workspace, models: dict[str, Any]) -> None:
+    ws.losses.add("m", task="cross-entropy", **models["onnx"])
+
+    def broken(images: list[Any]) -> list[float]:
+        raise RuntimeError("no")
+
+    with pytest.raises(BadInput):
+        ws.losses.add("m", black_box=broken, task="loss")
+    assert ws.losses.listed().to_pylist()[0]["task"] == "cross-entropy"
+    assert ws.sql("FROM losses").num_rows == COUNT
+
+
+def test_an_image_changed_since_it_was_indexed_gets_no_loss(ws: Workspace, tmp_path: Path) -> None:
+    portraits()[1].resize((80, 80)).save(tmp_path / "data" / "photos" / name(3))
+    (tmp_path / "data" / "photos" / name(5)).unlink()
+    report = ws.losses.add("w", black_box=lambda images: [1.0] * len(images), task="loss")
+    assert (report.added, report.failed) == (COUNT - 2, 2)
+    reasons = ws.sql("SELECT reason FROM prediction_errors JOIN images USING (image_id) ORDER BY key")["reason"]
+    assert reasons.to_pylist() == [
+        "it has changed since it was indexed; index it again",
+        "cannot be read: No such file or directory",
+    ]
+
+
+def test_a_busy_endpoint_is_asked_again(ws: Workspace) -> None:
+    with serve() as busy:
+        busy.busy_for = 3
+        how: dict[str, Any] = {"input": NORMALISED, "scores": "logits", "classes": CLASSES}
+        report = ws.losses.add("e", black_box=busy.url, task="cross-entropy", **how)
+        assert (report.added, report.failed) == (COUNT, 0)
+        assert busy.requests > 3
+    np.testing.assert_allclose(in_order(ws, "e", "csv"), true_losses(), atol=2e-4)
+
+
+def test_an_endpoint_that_refuses_an_image_costs_that_image_only(ws: Workspace) -> None:
+    with serve() as picky:
+        wanted = np.asarray(portraits()[7].resize((SIDE, SIDE)).getpixel((0, 0)), np.float32)
+
+        def refuses(pixels: np.ndarray) -> bool:
+            corner = pixels[:, 0, 0] * np.float32(STD) + np.float32(MEAN)
+            return bool(np.allclose(corner * 255, wanted, atol=1))
+
+        picky.refuses = refuses
+        how: dict[str, Any] = {"input": NORMALISED, "scores": "logits", "classes": CLASSES}
+        report = ws.losses.add("e", black_box=picky.url, task="cross-entropy", **how)
+        assert report.failed >= 1
+        assert report.added == COUNT - report.failed > COUNT // 2
+        reasons = set(ws.sql("SELECT reason FROM prediction_errors")["reason"].to_pylist())
+        assert reasons == {"HTTP 400: this image is not to my taste"}
+
+
+def test_an_endpoint_that_goes_away_loses_nothing(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsearch.indexer.blackbox.endpoint.RETRIES", 1)
+    with serve() as gone:
+        url = gone.url
+        how: dict[str, Any] = {"input": NORMALISED, "scores": "logits", "classes": CLASSES}
+        ws.losses.add("e", black_box=url, task="cross-entropy", **how)
+    with pytest.raises(BadInput, match="does not answer"):
+        ws.losses.add("e", black_box=url, task="brier", **how)
+    assert ws.losses.listed().to_pylist()[0]["task"] == "cross-entropy"
+
+
+def test_training_images_are_told_by_the_sources_own_column(tmp_path: Path) -> None:
+    made = MADE["hugging face splits"](tmp_path / "data")
+    ws = fsearch.open("w.fsearch")
+    ws.index(made["held"])
+    ws.losses.add("w", black_box=lambda images: [1.0] * len(images), task="loss")
+    found = ws.sql("SELECT split, count(*) AS n FROM losses GROUP BY 1 ORDER BY 1").to_pylist()
+    assert found == [{"split": "held-out", "n": 14}, {"split": "train", "n": 10}]
