@@ -5,7 +5,9 @@ Either is a program that runs with the user's rights, as an ONNX model's custom 
 
 from __future__ import annotations
 
+import logging
 import warnings
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -81,9 +83,16 @@ def _scripted(path: Path, device: str) -> tuple[Any, None]:
 def _exported(path: Path) -> tuple[Any, list[int | None]]:
     import torch
 
+    if not zipfile.is_zipfile(path):
+        raise BadInput("it is no archive of torch.export")
+    logger = logging.getLogger("torch.export")  # it prints tracebacks of errors that it raises as well
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.export.load(str(path))
+        logger.disabled = True
+        try:
+            program = torch.export.load(str(path))
+        finally:
+            logger.disabled = False
     inputs = [s for s in program.graph_signature.user_inputs if isinstance(s, str)]
     if len(inputs) != 1:
         raise BadInput(f"it has {len(inputs)} inputs; fsearch feeds one image to one input")

@@ -32,7 +32,7 @@ def outcomes_of_labels_sets(
     names: Sequence[str],
     settings: Settings,
 ) -> Outcomes:
-    """Apply a formula on K logits an image, and its labels: a list of names, or K numbers 0 or 1."""
+    """Apply a formula on K logits an image, and its labels: a list of names, or none, or K numbers 0 or 1."""
     values = as_matrix(predictions, names)
     if settings.scores is None:
         raise BadInput("are the scores probabilities or logits? Say so: --scores probabilities, or --scores logits")
@@ -60,6 +60,8 @@ def _truth(target: Any, classes: Sequence[str], count: int, name: str) -> NDArra
         return None
     entries = list(target)
     truth = np.zeros(count)
+    if not entries:
+        return truth
     if any(isinstance(e, str) for e in entries):
         truth[class_numbers(entries, classes, count, [name] * len(entries))] = 1
         return truth
