@@ -148,7 +148,7 @@ class Commit:
                     "INSERT INTO shards VALUES (?, ?, ?, ?)",
                     [shard.number, self._next_row, shard.rows, shard.sha256],
                 )
-            for table in _OF_PIXELS:  # a loss was that of other pixels
+            for table in _OF_PIXELS if self._stale else ():  # a loss was that of other pixels
                 con.execute(f"DELETE FROM {table} WHERE image_id IN (SELECT unnest(?::BIGINT[]))", [self._stale])
             if self._rows:
                 insert(con, "images", pa.Table.from_pylist(self._rows), replace=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.judging import Judging
-from fsearch.indexer.losses import match
 from fsearch.indexer.pending import LossesReport, Pending
 from fsearch.indexer.predictions import Predictions, read_predictions
 from fsearch.indexer.store import Store
@@ -29,7 +28,8 @@ def add_predictions(store: Store, model: str, path: Path, judging: Judging, spli
     outcomes = task.outcomes(values, targets, names, judging.settings(predictions.root, target_root))
     if all(outcomes.reasons):
         raise BadInput(f"{path}: no prediction gives a loss; the first: {outcomes.reasons[0]}")
-    pending = Pending(store, model, judging.fingerprint(str(path.resolve()), digest(path)))
+    fingerprint = judging.fingerprint(str(path.resolve()), digest(path))
+    pending = Pending(store, model, fingerprint, dict(zip(image_ids, targets, strict=True)))
     known_already = pending.done()
     wanted = [i for i, image_id in enumerate(image_ids) if image_id not in known_already]
     pending.add([image_ids[i] for i in wanted], outcomes.only(wanted))
@@ -53,7 +53,7 @@ def _matched(
     path, columns = predictions.path, predictions.columns
     here = list(judging.target) or [c for c in ("label", "target", "labels") if c in columns][:1]
     if task.target != "objects" and here and all(c in columns for c in here):
-        found = match(predictions.keys, known.keys, path)
+        found = known.find(predictions.keys, path)
         rows = [columns[c] for c in here]
         targets: list[Any] = list(rows[0]) if len(rows) == 1 else [list(t) for t in zip(*rows, strict=True)]
         image_ids = [known.image_ids[i] for i in found if i is not None]
@@ -61,7 +61,7 @@ def _matched(
     said = find_targets(store, task, judging, known)
     if task.target == "objects":
         return _detections(predictions, said)
-    image_ids = [known.image_ids[i] for i in match(predictions.keys, known.keys, path) if i is not None]
+    image_ids = [known.image_ids[i] for i in known.find(predictions.keys, path) if i is not None]
     return image_ids, predictions.values, predictions.names(), [said.by_image.get(i) for i in image_ids], said.root
 
 

@@ -66,19 +66,28 @@ def read_keys(table: pa.Table, path: Path) -> tuple[str, list[str]]:
 
 
 def match(
-    keys: Sequence[str], images: Sequence[str], path: Path, base: Path = Path(), *, partial: bool = False
+    keys: Sequence[str],
+    images: Sequence[str],
+    path: Path,
+    base: Path = Path(),
+    *,
+    sources: Sequence[str] = (),
+    partial: bool = False,
 ) -> list[int | None]:
     """The index into `images` of each of `keys`, which stand in the file `path`; None, if `partial`, for no image.
 
     A key names an image by its path below the source, with or without its ending, else by file name, else by stem; a
-    path that leads through the source's folder `base` is taken as below it. Raises BadInput for a key that names
-    several images, for two that name the same, and unless `partial` for one that names none.
+    path that leads through the source's folder `base` is taken as below it. `sources`, of each image, tell images of
+    one key in several sources apart: SOURCE/KEY is one of them. Raises BadInput for a key that names several
+    images, for two that name the same, and unless `partial` for one that names none.
     """
     above = {f"{base.as_posix()}/", f"{base.absolute().as_posix()}/", f"{base.resolve().as_posix()}/"}
-    by_path = {key: [i] for i, key in enumerate(images)}
-    by_path_stem, by_name, by_stem = defaultdict(list), defaultdict(list), defaultdict(list)
+    by_path, by_path_stem, by_name, by_stem = (defaultdict[str, list[int]](list) for _ in range(4))
     for i, key in enumerate(images):
         below = PurePosixPath(key)
+        by_path[key].append(i)
+        if sources:
+            by_path[f"{sources[i]}/{key}"].append(i)
         by_path_stem[str(below.with_suffix("")) if below.name else key].append(i)
         by_name[below.name].append(i)
         by_stem[below.stem].append(i)
@@ -86,10 +95,18 @@ def match(
     lost: list[str] = []
     for row, key in enumerate(keys, start=1):
         below_key = next((key.removeprefix(a) for a in above if key.startswith(a)), key)
-        hits = by_path.get(below_key) or by_path_stem.get(below_key) or by_name.get(key) or by_stem.get(key) or []
+        hits = (
+            by_path.get(key)
+            or by_path.get(below_key)
+            or by_path_stem.get(below_key)
+            or by_name.get(key)
+            or by_stem.get(key)
+            or []
+        )
         if len(hits) > 1:
-            both = " and ".join(images[i] for i in hits[:2])
-            raise BadInput(f"{path} row {row}: {key!r} may be {both}; give the path below the image folder")
+            both = " and ".join(f"{sources[i]}/{images[i]}" if sources else images[i] for i in hits[:2])
+            whole = "the source and the path below it" if sources else "the path below the image folder"
+            raise BadInput(f"{path} row {row}: {key!r} may be {both}; give {whole}")
         if not hits:
             lost.append(f"{key!r} (row {row})")
         found.append(hits[0] if hits else None)

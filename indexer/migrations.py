@@ -55,14 +55,15 @@ def m002_conditions_contrasts_and_confounding(con: Connection) -> None:
 
 def m003_sources_and_black_boxes(con: Connection) -> None:
     """Tables of where images and losses come from, of losses under way, and of predictions that failed."""
+    con.execute("ALTER TABLE losses ADD COLUMN target_digest VARCHAR")
     con.execute("CREATE TABLE sources (source VARCHAR, location VARCHAR, options VARCHAR, PRIMARY KEY (source))")
     con.execute(
         "CREATE TABLE black_boxes (model VARCHAR, task VARCHAR, origin VARCHAR, fingerprint VARCHAR, "
         "added_at TIMESTAMP, PRIMARY KEY (model))"
     )
     con.execute(
-        "CREATE TABLE pending_losses (model VARCHAR, fingerprint VARCHAR, image_id BIGINT, loss DOUBLE, label VARCHAR, "
-        "prediction VARCHAR, reason VARCHAR, PRIMARY KEY (model, image_id))"
+        "CREATE TABLE pending_losses (model VARCHAR, fingerprint VARCHAR, image_id BIGINT, target_digest VARCHAR, "
+        "loss DOUBLE, label VARCHAR, prediction VARCHAR, reason VARCHAR, PRIMARY KEY (model, image_id))"
     )
     con.execute(
         "CREATE TABLE prediction_errors (model VARCHAR, image_id BIGINT, reason VARCHAR, PRIMARY KEY (model, image_id))"

@@ -5,7 +5,8 @@ So a run that was killed goes on where it stopped, and a model's losses are neve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ _SCHEMA = pa.schema(
         "model": pa.string(),
         "fingerprint": pa.string(),
         "image_id": pa.int64(),
+        "target_digest": pa.string(),
         "loss": pa.float64(),
         "label": pa.string(),
         "prediction": pa.string(),
@@ -57,22 +59,24 @@ class LossesReport:
 class Pending:
     """The losses of one run, of one model. Use inside `store.writer()`."""
 
-    def __init__(self, store: Store, model: str, fingerprint: str) -> None:
-        self._store, self._model, self._fingerprint = store, model, fingerprint
+    def __init__(self, store: Store, model: str, fingerprint: str, targets: Mapping[int, Any]) -> None:
+        """Go on with a run that was stopped, or begin one; `targets` say what is right, by image identity."""
+        self._store, self._model, self._fingerprint, self._targets = store, model, fingerprint, targets
         self._rows: list[dict[str, Any]] = []
         with store.catalog.write() as con:
             con.execute("DELETE FROM pending_losses WHERE model = ? AND fingerprint <> ?", [model, fingerprint])
             con.execute("DELETE FROM pending_losses WHERE model = ? AND reason IS NOT NULL", [model])  # are tried again
 
     def done(self) -> set[int]:
-        """Identities of the images whose loss this run need not compute."""
+        """Identities of the images whose loss is there, and was judged by the target they have now."""
         query = (
-            "SELECT image_id FROM pending_losses WHERE model = ? UNION "
-            "SELECT image_id FROM losses JOIN black_boxes USING (model) WHERE model = ? AND fingerprint = ?"
+            "SELECT image_id, target_digest FROM pending_losses WHERE model = ? UNION ALL "
+            "SELECT image_id, target_digest FROM losses JOIN black_boxes USING (model) "
+            "WHERE model = ? AND fingerprint = ?"
         )
         with self._store.catalog.read() as con:
             rows = con.execute(query, [self._model, self._model, self._fingerprint]).fetchall()
-        return {image_id for (image_id,) in rows}
+        return {image_id for image_id, digest in rows if digest == self._digest(image_id)}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -86,12 +90,17 @@ class Pending:
                     "model": self._model,
                     "fingerprint": self._fingerprint,
                     "image_id": image_id,
+                    "target_digest": self._digest(image_id),
                     "loss": None if reason else float(outcomes.losses[i]),
                     "label": outcomes.labels[i],
                     "prediction": outcomes.predictions[i],
                     "reason": reason,
                 }
             )
+
+    def _digest(self, image_id: int) -> str:
+        """Equal for equal targets."""
+        return hashlib.blake2b(repr(self._targets.get(image_id)).encode(), digest_size=12).hexdigest()
 
     def fail(self, image_id: int, reason: str) -> None:
         """Take an image whose loss could not be had."""
@@ -120,8 +129,8 @@ class Pending:
                 forget_losses(con, self._model)
             con.execute("DELETE FROM prediction_errors WHERE model = ?", model)
             con.execute(
-                "INSERT OR REPLACE INTO losses SELECT model, image_id, loss, label, prediction, NULL "
-                "FROM pending_losses WHERE model = ? AND loss IS NOT NULL",
+                "INSERT OR REPLACE INTO losses SELECT model, image_id, loss, label, prediction, NULL, "
+                "target_digest FROM pending_losses WHERE model = ? AND loss IS NOT NULL",
                 model,
             )
             con.execute(

@@ -45,6 +45,12 @@ def batches(path: Path, columns: Sequence[str] | None = None, what: str = "file"
             yield batch if columns is None else batch.select(list(columns))
 
 
+def count_rows(path: Path) -> int:
+    """How many rows a Parquet file has, by its own word."""
+    with _one_line(path, "file"):
+        return int(pa.parquet.read_metadata(path).num_rows)
+
+
 def class_names(schema: pa.Schema) -> dict[str, list[str]]:
     """Names of the classes of integer columns, from what Hugging Face `datasets` writes into a Parquet schema."""
     try:

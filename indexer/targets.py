@@ -22,10 +22,16 @@ _USUAL = ("label", "target", "labels")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The images of a workspace: n identities and keys, in order of identity."""
+    """The images of a workspace: n identities, keys and sources, in order of identity."""
 
     image_ids: list[int]
     keys: list[str]
+    sources: list[str]
+
+    def find(self, keys: Sequence[str], path: Path, base: Path = Path(), *, partial: bool = False) -> list[int | None]:
+        """Positions of the images that `keys`, in the file `path`, name. See `match`."""
+        several = self.sources if len(set(self.sources)) > 1 else ()
+        return match(keys, self.keys, path, base, sources=several, partial=partial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +50,12 @@ class Targets:
 def known_images(store: Store) -> Known:
     """The images that are present."""
     with store.catalog.read() as con:
-        rows = con.execute("SELECT image_id, key FROM images WHERE status = 'present' ORDER BY image_id").fetchall()
+        rows = con.execute(
+            "SELECT image_id, key, source FROM images WHERE status = 'present' ORDER BY image_id"
+        ).fetchall()
     if not rows:
         raise BadInput(f"no images in {store.layout.root}; index some first")
-    return Known([i for i, _ in rows], [k for _, k in rows])
+    return Known([i for i, *_ in rows], [k for _, k, _ in rows], [s for *_, s in rows])
 
 
 def find_targets(store: Store, task: Task, judging: Judging, known: Known) -> Targets:
@@ -59,7 +67,7 @@ def find_targets(store: Store, task: Task, judging: Judging, known: Known) -> Ta
         return _objects(place, known)
     if task.target == "mask" and judging.target and place.is_dir():
         masks = read_predictions(place)
-        hits = match(masks.keys, known.keys, place, partial=True)
+        hits = known.find(masks.keys, place, partial=True)
         return Targets({known.image_ids[i]: m for i, m in zip(hits, masks.values, strict=True) if i is not None}, place)
     return _columns(store, task, judging)
 
@@ -99,7 +107,7 @@ def _objects(path: Path, known: Known) -> Targets:
         if not isinstance(annotation, dict) or "image_id" not in annotation or "bbox" not in annotation:
             raise BadInput(f"{path}, annotation {row}: 'image_id', 'category_id' and 'bbox' are needed")
         objects[annotation["image_id"]].append(annotation)
-    hits = match([i["file_name"] for i in said["images"]], known.keys, path, path.parent, partial=True)
+    hits = known.find([i["file_name"] for i in said["images"]], path, path.parent, partial=True)
     by_image, coco_ids = {}, {}
     for image, hit in zip(said["images"], hits, strict=True):
         if hit is not None:

@@ -24,6 +24,7 @@ from fsearch.indexer.pending import LossesReport
 from fsearch.indexer.registered import reopen
 from fsearch.indexer.sources.opening import Images, open_images
 from fsearch.indexer.store import Store
+from fsearch.indexer.targets import known_images
 from fsearch.indexer.tasks.settings import ScoreKind
 
 _OF_MODEL = ("losses", "predictions", "models", "black_boxes", "pending_losses", "prediction_errors")
@@ -140,11 +141,10 @@ def _add_file(store: Store, model: str, path: Path, split: Split | None) -> Loss
     """The losses of a file, for images of any source."""
     table = read_losses(path)
     check_metadata(table.metadata)
+    known = known_images(store)
     with store.catalog.read() as con:
-        query = "SELECT source, key FROM images WHERE status = 'present' ORDER BY image_id"
-        images = con.execute(query).fetchall()
         before = scalar(con, "SELECT count(*) FROM losses WHERE model = ?", [model])
-    hits = match(table.keys, [key for _, key in images], path)
-    stored = write_losses(store, [images[i] for i in hits if i is not None], model, table, split, anew=True)
+    images = [(known.sources[i], known.keys[i]) for i in known.find(table.keys, path) if i is not None]
+    stored = write_losses(store, images, model, table, split, anew=True)
     mean = sum(table.values) / len(table.values)
-    return LossesReport(model, "as given", stored, 0, 0, len(images) - stored, before, mean)
+    return LossesReport(model, "as given", stored, 0, 0, len(known.keys) - stored, before, mean)

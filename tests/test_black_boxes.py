@@ -26,6 +26,7 @@ from made_models import (
     torchscript,
 )
 from made_sources import CLASSES, COUNT, MADE, csv_manifest, label, name, portraits
+from PIL import Image
 
 import fsearch
 from fsearch.indexer.blackbox.pixels import InputOptions
@@ -215,7 +216,9 @@ def test_a_black_box_that_always_raises_is_one_line(ws: Workspace) -> None:
 
     with pytest.raises(BadInput) as caught:
         ws.losses.add("b", black_box=broken, task="loss")
-    assert "failed on all of the first 24 images: RuntimeError: out of order; its traceback is in" in str(caught.value)
+    assert "failed on 24 images in a row, the last: RuntimeError: out of order; its traceback is in" in str(
+        caught.value
+    )
     assert "\n" not in str(caught.value)
     assert "second line" in (ws.root / "logs" / "b.log").read_text()
     assert ws.sql("FROM losses").num_rows == 0
@@ -290,3 +293,70 @@ def test_training_images_are_told_by_the_sources_own_column(tmp_path: Path) -> N
     ws.losses.add("w", black_box=lambda images: [1.0] * len(images), task="loss")
     found = ws.sql("SELECT split, count(*) AS n FROM losses GROUP BY 1 ORDER BY 1").to_pylist()
     assert found == [{"split": "held-out", "n": 14}, {"split": "train", "n": 10}]
+
+
+def test_a_corrected_label_is_judged_anew(ws: Workspace, models: dict[str, Any], tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def seen(images: list[Any]) -> np.ndarray:
+        calls.append(len(images))
+        return predict(images)
+
+    how: dict[str, Any] = {"black_box": seen, "scores": "logits", "classes": CLASSES, "task": "cross-entropy"}
+    ws.losses.add("m", **how)
+    before = ws.sql("SELECT loss FROM losses ORDER BY image_id")["loss"].to_pylist()
+    manifest = tmp_path / "data" / "photos.csv"
+    manifest.write_text(manifest.read_text().replace(f"{name(3)},fancy", f"{name(3)},plain"))
+    ws.index(manifest)
+    report = ws.losses.add("m", **how)
+    assert (report.added, sum(calls)) == (1, COUNT + 1)
+    after = ws.sql("SELECT loss FROM losses ORDER BY image_id")["loss"].to_pylist()
+    assert [i for i in range(COUNT) if before[i] != after[i]] == [3]
+
+
+def test_a_model_that_dies_half_way_keeps_what_was_done(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsearch.indexer.blackbox.run._MOST_IN_A_ROW", 8)
+    ws = fsearch.open("few.fsearch")
+    ws.index(few.folder)
+    alive = [True]
+
+    class Dying:
+        count = 0
+
+        def __call__(self, images: list[Any]) -> list[float]:
+            if alive[0] and self.count >= 32:
+                raise ConnectionError("gone")
+            self.count += len(images)
+            return [1.0] * len(images)
+
+    dying = Dying()
+    with pytest.raises(
+        BadInput, match=r"images in a row, the last: ConnectionError: gone.*what was done before is kept"
+    ):
+        ws.losses.add("d", black_box=dying, task="loss")
+    assert ws.sql("FROM pending_losses WHERE loss IS NOT NULL").num_rows == 32
+    alive[0] = False
+    assert ws.losses.add("d", black_box=dying, task="loss").added == 60
+    assert dying.count == 60
+
+
+def test_two_sources_with_the_same_names_are_told_apart(tmp_path: Path) -> None:
+    ws = fsearch.open("w.fsearch")
+    for folder, shade in (("one", 40), ("two", 200)):
+        (tmp_path / folder).mkdir()
+        for i in range(3):
+            Image.new("RGB", (64, 64), (shade, 10 * i, 0)).save(tmp_path / folder / name(i))
+        ws.index(folder)
+    Path("l.csv").write_text(f"image,loss\n{name(0)},1\n")
+    with pytest.raises(
+        BadInput, match=r"may be .*/one/000.png and .*/two/000.png; give the source and the path below it"
+    ):
+        ws.losses.add("m", losses="l.csv")
+    Path("l.csv").write_text(f"image,loss\n{tmp_path}/two/{name(0)},1\n")
+    assert ws.losses.add("m", losses="l.csv").added == 1
+    assert ws.sql("SELECT source FROM losses JOIN images USING (image_id)")["source"][0].as_py().endswith("two")
+    report = ws.losses.add("b", black_box=lambda images: [float(i.getpixel((0, 0))[0]) for i in images], task="loss")
+    assert report.added == 6
+    assert ws.sql("SELECT DISTINCT loss FROM losses WHERE model = 'b' ORDER BY 1")["loss"].to_pylist() == [40, 200]
+    with pytest.raises(BadInput, match="no images of memory in this workspace"):
+        ws.losses.add("b", black_box=lambda images: [0.0] * len(images), task="loss", images=[Image.new("RGB", (8, 8))])

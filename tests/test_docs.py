@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 from fsearch.indexer.schema import TABLES, VIEWS, markdown
+from fsearch.indexer.sources.archive import SUFFIXES as ARCHIVES
+from fsearch.indexer.tables import SUFFIXES
+from fsearch.indexer.tasks.registry import TASKS
 from fsearch.search.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +24,17 @@ def test_the_catalog_has_exactly_the_documented_tables_and_views(ws: Workspace) 
     assert {r["table_name"] for r in found} == {t.name for t in TABLES} | {v.name for v in VIEWS}
     for view in VIEWS:
         assert ws.sql(f"SELECT * FROM {view.name} LIMIT 1") is not None
+
+
+def test_the_page_of_data_names_every_task_kind_and_extra() -> None:
+    page = (ROOT / "docs" / "data.md").read_text()
+    for task in TASKS.values():
+        about = task.about.replace("|", "\\|")
+        assert f"| `{task.name}` | {about} | {', '.join(task.params)} |" in page
+    for suffix in (*ARCHIVES[:3], *SUFFIXES):
+        assert suffix in page
+    for extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]:
+        assert f"[{extra}]" in page
 
 
 def test_links_in_the_pages_lead_somewhere() -> None:

@@ -27,7 +27,7 @@ def first(fitted: Path, tmp_path: Path) -> Path:
         for new in ("shared_images", "sources", "black_boxes", "pending_losses", "prediction_errors"):
             con.execute(f"DROP TABLE {new}")
         for table in (t for t in TABLES if t.name in _NEW_IN_2):
-            kept = tuple(c for c in table.columns if c[0] not in _NEW_IN_2[table.name])
+            kept = tuple(c for c in table.columns if c[0] not in {*_NEW_IN_2[table.name], "target_digest"})
             names = ", ".join(f'"{name}"' for name, *_ in kept)
             con.execute(f"CREATE TEMP TABLE rows AS SELECT {names} FROM {table.name}")
             con.execute(f"DROP TABLE {table.name}")

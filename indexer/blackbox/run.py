@@ -25,6 +25,7 @@ from fsearch.indexer.tasks.settings import Settings
 _EVERY_ROWS = 1024
 _EVERY_SECONDS = 10.0
 _MOST_TRACEBACKS = 50
+_MOST_IN_A_ROW = 256  # failures after which the model, not an image, must be the reason
 Progress = Callable[[int, int], None]
 
 
@@ -69,6 +70,8 @@ def run_black_box(
     run = _Run(
         store, model, box, task, judging.settings(target_root=targets.root), targets, judging.fingerprint(box.digest)
     )
+    if not any(run.knows(source.name) for source in sources):
+        raise BadInput(f"no images of {', '.join(s.name for s in sources)} in this workspace; index them first")
     run.over(sources, progress)
     return run.pending.finish(str(judging), box.origin, split, (box.note,) if box.note else ())
 
@@ -89,20 +92,30 @@ class _Run:
         self._box, self._task, self._settings, self._targets = box, task, settings, targets
         self._log = store.layout.log(model)
         self._tracebacks = 0
-        self._succeeded = False
-        self.pending = Pending(store, model, fingerprint)
+        self._succeeded, self._in_a_row = False, 0
+        self.pending = Pending(store, model, fingerprint, targets.by_image)
         self._done = self.pending.done()
         with store.catalog.read() as con:
             rows = con.execute("SELECT source, key, image_id, sha256 FROM images WHERE status = 'present'").fetchall()
         self._indexed = {(source, key): (image_id, sha) for source, key, image_id, sha in rows}
 
+    def knows(self, source: str) -> bool:
+        """Whether images of a source are in the workspace."""
+        return any(source == known for known, _ in self._indexed)
+
     def over(self, sources: Sequence[Source], progress: Progress | None) -> None:
         """Predict and judge what is not done."""
         total = len(self._indexed)
         done = sum(image_id in self._done for image_id, _ in self._indexed.values())
+        try:
+            self._over(self._wanted(sources), done, total, progress)
+        finally:  # what was done before an error, or Ctrl-C, is kept
+            self.pending.flush()
+
+    def _over(self, wanted: Iterator[_Wanted], done: int, total: int, progress: Progress | None) -> None:
         batch: list[_Ready] = []
         since = time.monotonic()
-        for ready in ahead(self._wanted(sources), self._prepare, 3 * self._box.batch):
+        for ready in ahead(wanted, self._prepare, 3 * self._box.batch):
             batch.append(ready)
             if len(batch) == self._box.batch:
                 self._take(batch)
@@ -152,11 +165,12 @@ class _Run:
         said = self._predict(usable)
         good = [(r, s) for r, s in zip(usable, said, strict=True) if not isinstance(s, Failure)]
         failed = [(r, s) for r, s in zip(usable, said, strict=True) if isinstance(s, Failure)]
-        if not good and not self._succeeded:
+        self._in_a_row = 0 if good else self._in_a_row + len(failed)
+        if self._in_a_row and (not self._succeeded or self._in_a_row >= _MOST_IN_A_ROW):
             log = f"; its traceback is in {self._log}" if self._tracebacks else ""
             raise BadInput(
-                f"black box {self._box.origin} failed on all of the first {len(usable)} images: "
-                f"{failed[0][1].reason}{log}"
+                f"black box {self._box.origin} failed on {self._in_a_row} images in a row, the last: "
+                f"{failed[-1][1].reason}{log}; what was done before is kept"
             )
         for ready, failure in failed:
             self.pending.fail(ready.wanted.image_id, failure.reason)

@@ -18,7 +18,7 @@ from fsearch.indexer.decode import MAX_BYTES
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.sources.item import Item, refusal, refuse_repeated
 from fsearch.indexer.sources.location import Places
-from fsearch.indexer.tables import batches, class_names, schema_of
+from fsearch.indexer.tables import batches, class_names, count_rows, schema_of
 
 PATHS = ("image", "path", "file", "filename", "file_name", "image_path", "url", "uri", "image_url")
 PIXELS = ("image", "img", "bytes", "jpg", "jpeg", "png", "image_bytes")
@@ -143,12 +143,7 @@ class Manifest:
             paths = [v["path"] if v else None for v in self._values(f"{self._image.name}.path")]
             if all(paths) and max(Counter(paths).values(), default=0) == 1:
                 return [str(p) for p in paths]
-            count = len(paths)
-        else:
-            count = (
-                len(self._values(self.schema.names[0])) if self.schema.names else len(self._values(self._image.name))
-            )
-        return [f"{i:08d}" for i in range(count)]
+        return [f"{i:08d}" for i in range(sum(count_rows(f) for f in self._files))]
 
     def _values(self, column: str) -> list[Any]:
         """One column of all files, nothing else being read."""

@@ -7,10 +7,11 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
+from fsearch.indexer.decode import MAX_BYTES
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.sources.archive import check_member
 from fsearch.indexer.sources.folder import SUFFIXES
@@ -82,8 +83,7 @@ def _samples(shard: str) -> Iterator[Item]:
     changed = 0 if is_url(shard) else Path(shard).stat().st_mtime_ns
     try:
         with open_stream(shard) as stream:
-            members = tariterators.tar_file_expander([{"url": shard, "stream": stream}])
-            for sample in tariterators.group_by_keys(_checked(members, shard)):
+            for sample in tariterators.group_by_keys(_members(stream, shard)):
                 yield _item(f"{stem}/{sample['__key__']}", sample, changed)
     except BadInput:
         raise
@@ -92,11 +92,15 @@ def _samples(shard: str) -> Iterator[Item]:
         yield Item(stem, refusal(f"the shard cannot be read to its end: {reason}"), 0, None)
 
 
-def _checked(members: Iterator[dict[str, Any]], shard: str) -> Iterator[dict[str, Any]]:
-    for member in members:
-        if member:
-            check_member(member["fname"], shard)
-        yield member
+def _members(stream: IO[bytes], shard: str) -> Iterator[dict[str, Any]]:
+    """The files of a shard, as `webdataset` groups them; one that is too large is its size instead of its content."""
+    with tarfile.open(fileobj=stream, mode="r|*") as tar:
+        for member in tar:
+            check_member(member.name, shard)
+            if member.isfile() and not member.name.startswith("__"):
+                file = tar.extractfile(member) if member.size <= MAX_BYTES else None
+                yield {"fname": member.name, "data": file.read() if file else member.size, "__url__": shard}
+            tar.members = []  # type: ignore[attr-defined]  # else it keeps every header
 
 
 def _item(key: str, sample: dict[str, Any], changed: int) -> Item:
@@ -105,16 +109,19 @@ def _item(key: str, sample: dict[str, Any], changed: int) -> Item:
     kind = kind or next((k for k in sample if k.rsplit(".", 1)[-1] in _IMAGES), None)
     if kind is None:
         return Item(key, refusal("the sample holds no image"), 0, changed, metadata)
-    data: bytes = sample[kind]
+    data = sample[kind]
+    if isinstance(data, int):
+        return Item(key, refusal(f"file of {data:,} bytes; the limit is {MAX_BYTES:,}"), data, changed, metadata)
     return Item(key, lambda: data, len(data), changed, metadata)
 
 
 def _metadata(sample: dict[str, Any]) -> dict[str, Any]:
+    sample = {k: v for k, v in sample.items() if isinstance(v, bytes)}
     found: dict[str, Any] = {}
     if "json" in sample:
         try:
             said = json.loads(sample["json"])
-        except ValueError:
+        except (ValueError, RecursionError):
             said = None
         found |= said if isinstance(said, dict) else {}
     for names, column in ((_LABELS, "label"), (_TEXTS, "caption")):
