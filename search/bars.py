@@ -42,7 +42,7 @@ def bars() -> Iterator[Tick | None]:
 
         def tick(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = drawn.add_task(what, total=total)
-            drawn.update(tasks[what], completed=done, total=total)
+                tasks[what] = drawn.add_task(what, total=total or None)
+            drawn.update(tasks[what], completed=done, total=total or None)  # a stream's length is not known
 
         yield tick

@@ -17,6 +17,7 @@ class ModelInfo:
     spearman_permuted: float | None
     signal: bool | None
     training_share: float | None
+    failed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Info:
     images: int
     missing: int
     embeddings: int
+    sources: tuple[tuple[str, int], ...]
     models: tuple[ModelInfo, ...]
     metadata: tuple[str, ...]
     templates: tuple[str, ...]
@@ -45,6 +47,7 @@ class Info:
             f"workspace   {self.workspace}",
             f"encoder     {self.encoder}, {self.dim} dimensions",
             f"images      {self.images:,} present, {self.missing:,} missing, {self.embeddings:,} embeddings",
+            *(f"source      {name}: {count:,} images" for name, count in self.sources),
             f"metadata    {', '.join(self.metadata) or 'none'}",
             f"runs        {self.runs:,}",
         ]
@@ -59,6 +62,8 @@ class Info:
 
 def _model_line(m: ModelInfo) -> str:
     head = f"{m.model}: {m.images:,} losses, mean {m.mean_loss:.3f}"
+    if m.failed:
+        head += f", {m.failed:,} images FAILED (reasons: table prediction_errors)"
     if m.spearman is None:
         return f"{head}; not fitted yet, run: fsearch fit"
     doubt = "" if m.signal else "; NO SIGNAL above chance"

@@ -23,9 +23,11 @@ def inventory(store: Store) -> Info:
         assert counts is not None
         present, missing, embeddings, runs, rejected = map(int, counts)
         models = rows(
-            "SELECT s.model, s.images, s.mean_loss, s.spearman, f.spearman_permuted, s.signal, f.training_share "
+            "SELECT s.model, s.images, s.mean_loss, s.spearman, f.spearman_permuted, s.signal, f.training_share, "
+            "(SELECT count(*) FROM prediction_errors e WHERE e.model = s.model) "
             "FROM model_summary s LEFT JOIN models f USING (model) ORDER BY s.model"
         )
+        sources = rows("SELECT source, count(*) FROM images WHERE status = 'present' GROUP BY source ORDER BY source")
         refused = rows(f"SELECT key, reason FROM rejected ORDER BY key LIMIT {_SHOWN}")
         metadata = [str(name) for name, *_ in rows("DESCRIBE metadata") if name != "image_id"]
     return Info(
@@ -35,6 +37,7 @@ def inventory(store: Store) -> Info:
         images=present,
         missing=missing,
         embeddings=embeddings,
+        sources=tuple((str(name), int(str(count))) for name, count in sources),
         models=tuple(ModelInfo(*row) for row in models),  # type: ignore[arg-type]
         metadata=tuple(metadata),
         templates=store.templates,

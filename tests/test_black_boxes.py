@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -360,3 +362,29 @@ def test_two_sources_with_the_same_names_are_told_apart(tmp_path: Path) -> None:
     assert ws.sql("SELECT DISTINCT loss FROM losses WHERE model = 'b' ORDER BY 1")["loss"].to_pylist() == [40, 200]
     with pytest.raises(BadInput, match="no images of memory in this workspace"):
         ws.losses.add("b", black_box=lambda images: [0.0] * len(images), task="loss", images=[Image.new("RGB", (8, 8))])
+
+
+def test_an_endpoint_that_hangs_is_given_up(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsearch.indexer.blackbox.endpoint.RETRIES", 1)
+    monkeypatch.setattr("fsearch.indexer.blackbox.endpoint.TIMEOUT", 0.2)
+    with serve() as slow:
+        slow.refuses = lambda pixels: time.sleep(1)
+        with pytest.raises(BadInput, match=r"in a row, the last: .*timed out"):
+            ws.losses.add(
+                "e", black_box=slow.url, task="cross-entropy", input=NORMALISED, scores="logits", classes=CLASSES
+            )
+
+
+@pytest.mark.parametrize(("library", "box"), [("onnxruntime", "onnx"), ("urllib3", "endpoint")])
+def test_a_missing_extra_is_named(
+    library: str, box: str, ws: Workspace, models: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(BadInput, match=r"need an extra: pip install 'fsearch\["):
+        ws.losses.add("m", task="cross-entropy", **models[box])
+
+
+def test_failures_are_told_by_info(ws: Workspace) -> None:
+    said = iter([None, *[1.0] * COUNT])
+    ws.losses.add("m", black_box=lambda images: [next(said) for _ in images], task="loss")
+    assert "m: 23 losses, mean 1.000, 1 images FAILED (reasons: table prediction_errors)" in str(ws.info())

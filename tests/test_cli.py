@@ -137,7 +137,9 @@ def test_info_is_golden(fitted: Path) -> None:
     _, out, _ = run("info", "-w", fitted)
     lines = masked(out.replace(str(fitted), "W")).splitlines()
     assert lines[:3] == ["workspace W", "encoder demo, # dimensions", "images # present, # missing, # embeddings"]
-    assert lines[3] == "metadata eyewear, skin_tone"
+    assert lines[3].startswith("source /")
+    assert lines[3].endswith("/images: # images")
+    assert lines[4] == "metadata eyewear, skin_tone"
     assert "model planted: # losses, mean #; out-of-bag Spearman # (permuted #)" in lines
     assert json.loads(run("info", "--json", "-w", fitted)[1])["images"] == 320
 
@@ -224,9 +226,9 @@ def test_sql_that_writes_or_reads_files_is_refused(fitted: Path, statement: str)
 
 def bad_inputs() -> list[tuple[list[str], str]]:
     return [
-        (["index", "nowhere"], "no such folder: nowhere"),
+        (["index", "nowhere"], "no such folder or file: nowhere"),
         (["index", "empty"], "no images in empty"),
-        (["index", "file.txt"], "file.txt is a file; give the folder that holds the images"),
+        (["index", "file.txt"], "file.txt is no image source; use a folder, .csv"),
         (["index", "images", "--losses", "l.csv"], "l.csv has no column 'loss' (seen: image, score)"),
         (["index", "images", "--encoder", "nonsense"], "unknown encoder 'nonsense'"),
         (["index", "images", "--model", "a/b"], "model name 'a/b'"),

@@ -376,3 +376,41 @@ def test_tasks_are_listed() -> None:
     assert code == 0
     assert "cross-entropy" in out
     assert "delta" in out
+
+
+def test_masks_as_arrays_in_one_file(masked: Workspace) -> None:
+    said = np.random.default_rng(0).integers(0, 2, (COUNT, 12, 12))
+    np.savez("masks.npz", image=np.array(KEYS), masks=said, truth=said)
+    code, _, err = run(*add("--predictions", "masks.npz", "--task", "mean-iou", "--target", "truth"))
+    assert (code, err) == (0, "")
+    assert masked.sql("SELECT max(loss) AS m FROM losses")["m"][0].as_py() == 0
+    np.savez("masks.npz", image=np.array(KEYS), masks=said, truth=said[:, :5])
+    assert (
+        "the predicted mask is 12 x 12 pixels, the target 12 x 5"
+        in run(*add("--predictions", "masks.npz", "--task", "mean-iou", "--target", "truth"))[2]
+    )
+    np.savez("masks.npz", image=np.array(KEYS), masks=said[:3])
+    assert "24 names of images and 3 rows of 'masks'" in run(*add("--predictions", "masks.npz", "--task", "dice"))[2]
+
+
+@pytest.mark.parametrize(
+    ("shape", "inputs", "message"),
+    [
+        ((2, 4, 8, 8), 1, "4 channels; images have 1 or 3"),
+        ((2, 3, 8), 1, "an image model takes 4 axes, batch first"),
+        ((2, 3, 8, 8), 2, "has several inputs (a, b)"),
+        ((2, 10), 1, "its input is rows of 10 values"),
+    ],
+)
+def test_an_onnx_input_that_no_image_fits(shape: tuple[int, ...], inputs: int, message: str, ws: Workspace) -> None:
+    from onnx import TensorProto, helper, save
+
+    names = ["a", "b"][:inputs]
+    nodes = [helper.make_node("ReduceMean", ["a"], ["y"], keepdims=1)]
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in names]
+    out = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "g", ends, [out])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), "odd.onnx")
+    code, _, err = run(*add("--black-box", "odd.onnx", "--task", "loss"))
+    assert (code, err.count("\n")) == (2, 1)
+    assert message in err

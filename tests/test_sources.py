@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -17,8 +18,10 @@ import pytest
 import torch
 from made_sources import COUNT, MADE, csv_manifest, files, label, name, png, portraits, shards, year
 from PIL import Image
+from typer.testing import CliRunner
 
 import fsearch
+from fsearch.cli import app
 from fsearch.indexer.errors import BadInput, FsearchError
 from fsearch.search.workspace import Workspace
 
@@ -309,3 +312,31 @@ def test_labels_of_sources_can_be_asked_about(tmp_path: Path, ws: Workspace) -> 
     ws.index(manifest, "losses.csv")
     found = ws.sql("SELECT label, year FROM examples ORDER BY key").to_pylist()
     assert found == [{"label": label(i), "year": year(i)} for i in range(COUNT)]
+
+
+@pytest.mark.parametrize(
+    ("library", "kind", "extra"),
+    [("datasets", "hugging face saved", "datasets"), ("webdataset", "webdataset", "webdataset")],
+)
+def test_a_missing_extra_is_named(
+    library: str, kind: str, extra: str, tmp_path: Path, ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = MADE[kind](tmp_path / "data")
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(BadInput, match=rf"pip install 'fsearch\[{extra}\]'"):
+        ws.index(made["held"])
+
+
+def test_the_command_line_chooses(tmp_path: Path) -> None:
+    manifest = csv_manifest(tmp_path / "data")["held"]
+
+    def run(*args: str) -> str:
+        result = CliRunner().invoke(app, ["index", str(manifest), *args])
+        return result.output.strip()
+
+    assert run("--limit", "4", "-w", "a") == "4 images found: 4 embedded"
+    assert run("--sample", "5", "--seed", "2", "-w", "b") == "5 images found: 5 embedded"
+    assert run("--where", "label = 'fancy'", "-w", "c") == "8 images found: 8 embedded"
+    assert run("--where", "label = 'fancy'", "-w", "c") == "8 images found: 8 unchanged"
+    assert run("--kind", "coco").startswith(f"fsearch: {manifest} is no JSON")
+    assert f"source      {manifest}: 8 images" in str(fsearch.open("c").info())
