@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,15 @@ def class_names(schema: pa.Schema) -> dict[str, list[str]]:
         return {c: f["names"] for c, f in features.items() if isinstance(f, dict) and f.get("_type") == "ClassLabel"}
     except (KeyError, ValueError, TypeError, AttributeError):
         return {}
+
+
+def name_classes(row: dict[str, Any], classes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The row with class numbers as names; a number outside the classes is none."""
+    for column, names in classes.items():
+        value = row.get(column)
+        if value is not None:
+            row[column] = names[value] if 0 <= value < len(names) else None
+    return row
 
 
 def _text(path: Path) -> Any:

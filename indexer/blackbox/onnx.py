@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
-from fsearch.indexer.blackbox.pixels import InputOptions, Pixels, fit_shape, read_beside
+from fsearch.indexer.blackbox.pixels import InputOptions, Pixels, fit_shape, read_beside, stack
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.judged import digest
 
@@ -58,7 +57,7 @@ class OnnxModel:
         self.digest = self.pixels.digest(digest(path), self._output)
         self.classes, self.scores = said.classes, said.scores or _kind(output.name)
         self.note, self.squashes = str(self.pixels), self.pixels.resize == "squash"
-        self._fixed = bool(fixed)
+        self._fixed = fixed
 
     def prepare(self, image: Image.Image) -> Any:
         """The input tensor of one image."""
@@ -67,9 +66,7 @@ class OnnxModel:
     def predict(self, inputs: Sequence[Any]) -> Sequence[Any]:
         """The output, one row an image."""
         count = len(inputs)
-        if self._fixed and count < self.batch:  # a fixed batch is filled up, and the rest dropped
-            inputs = [*inputs, *[inputs[-1]] * (self.batch - count)]
-        stacked = np.stack(inputs)
+        stacked = stack(inputs, self._fixed)
         stacked = stacked.reshape(len(stacked), -1) if self._flat else stacked
         (out,) = self._session.run([self._output], {self._input: stacked})
         if len(out) != len(stacked):

@@ -188,6 +188,11 @@ class Pixels:
         return hashlib.sha256(json.dumps([asdict(self), others]).encode()).hexdigest()
 
 
+def stack(inputs: Sequence[NDArray[Any]], fixed: int) -> NDArray[Any]:
+    """(n, ...) of n inputs; filled up by the last one, where a model takes `fixed` at once (0: any number)."""
+    return np.stack([*inputs, *[inputs[-1]] * max(0, fixed - len(inputs))])
+
+
 def fit_shape(
     shape: Sequence[int | None], options: InputOptions
 ) -> tuple[int, int | None, str | None, tuple[int, int] | None]:

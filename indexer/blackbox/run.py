@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ _EVERY_ROWS = 1024
 _EVERY_SECONDS = 10.0
 _MOST_TRACEBACKS = 50
 _MOST_IN_A_ROW = 256  # failures after which the model, not an image, must be the reason
+_MOST_AT_FIRST = 32  # the same, while it never succeeded
 Progress = Callable[[int, int], None]
 
 
@@ -59,7 +60,7 @@ def run_black_box(
 ) -> LossesReport:
     """Predict every indexed image of `sources` that has no loss of this model, task and settings yet, and judge it.
 
-    Raises BadInput where task and model do not fit, or the model fails on all of the first batch. Call inside
+    Raises BadInput where task and model do not fit, or the model fails on every image. Call inside
     `store.writer()`.
     """
     judging = judging.knowing(box.classes, box.scores)
@@ -92,7 +93,7 @@ class _Run:
         self._box, self._task, self._settings, self._targets = box, task, settings, targets
         self._log = store.layout.log(model)
         self._tracebacks = 0
-        self._succeeded, self._in_a_row = False, 0
+        self._succeeded, self._in_a_row, self._last_reason = False, 0, ""
         self.pending = Pending(store, model, fingerprint, targets.by_image)
         self._done = self.pending.done()
         with store.catalog.read() as con:
@@ -127,6 +128,15 @@ class _Run:
                 self.pending.flush()
                 since = time.monotonic()
         self._take(batch)
+        if self._in_a_row and not self._succeeded:
+            self._give_up()
+
+    def _give_up(self) -> NoReturn:
+        log = f"; its traceback is in {self._log}" if self._tracebacks else ""
+        raise BadInput(
+            f"black box {self._box.origin} failed on {self._in_a_row} images in a row, the last: "
+            f"{self._last_reason}{log}; what was done before is kept"
+        )
 
     def _wanted(self, sources: Sequence[Source]) -> Iterator[_Wanted]:
         for source in sources:
@@ -166,12 +176,10 @@ class _Run:
         good = [(r, s) for r, s in zip(usable, said, strict=True) if not isinstance(s, Failure)]
         failed = [(r, s) for r, s in zip(usable, said, strict=True) if isinstance(s, Failure)]
         self._in_a_row = 0 if good else self._in_a_row + len(failed)
-        if self._in_a_row and (not self._succeeded or self._in_a_row >= _MOST_IN_A_ROW):
-            log = f"; its traceback is in {self._log}" if self._tracebacks else ""
-            raise BadInput(
-                f"black box {self._box.origin} failed on {self._in_a_row} images in a row, the last: "
-                f"{failed[-1][1].reason}{log}; what was done before is kept"
-            )
+        if failed:
+            self._last_reason = failed[-1][1].reason
+        if self._in_a_row >= (_MOST_IN_A_ROW if self._succeeded else _MOST_AT_FIRST):
+            self._give_up()
         for ready, failure in failed:
             self.pending.fail(ready.wanted.image_id, failure.reason)
         if good:

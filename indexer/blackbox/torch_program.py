@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
-from fsearch.indexer.blackbox.pixels import InputOptions, Pixels, fit_shape, read_beside
+from fsearch.indexer.blackbox.pixels import InputOptions, Pixels, fit_shape, read_beside, stack
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.judged import digest
 
@@ -47,7 +46,7 @@ class TorchProgram:
         self.digest = self.pixels.digest(digest(path), said.output or "")
         self.classes, self.scores, self._output = said.classes, said.scores, said.output
         self.note, self.squashes = str(self.pixels), self.pixels.resize == "squash"
-        self._fixed = bool(fixed)
+        self._fixed = fixed
 
     def prepare(self, image: Image.Image) -> Any:
         """The input tensor of one image."""
@@ -58,16 +57,15 @@ class TorchProgram:
         import torch
 
         count = len(inputs)
-        if self._fixed and count < self.batch:
-            inputs = [*inputs, *[inputs[-1]] * (self.batch - count)]
+        stacked = stack(inputs, self._fixed)
         with torch.inference_mode():
-            out = self._module(torch.from_numpy(np.stack(inputs)).to(self._device, self._dtype))
+            out = self._module(torch.from_numpy(stacked).to(self._device, self._dtype))
         if isinstance(out, dict):
             out = out[self._output] if self._output else next(iter(out.values()))
         if isinstance(out, tuple | list):
             out = out[0]
-        if len(out) != len(inputs):
-            raise BadInput(f"{self.origin}: its output has {len(out)} rows for {len(inputs)} images")
+        if len(out) != len(stacked):
+            raise BadInput(f"{self.origin}: its output has {len(out)} rows for {len(stacked)} images")
         return list(out[:count].float().cpu().numpy())
 
 

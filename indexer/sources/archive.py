@@ -16,7 +16,7 @@ import pyarrow as pa
 from fsearch.indexer.decode import MAX_BYTES, Rejected
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.sources.folder import is_image
-from fsearch.indexer.sources.item import Item, refusal, refuse_repeated
+from fsearch.indexer.sources.item import Item, refuse_repeated, sized_item
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 SUFFIXES = (".zip", *TARS)
@@ -71,9 +71,9 @@ class Archive:
     def items(self) -> Iterator[Item]:
         """The members."""
         if self._is_zip:
-            yield from (self._item(n, s, _zip_reader(self._zip, n)) for n, s, _ in self._members)
+            yield from (sized_item(n, _zip_reader(self._zip, n), s, self._changed) for n, s, _ in self._members)
         elif self.path.suffix.lower() == ".tar":
-            yield from (self._item(n, s, _tar_reader(self.path, s, offset)) for n, s, offset in self._members)
+            yield from (sized_item(n, _tar_reader(self.path, s, o), s, self._changed) for n, s, o in self._members)
         else:
             yield from self._compressed()
 
@@ -108,13 +108,8 @@ class Archive:
                 if member.isfile() and member.name in wanted:
                     file = tar.extractfile(member) if member.size <= MAX_BYTES else None
                     data = file.read() if file else b""
-                    yield self._item(member.name, member.size, lambda data=data: data)  # type: ignore[misc]
+                    yield sized_item(member.name, lambda data=data: data, member.size, self._changed)  # type: ignore[misc]
                 tar.members = []  # type: ignore[attr-defined]  # else it keeps every header
-
-    def _item(self, name: str, size: int, read: Callable[[], bytes]) -> Item:
-        if size > MAX_BYTES:
-            return Item(name, refusal(f"file of {size:,} bytes; the limit is {MAX_BYTES:,}"), size, self._changed)
-        return Item(name, read, size, self._changed)
 
 
 def _zip_reader(archive: zipfile.ZipFile, name: str) -> Callable[[], bytes]:

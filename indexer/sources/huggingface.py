@@ -11,7 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.sources.item import Item, refusal
+from fsearch.indexer.sources.item import Item, held_item
+from fsearch.indexer.sources.location import Places
+from fsearch.indexer.tables import name_classes
 
 _BATCH = 64
 
@@ -25,10 +27,12 @@ def is_saved(folder: Path) -> bool:
 class SavedDataset:
     """The rows of a saved data set, memory-mapped; a dictionary's splits one after the other, in the column `split`.
 
-    Keys are row numbers, after the split's name where there are several. Raises BadInput where it has no image column.
+    Keys are row numbers, after the split's name where there are several. Images that it only names are read below
+    `places.root`. Raises BadInput where it has no image column.
     """
 
     path: Path
+    places: Places
     column: str | None = None
 
     @property
@@ -100,16 +104,10 @@ class SavedDataset:
                     number += 1
 
     def _item(self, key: str, image: dict[str, Any] | None, row: dict[str, Any], changed: int) -> Item:
-        for column, names in self._classes.items():
-            value = row.get(column)
-            if value is not None:
-                row[column] = names[value] if 0 <= value < len(names) else None
-        data = (image or {}).get("bytes")
-        if data is None and image and image.get("path"):
-            return Item(key, Path(image["path"]).read_bytes, 0, changed, row)
-        if data is None:
-            return Item(key, refusal("the data set holds no image here"), 0, changed, row)
-        return Item(key, lambda: data, len(data), changed, row)
+        row = name_classes(row, self._classes)
+        if image and image.get("bytes") is None and image.get("path"):
+            return self.places.item(self.places.key(image["path"], str(self.path)), row)
+        return held_item(key, (image or {}).get("bytes"), changed, row)
 
 
 def _key(split: str, row: int) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NoReturn, Protocol
 
 import pyarrow as pa
 from PIL import Image
 
-from fsearch.indexer.decode import Rejected
+from fsearch.indexer.decode import MAX_BYTES, Rejected
 from fsearch.indexer.errors import BadInput
 
 
@@ -50,6 +51,22 @@ class Source(Protocol):
 
     def items(self) -> Iterator[Item]:
         """The images, one after the other. Raises BadInput where the source itself turns out to be unusable."""
+
+
+def held_item(key: str, data: bytes | None, changed: int, metadata: Mapping[str, Any]) -> Item:
+    """The item of an image whose encoded bytes are at hand, from a container that was changed at `changed`."""
+    if data is None:
+        return Item(key, refusal("there is no image here"), 0, changed, metadata)
+    return sized_item(key, lambda: data, len(data), changed, metadata)
+
+
+def sized_item(
+    key: str, read: Callable[[], bytes], size: int, changed: int, metadata: Mapping[str, Any] = MappingProxyType({})
+) -> Item:
+    """An item that is refused, without being read, where it is too large."""
+    if size > MAX_BYTES:
+        return Item(key, refusal(f"file of {size:,} bytes; the limit is {MAX_BYTES:,}"), size, changed, metadata)
+    return Item(key, read, size, changed, metadata)
 
 
 def refusal(reason: str) -> Callable[[], NoReturn]:

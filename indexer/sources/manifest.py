@@ -14,11 +14,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from fsearch.indexer.decode import MAX_BYTES
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.sources.item import Item, refusal, refuse_repeated
+from fsearch.indexer.sources.item import Item, held_item, refuse_repeated
 from fsearch.indexer.sources.location import Places
-from fsearch.indexer.tables import batches, class_names, count_rows, schema_of
+from fsearch.indexer.tables import batches, class_names, count_rows, name_classes, schema_of
 
 PATHS = ("image", "path", "file", "filename", "file_name", "image_path", "url", "uri", "image_url")
 PIXELS = ("image", "img", "bytes", "jpg", "jpeg", "png", "image_bytes")
@@ -100,7 +99,7 @@ class Manifest:
                 images = batch.column(self._image.name)
                 rest = batch.select(self.schema.names).to_pylist()
                 for image, row, key in zip(images, rest, numbered, strict=False):
-                    yield self._item(key, image, self._named(row), changed)
+                    yield self._item(key, image, name_classes(row, self._classes), changed)
 
     def _item(self, key: str, image: Any, row: dict[str, Any], changed: int) -> Item:
         if _is_text(self._image.type):
@@ -109,19 +108,7 @@ class Manifest:
         data = held.get("bytes") if isinstance(held, dict) else held
         if data is None and isinstance(held, dict) and held.get("path"):
             return self.places.item(self.places.key(held["path"], str(self.path)), row)
-        if data is None:
-            return Item(key, refusal("the table holds no image here"), 0, changed, row)
-        if len(data) > MAX_BYTES:
-            return Item(key, refusal(f"image of {len(data):,} bytes; the limit is {MAX_BYTES:,}"), 0, changed, row)
-        return Item(key, lambda: data, len(data), changed, row)
-
-    def _named(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The row with class numbers as names."""
-        for column, names in self._classes.items():
-            value = row.get(column)
-            if value is not None:
-                row[column] = names[value] if 0 <= value < len(names) else None
-        return row
+        return held_item(key, data, changed, row)
 
     def _path_keys(self) -> list[str]:
         texts = self._values(self._image.name)

@@ -64,8 +64,6 @@ def open_source(location: str, options: SourceOptions = SourceOptions()) -> Sour
     path = Path(location)
     if kind in ("folder", "imagefolder"):
         return Folder(path, kind == "imagefolder")
-    if kind == "huggingface":
-        return SavedDataset(path, options.image_column)
     if kind == "webdataset":
         return WebDataset(location)
     if kind == "archive":
@@ -74,6 +72,8 @@ def open_source(location: str, options: SourceOptions = SourceOptions()) -> Sour
         return from_name(location)
     below = path if path.is_dir() else path.parent
     places = Places(Path(options.root) if options.root else below, options.allow_outside)
+    if kind == "huggingface":
+        return SavedDataset(path, places, options.image_column)
     return Coco(path, places) if kind == "coco" else Manifest(path, places, options.image_column)
 
 

@@ -15,7 +15,7 @@ from fsearch.indexer.decode import MAX_BYTES
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.sources.archive import check_member
 from fsearch.indexer.sources.folder import SUFFIXES
-from fsearch.indexer.sources.item import Item, refusal
+from fsearch.indexer.sources.item import Item, refusal, sized_item
 from fsearch.indexer.sources.location import check_url, is_url, open_stream
 
 _IMAGES = tuple(s.lstrip(".") for s in sorted(SUFFIXES))
@@ -110,9 +110,7 @@ def _item(key: str, sample: dict[str, Any], changed: int) -> Item:
     if kind is None:
         return Item(key, refusal("the sample holds no image"), 0, changed, metadata)
     data = sample[kind]
-    if isinstance(data, int):
-        return Item(key, refusal(f"file of {data:,} bytes; the limit is {MAX_BYTES:,}"), data, changed, metadata)
-    return Item(key, lambda: data, len(data), changed, metadata)
+    return sized_item(key, lambda: data, data if isinstance(data, int) else len(data), changed, metadata)
 
 
 def _metadata(sample: dict[str, Any]) -> dict[str, Any]:
