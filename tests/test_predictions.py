@@ -106,6 +106,7 @@ def test_predicted_labels_regression_and_several_labels(ws: Workspace) -> None:
     one = ["--prediction", "x", "--target", "year", "--param", "delta=2"]
     assert run("losses", "add", "--model", "h", "--task", "huber", "--predictions", "r.csv", *one)[0] == 0
     assert run("losses", "list")[1].splitlines()[1].split()[:3] == ["h", "huber", "(delta"]
+    assert run("losses")[1] == run("losses", "list")[1]
     lines = [
         json.dumps({"image": k, "logits": [1.0, -1.0, 0.5], "labels": ["hat"] if i % 2 else []})
         for i, k in enumerate(KEYS)

@@ -11,7 +11,7 @@ from fsearch import open as open_workspace
 from fsearch.search.options import HERE, SplitOption, WorkspaceOption
 from fsearch.search.terminal import print_rows
 
-app = typer.Typer(help="Add, list or remove the losses of black boxes.", no_args_is_help=True)
+app = typer.Typer(help="List the losses of black boxes; add or remove some.")
 
 InFile = Annotated[Path | None, typer.Option("--losses", help="CSV, TSV, Parquet or JSONL with 'image' and 'loss'.")]
 Predictions = Annotated[
@@ -53,10 +53,17 @@ Mean = Annotated[str | None, typer.Option(help="Mean of pixel values between 0 a
 Std = Annotated[str | None, typer.Option(help="Standard deviation of pixel values, one or one a channel: a,b,c.")]
 
 
+@app.callback(invoke_without_command=True)
+def losses(ctx: typer.Context, workspace: WorkspaceOption = HERE) -> None:
+    """List the losses of black boxes; add or remove some."""
+    if ctx.invoked_subcommand is None:
+        print_rows(open_workspace(workspace).losses.listed(), "table")
+
+
 @app.command()
 def add(
     model: Annotated[str, typer.Option("--model", help="Name for the black box; its losses so far are replaced.")],
-    losses: InFile = None,
+    losses_file: InFile = None,
     predictions: Predictions = None,
     black_box: BlackBox = None,
     task: TaskName = None,
@@ -82,7 +89,7 @@ def add(
     with bars() as progress:
         report = open_workspace(workspace).losses.add(
             model,
-            losses=losses,
+            losses=losses_file,
             predictions=predictions,
             black_box=black_box,
             task=task,
