@@ -13,24 +13,17 @@ import typer.core
 from fsearch import __version__
 from fsearch import open as open_workspace
 from fsearch.search.commands import losses, runs
+from fsearch.search.commands.index import index
+from fsearch.search.commands.upkeep import check, compact
 from fsearch.search.options import (
     HERE,
-    AllowOutsideOption,
     BridgeOption,
     ByOption,
     ExplainOption,
     FdrOption,
-    ImageColumnOption,
     JsonOption,
-    KindOption,
-    LimitOption,
     ModelOption,
-    RootOption,
-    RowsWhereOption,
-    SampleOption,
     SeedOption,
-    SplitOption,
-    TemplateOption,
     TopOption,
     WhereOption,
     WorkspaceOption,
@@ -45,66 +38,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.command()(index)
 app.add_typer(losses.app, name="losses")
 app.add_typer(runs.app, name="runs")
-
-
-@app.command()
-def index(
-    images: Annotated[
-        str,
-        typer.Argument(
-            help="Folder, CSV, JSONL, Parquet, COCO .json, .tar, .zip, saved data set, or module:object.",
-            metavar="IMAGES",
-        ),
-    ],
-    losses_file: Annotated[
-        Path | None, typer.Option("--losses", help="CSV, TSV, Parquet or JSONL with columns 'image' and 'loss'.")
-    ] = None,
-    model: Annotated[str, typer.Option("--model", help="Name of the black box the losses come from.")] = "model",
-    kind: KindOption = None,
-    image_column: ImageColumnOption = None,
-    root: RootOption = None,
-    allow_outside: AllowOutsideOption = False,
-    where: RowsWhereOption = None,
-    sample: SampleOption = None,
-    seed: SeedOption = 0,
-    limit: LimitOption = None,
-    encoder: Annotated[str | None, typer.Option(help="open_clip architecture, or demo (the default).")] = None,
-    weights: Annotated[str | None, typer.Option(help="Hub tag, or a local .safetensors or .pt file.")] = None,
-    split: SplitOption = None,
-    template: TemplateOption = None,
-    workspace: WorkspaceOption = HERE,
-) -> None:
-    """Embed the images of a data set and store a model's losses on them. Run it again to continue or update."""
-    from fsearch import images as open_images
-    from fsearch.search.bars import bars
-    from fsearch.search.render import index_lines
-
-    found = open_images(
-        images,
-        kind=kind,
-        image_column=image_column,
-        root=root,
-        allow_outside=allow_outside,
-        where=where,
-        sample=sample,
-        seed=seed,
-        limit=limit,
-    )
-    with bars() as progress:
-        report = open_workspace(workspace).index(
-            found,
-            losses_file,
-            model=model,
-            encoder=encoder,
-            weights=weights,
-            split=split,
-            templates=template,
-            progress=progress,
-        )
-    for line in index_lines(report):
-        typer.echo(line)
+app.command()(check)
+app.command()(compact)
 
 
 @app.command()

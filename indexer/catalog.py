@@ -153,6 +153,15 @@ def scalar(con: Connection, query: str, parameters: Sequence[object] = ()) -> in
     return int(row[0])
 
 
+def fault(con: Connection, query: str) -> str | None:
+    """What the engine says against reading by `query`; None where it reads."""
+    try:
+        con.execute(query).fetchall()
+    except duckdb.Error as error:
+        return _line(error)
+    return None
+
+
 def utc_now() -> datetime:
     """Now, as the catalog's TIMESTAMP columns hold it: UTC without a zone."""
     return datetime.now(UTC).replace(tzinfo=None)

@@ -58,7 +58,9 @@ class Commit:
                 "SELECT key, image_id, sha256, bytes, mtime_ns, status FROM images WHERE source = ?", [source]
             ).fetchall()
             refused = con.execute("SELECT key FROM rejected WHERE source = ?", [source]).fetchall()
-            self.rows_by_hash: dict[str, int] = dict(con.execute("SELECT sha256, row FROM images").fetchall())
+            self.rows_by_hash: dict[str, int] = dict(
+                con.execute("SELECT sha256, row FROM images WHERE row IS NOT NULL").fetchall()
+            )
             self._next_id = scalar(con, "SELECT coalesce(max(image_id), -1) + 1 FROM images")
             self._next_row = scalar(con, "SELECT coalesce(sum(rows), 0) FROM shards")
             self._next_shard = scalar(con, "SELECT coalesce(max(shard), -1) + 1 FROM shards")
@@ -70,7 +72,18 @@ class Commit:
         self._vectors: list[NDArray[np.float32]] = []
         self._metadata: list[dict[str, Any]] = []
         self._stale: list[int] = []
+        self._gone: dict[str, list[str]] = {}
         self.changed = 0
+        self.renamed = 0
+
+    def expect(self, keys: AbstractSet[str]) -> None:
+        """Say which keys the source holds now: content of a key that is gone is followed to its new key, if it has one.
+
+        The image keeps its identity, and with it losses and runs.
+        """
+        for key, (_, sha256, *_) in self._images.items():
+            if key not in keys and key not in self._absent:
+                self._gone.setdefault(sha256, []).append(key)
 
     @property
     def pending(self) -> int:
@@ -97,7 +110,11 @@ class Commit:
 
     def known(self, image: Seen) -> None:
         """Take an image whose embedding there is, here or in an earlier shard."""
-        item, before = image.item, self._images.get(image.item.key)
+        item = image.item
+        if item.key not in self._images and self._gone.get(image.sha256):
+            self._images[item.key] = self._images.pop(self._gone[image.sha256].pop())
+            self.renamed += 1
+        before = self._images.get(item.key)
         image_id = self._next_id if before is None else before[0]
         self._next_id += before is None
         if before is not None and before[1] != image.sha256:

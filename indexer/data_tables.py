@@ -28,7 +28,11 @@ DATA_TABLES: tuple[Table, ...] = (
                 "time of last change of its file when read, nanoseconds; null where only reading tells",
             ),
             ("row", "BIGINT", "global row of its embedding: shards one under the other"),
-            ("status", "VARCHAR", "'present', or 'missing' when the last index run did not find it"),
+            (
+                "status",
+                "VARCHAR",
+                "'present'; 'missing' when the last index run did not find it; 'damaged' when its embedding was lost",
+            ),
             ("indexed_at", "TIMESTAMP", "when it was embedded"),
         ),
         "image_id",

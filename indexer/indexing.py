@@ -34,6 +34,7 @@ class IndexReport:
     duplicates: int = 0
     unchanged: int = 0
     changed: int = 0
+    renamed: int = 0
     missing: int = 0
     rejected: int = 0
     losses: int = 0
@@ -63,6 +64,8 @@ def index_images(
     """
     keys = source.keys()  # before anything is written: it says what is wrong with the source as a whole
     commit, report, seen = Commit(store, source), IndexReport(), set[str]()
+    if whole and keys is not None:
+        commit.expect(set(keys))
     tick = _ticker(progress, len(keys) if keys is not None else 0)
     try:
         todo = _todo(source, commit, report, seen, tick)
@@ -73,7 +76,8 @@ def index_images(
         commit.flush()
         raise
     commit.flush()
-    report.changed = commit.changed
+    report.changed, report.renamed = commit.changed, commit.renamed
+    report.duplicates -= commit.renamed
     report.missing = commit.mark_missing(seen) if whole else 0
     store.index(save=True)
     return report

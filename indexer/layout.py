@@ -43,6 +43,11 @@ class Layout:
         """The folder of the embedding shards: the truth about vectors."""
         return self.root / "vectors"
 
+    @property
+    def damaged(self) -> Path:
+        """Where a repair puts files that it could not make again."""
+        return self.root / "damaged"
+
     def shard(self, number: int) -> Path:
         """The file of one embedding shard, (rows, dim) float16."""
         return self.vectors / f"{number:05d}.npy"

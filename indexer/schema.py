@@ -14,6 +14,7 @@ VERSION = 3
 
 
 TABLES: tuple[Table, ...] = (*DATA_TABLES, *ANSWER_TABLES)
+OF_IMAGES = ("losses", "predictions", "metadata", "pending_losses", "prediction_errors")  # go when their image goes
 
 
 def markdown() -> str:

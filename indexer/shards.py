@@ -6,6 +6,8 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +27,34 @@ class Shard:
     sha256: str
 
 
-def write_shard(layout: Layout, number: int, embeddings: NDArray[np.float32]) -> Shard:
+def write_shard(layout: Layout, number: int, embeddings: NDArray[Any]) -> Shard:
     """Write unit `embeddings`, (n, d), as shard `number`: on disk and synced before this returns."""
     layout.vectors.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    np.save(buffer, embeddings.astype(DTYPE), allow_pickle=False)
-    data = buffer.getvalue()
+    data = encode(embeddings)
     write_aside(layout.shard(number), data)
     return Shard(number, len(embeddings), hashlib.sha256(data).hexdigest())
+
+
+def encode(embeddings: NDArray[Any]) -> bytes:
+    """The content of a shard's file."""
+    buffer = io.BytesIO()
+    np.save(buffer, embeddings.astype(DTYPE), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def intact(layout: Layout, shard: Shard) -> bool:
+    """Whether a shard's file is, to the byte, what was committed."""
+    try:
+        with layout.shard(shard.number).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == shard.sha256
+    except OSError:
+        return False
+
+
+def orphans(layout: Layout, shards: Sequence[Shard]) -> list[Path]:
+    """Files among the shards that no transaction names; a crash left them."""
+    known = {layout.shard(s.number).name for s in shards}
+    return sorted(p for p in layout.vectors.glob("*.npy*") if p.name not in known)
 
 
 def read_shard(layout: Layout, shard: Shard, dim: int) -> NDArray[np.float16]:
@@ -41,7 +63,7 @@ def read_shard(layout: Layout, shard: Shard, dim: int) -> NDArray[np.float16]:
     try:
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise WorkspaceError(f"{path} is missing or damaged; index the images again into a new workspace") from error
+        raise WorkspaceError(f"{path} is missing or damaged; run: fsearch check --repair") from error
     if vectors.shape != (shard.rows, dim) or vectors.dtype != DTYPE:
         raise WorkspaceError(f"{path} holds {vectors.shape} {vectors.dtype}; the catalog says ({shard.rows}, {dim})")
     return vectors  # type: ignore[no-any-return]
@@ -56,8 +78,7 @@ def read_all(layout: Layout, shards: Sequence[Shard], dim: int) -> NDArray[np.fl
 
 def drop_orphans(layout: Layout, shards: Sequence[Shard]) -> int:
     """Delete shard files that no transaction names (a crash left them); returns how many there were."""
-    known = {layout.shard(s.number).name for s in shards}
-    orphans = [p for p in layout.vectors.glob("*.npy*") if p.name not in known]
-    for path in orphans:
+    found = orphans(layout, shards)
+    for path in found:
         path.unlink()
-    return len(orphans)
+    return len(found)

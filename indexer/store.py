@@ -91,8 +91,11 @@ class Store:
         return cls(layout, encoder)
 
     @contextmanager
-    def writer(self) -> Iterator[None]:
-        """Hold the workspace for writing. Raises WorkspaceError at once where another process does."""
+    def writer(self, *, tidy: bool = True) -> Iterator[None]:
+        """Hold the workspace for writing. Raises WorkspaceError at once where another process does.
+
+        Shard files that a crash left are deleted first, unless not `tidy`.
+        """
         with self.layout.lock.open("a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -103,7 +106,8 @@ class Store:
             lock.truncate(0)
             lock.write(f"process {os.getpid()}")
             lock.flush()
-            drop_orphans(self.layout, self.shards())
+            if tidy:
+                drop_orphans(self.layout, self.shards())
             yield
 
     def shards(self) -> list[Shard]:

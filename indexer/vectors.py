@@ -15,6 +15,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.layout import sync_folder
 
 _log = logging.getLogger(__name__)
@@ -51,13 +52,22 @@ class VectorIndex:
             self._index.add(np.ascontiguousarray(block, dtype=np.float32))
 
     def save(self, path: Path) -> None:
-        """Write the index aside, then move it into place."""
+        """Write the index aside, then move it into place. Raises WorkspaceError where there is no room for it."""
         part = path.with_name(path.name + ".part")
-        faiss.write_index(self._index, str(part))
+        try:
+            faiss.write_index(self._index, str(part))
+        except RuntimeError as error:
+            part.unlink(missing_ok=True)
+            raise WorkspaceError(f"{path} could not be written (is the disk full?); all else was kept") from error
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
         sync_folder(path.parent)
+
+    def stored(self, start: int, rows: int) -> NDArray[np.float32]:
+        """(rows, dim) the vectors it holds, from row `start` on."""
+        vectors: NDArray[np.float32] = self._index.reconstruct_n(start, rows)
+        return vectors
 
     def search(
         self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None

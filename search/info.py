@@ -29,6 +29,7 @@ class Info:
     dim: int
     images: int
     missing: int
+    damaged: int
     embeddings: int
     sources: tuple[tuple[str, int], ...]
     models: tuple[ModelInfo, ...]
@@ -47,6 +48,11 @@ class Info:
             f"workspace   {self.workspace}",
             f"encoder     {self.encoder}, {self.dim} dimensions",
             f"images      {self.images:,} present, {self.missing:,} missing, {self.embeddings:,} embeddings",
+            *(
+                [f"damaged     {self.damaged:,} images lost their embedding: index their source again"]
+                if self.damaged
+                else []
+            ),
             *(f"source      {name}: {count:,} images" for name, count in self.sources),
             f"metadata    {', '.join(self.metadata) or 'none'}",
             f"runs        {self.runs:,}",

@@ -16,12 +16,13 @@ def inventory(store: Store) -> Info:
             return con.execute(query).fetchall()
 
         counts = con.execute(
-            "SELECT count(*) FILTER (status = 'present'), count(*) FILTER (status <> 'present'), "
+            "SELECT count(*) FILTER (status = 'present'), count(*) FILTER (status = 'missing'), "
+            "count(*) FILTER (status = 'damaged'), "
             "(SELECT coalesce(sum(rows), 0) FROM shards), (SELECT count(*) FROM runs), "
             "(SELECT count(*) FROM rejected) FROM images"
         ).fetchone()
         assert counts is not None
-        present, missing, embeddings, runs, rejected = map(int, counts)
+        present, missing, damaged, embeddings, runs, rejected = map(int, counts)
         models = rows(
             "SELECT s.model, s.images, s.mean_loss, s.spearman, f.spearman_permuted, s.signal, f.training_share, "
             "(SELECT count(*) FROM prediction_errors e WHERE e.model = s.model) "
@@ -36,6 +37,7 @@ def inventory(store: Store) -> Info:
         dim=store.encoder.dim,
         images=present,
         missing=missing,
+        damaged=damaged,
         embeddings=embeddings,
         sources=tuple((str(name), int(str(count))) for name, count in sources),
         models=tuple(ModelInfo(*row) for row in models),  # type: ignore[arg-type]

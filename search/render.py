@@ -102,6 +102,7 @@ def index_lines(report: IndexReport) -> list[str]:
         (report.duplicates, "already embedded (same bytes)"),
         (report.unchanged, "unchanged"),
         (report.changed, "changed"),
+        (report.renamed, "renamed"),
         (report.missing, "now missing"),
         (report.rejected, "rejected"),
     ]

@@ -15,6 +15,7 @@ from fsearch.diagnoser.diagnosis import PERMUTATIONS
 from fsearch.diagnoser.evidence import Correction
 from fsearch.diagnoser.report import FitReport
 from fsearch.indexer import registered
+from fsearch.indexer.compact import CompactReport
 from fsearch.indexer.encoder import identify, load_encoder
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.indexing import IndexReport, index_images
@@ -24,7 +25,7 @@ from fsearch.indexer.losses import read_losses
 from fsearch.indexer.sources.opening import Images, open_images
 from fsearch.indexer.spec import DEMO
 from fsearch.indexer.store import Store
-from fsearch.search import history, runs
+from fsearch.search import history, runs, upkeep
 from fsearch.search.answer import Answers, Ranking, ranked
 from fsearch.search.ask import Asking, ask
 from fsearch.search.history import RunDiff, StoredRun
@@ -34,6 +35,7 @@ from fsearch.search.info import Info
 from fsearch.search.inventory import inventory
 from fsearch.search.losses import ModelLosses, match_rows
 from fsearch.search.reference import text_side
+from fsearch.search.upkeep import Checked
 from fsearch.search.warm import Warm
 
 Progress = Callable[[str, int, int], None]  # (what, done, in all)
@@ -199,6 +201,14 @@ class Workspace:
     def sql(self, query: str) -> pa.Table:
         """Run one read-only SQL statement over the catalog; files and network are out of its reach."""
         return Store.open(self.root).catalog.sql(query)
+
+    def check(self, *, repair: bool = False, progress: Progress | None = None) -> Checked:
+        """Read every file and row, say what is damaged, and make again what can be if `repair`."""
+        return upkeep.check(self.root, repair, _named(progress, "checking"))
+
+    def compact(self) -> CompactReport:
+        """Forget missing images, and give back the room of embeddings that no image uses. Fits must be made again."""
+        return upkeep.compact(self.root)
 
     def info(self) -> Info:
         """What the workspace holds."""

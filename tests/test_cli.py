@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from fsearch.cli import app
 
-COMMANDS = ["index", "losses", "fit", "query", "rank", "sql", "info", "runs", "demo"]
+COMMANDS = ["index", "losses", "fit", "query", "rank", "sql", "info", "runs", "demo", "check", "compact"]
 ROOT = Path(__file__).parents[1]
 
 

@@ -59,11 +59,12 @@ def test_added_changed_renamed_and_removed_files(few: Planted, encoder: Encoder)
     (few.folder / "004.png").rename(few.folder / "renamed.png")
     (few.folder / "005.png").unlink()
     report = ws.index(few.folder)
-    assert (report.embedded, report.duplicates, report.changed, report.missing) == (2, 1, 1, 2)
+    assert (report.embedded, report.duplicates, report.changed, report.missing, report.renamed) == (2, 0, 1, 1, 1)
     gone = rows("w", "SELECT key FROM images WHERE status = 'missing' ORDER BY key")
-    assert gone == [("004.png",), ("005.png",)]
+    assert gone == [("005.png",)]
+    assert rows("w", "SELECT count(*) FROM losses JOIN images USING (image_id) WHERE key = 'renamed.png'") == [(1,)]
     assert rows("w", "SELECT count(*) FROM losses JOIN images USING (image_id) WHERE key = '003.png'") == [(0,)]
-    assert rows("w", "SELECT count(DISTINCT row) FROM images WHERE key IN ('004.png', 'renamed.png')") == [(1,)]
+    assert rows("w", "SELECT count(*) FROM images WHERE key = '004.png'") == [(0,)]
     Image.open(few.folder / "renamed.png").save(few.folder / "005.png")
     assert ws.index(few.folder).missing == 0
     check = rows("w", "SELECT status FROM images WHERE key = '005.png'")
