@@ -1,10 +1,10 @@
-# make demo | test | check | bench | bench-planted | bench-streaming | train | docs: each sets itself up; a second run installs nothing.
+# make demo | test | check | bench | bench-planted | bench-streaming | bench-crash | train | docs: each sets itself up; a second run installs nothing.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-planted bench-streaming train docs
+.PHONY: help demo test check bench bench-planted bench-streaming bench-crash train docs
 
 help: ## list these words
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /	/'
@@ -35,6 +35,9 @@ bench-planted: $(READY) ## worlds where it is known what fails, on the held-out 
 
 bench-streaming: $(READY) ## memory while 100,000 images of a WebDataset stream by (ten minutes)
 	$(BIN)/python -m benchmarks.streaming
+
+bench-crash: $(READY) ## kill it a thousand times and count what is lost (twenty minutes)
+	$(BIN)/python -m benchmarks.crash --kills $(or $(KILLS),1000)
 
 train: $(READY) ## train the demo's encoder (about an hour on 2 cores; resumable) and black box again
 	$(BIN)/python -m fsearch.data.training.train_encoder --work build/portraits

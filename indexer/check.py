@@ -108,8 +108,8 @@ def _index(store: Store, shards: list[Shard], sound: list[Shard]) -> Iterator[Pr
     if not path.exists():
         return
     total = sum(s.rows for s in shards)
-    index = VectorIndex.load(path, dim, total)
-    if index.rows == 0 and total:
+    index = VectorIndex.read(path, dim)
+    if index is None or index.rows > total:
         yield Problem("index", str(path), "it cannot be read, or is not of these shards")
         return
     start = 0

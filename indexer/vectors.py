@@ -33,18 +33,22 @@ class VectorIndex:
         return int(self._index.ntotal)
 
     @classmethod
-    def load(cls, path: Path, dim: int, rows: int) -> VectorIndex:
-        """Read the index at `path`; an empty one where the file is missing, damaged, or not of these shards."""
+    def read(cls, path: Path, dim: int) -> VectorIndex | None:
+        """The index at `path`; None where the file is missing, damaged, or of another dimension."""
         index = cls(dim)
         try:
-            stored = faiss.read_index(str(path))
+            index._index = faiss.read_index(str(path))
         except RuntimeError:
-            if path.exists():
-                _log.warning("%s is damaged; it is rebuilt from the shards", path)
-            return index
-        if stored.d == dim and stored.ntotal <= rows:
-            index._index = stored
-        return index
+            return None
+        return index if index._index.d == dim else None
+
+    @classmethod
+    def load(cls, path: Path, dim: int, rows: int) -> VectorIndex:
+        """The index at `path`; an empty one where the file is missing, damaged, or not of these shards."""
+        index = cls.read(path, dim)
+        if index is None and path.exists():
+            _log.warning("%s is damaged; it is rebuilt from the shards", path)
+        return index if index is not None and index.rows <= rows else cls(dim)
 
     def add(self, blocks: Iterable[NDArray[np.float16]]) -> None:
         """Add rows in the order of the shards; each block is (n, dim)."""
