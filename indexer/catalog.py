@@ -39,14 +39,18 @@ class Catalog:
         """Make the file with every table and view. It appears complete or not at all."""
         part = self.layout.catalog.with_name("catalog.part")
         part.unlink(missing_ok=True)
-        with duckdb.connect(str(part), config=dict(_SAFE)) as con:
-            con.begin()
-            for table in TABLES:
-                con.execute(table.ddl())
-            make_views(con)
-            rows = [("schema_version", str(VERSION)), *settings.items()]
-            con.executemany("INSERT INTO settings VALUES (?, ?)", rows)
-            con.commit()
+        try:
+            with duckdb.connect(str(part), config=dict(_SAFE)) as con:
+                con.begin()
+                for table in TABLES:
+                    con.execute(table.ddl())
+                make_views(con)
+                rows = [("schema_version", str(VERSION)), *settings.items()]
+                con.executemany("INSERT INTO settings VALUES (?, ?)", rows)
+                con.commit()
+                con.execute("CHECKPOINT")  # closing would do it too, but would not say where it fails
+        except duckdb.Error as error:
+            raise WorkspaceError(f"{self.layout.root} cannot hold a workspace: {_line(error)}") from error
         part.replace(self.layout.catalog)
 
     @contextmanager

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 
 from fsearch.indexer.catalog import Catalog, Connection, make_views
+from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.schema import VERSION
 
 _NEW_IN_2 = {
@@ -85,7 +86,9 @@ def migrate(catalog: Catalog, version: int) -> None:
     """
     path = catalog.layout.catalog
     with catalog.write() as con:
-        con.execute("SELECT 1")  # opening for writing and closing leaves no write-ahead log behind
+        con.execute("SELECT 1")  # opening for writing and closing folds the write-ahead log in
+    if catalog.layout.write_ahead_log.exists():
+        raise WorkspaceError(f"{path} cannot be written (is the disk full?), so it cannot be migrated yet")
     part, backup = path.with_name("catalog.backup.part"), path.with_name(f"catalog.v{version}.duckdb")
     shutil.copy2(path, part)
     part.replace(backup)
