@@ -36,7 +36,7 @@ bench-planted: $(READY) ## worlds where it is known what fails, on the held-out 
 bench-streaming: $(READY) ## memory while 100,000 images of a WebDataset stream by (ten minutes)
 	$(BIN)/python -m benchmarks.streaming
 
-bench-crash: $(READY) ## kill it a thousand times and count what is lost (twenty minutes)
+bench-crash: $(READY) ## kill it a thousand times and count what is lost (half an hour)
 	$(BIN)/python -m benchmarks.crash --kills $(or $(KILLS),1000)
 
 train: $(READY) ## train the demo's encoder (about an hour on 2 cores; resumable) and black box again

@@ -20,6 +20,7 @@ from fsearch.diagnoser.reference import Reference
 from fsearch.diagnoser.report import FitReport
 from fsearch.diagnoser.support import Floors
 from fsearch.diagnoser.target import Target
+from fsearch.indexer.arrays import DamagedArray, load_array
 from fsearch.indexer.errors import NotReady, WorkspaceError
 from fsearch.indexer.layout import Layout
 
@@ -103,14 +104,12 @@ def load(layout: Layout, model: str) -> Fitted:
         if manifest.get("format") != _FORMAT:
             raise NotReady(f"the ensemble of model {model!r} was made by another version of fsearch; run: fsearch fit")
         return _read(folder, manifest)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, DamagedArray) as error:
         raise WorkspaceError(f"the ensemble in {folder} is damaged; run: fsearch fit") from error
 
 
 def _read(folder: Path, manifest: dict[str, Any]) -> Fitted:
-    rows, members, out_of_bag, mean, covariance, texts = (
-        np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS
-    )
+    rows, members, out_of_bag, mean, covariance, texts = (load_array(folder / f"{name}.npy", "r") for name in _ARRAYS)
     report, target, blend = (
         FitReport(**manifest["report"]),
         Target(**manifest["target"]),
@@ -119,7 +118,7 @@ def _read(folder: Path, manifest: dict[str, Any]) -> Fitted:
     floors = Floors(**manifest["floors"]) if manifest["floors"] else None
 
     def predict(points: NDArray[np.float32]) -> NDArray[np.float64]:
-        coefficients = np.load(folder / "coefficients.npy", allow_pickle=False)
+        coefficients = load_array(folder / "coefficients.npy")
         return ensemble.predict(ensemble.load(folder, report.members), coefficients, target, blend, points)
 
     moments = Moments(np.asarray(mean), np.asarray(covariance))

@@ -17,7 +17,7 @@ from fsearch.indexer.commit import Commit, Embedded, Refused, Seen
 from fsearch.indexer.encoder import Encoder
 from fsearch.indexer.errors import BadInput, FsearchError
 from fsearch.indexer.reading import ahead, read_image
-from fsearch.indexer.sources.item import Item, Source
+from fsearch.indexer.sources.item import Item, Source, storable
 from fsearch.indexer.store import Store
 
 BATCH = 64
@@ -92,7 +92,7 @@ def _todo(
     source: Source, commit: Commit, report: IndexReport, seen: set[str], tick: Callable[[], None]
 ) -> Iterator[Item]:
     """The images that must be read; what is unchanged is only counted."""
-    for item in source.items():
+    for item in map(storable, source.items()):
         if item.key in seen:
             raise BadInput(f"{source.name}: two images are called {item.key!r}; what came before the second is kept")
         seen.add(item.key)

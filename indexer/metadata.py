@@ -19,7 +19,12 @@ _NUMBERS = ("BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOU
 
 def own_columns(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """A source's columns under names that are free: `model` becomes `model_`. Encoded bytes are left out."""
-    return {_free(str(c)): v for c, v in metadata.items() if not isinstance(v, bytes)}
+    return {_free(_clean(str(c))): _clean(v) for c, v in metadata.items() if not isinstance(v, bytes)}
+
+
+def _clean(value: Any) -> Any:
+    """The value; half of a character that an escape in JSON left becomes a question mark."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _free(name: str) -> str:
@@ -48,9 +53,9 @@ def write_metadata(con: Connection, rows: Sequence[Mapping[str, Any]], schema: p
 def _column(values: list[Any]) -> pa.Array:
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError):
         numbers = all(v is None or isinstance(v, int | float) for v in values)
-        return pa.array([v if v is None else float(v) if numbers else str(v) for v in values])
+        return pa.array([v if v is None else float(v) if numbers else _clean(str(v)) for v in values])
 
 
 def merge(con: Connection, rows: pa.Table, *, widen: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import zipfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from fsearch.indexer.arrays import DamagedArray, load_arrays
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.losses import KEY_COLUMNS, image_key, read_keys
-from fsearch.indexer.tables import SUFFIXES, read_table
+from fsearch.indexer.tables import SUFFIXES, read_json, read_table
 from fsearch.indexer.tasks.settings import ScoreKind
 
 _MASKS = (".png", ".npy", ".tif", ".tiff", ".bmp", ".gif")
@@ -155,16 +155,15 @@ def _values(column: pa.ChunkedArray, path: Path, name: str) -> Any:
 def _listed(text: Any, where: str) -> Any:
     try:
         return None if text is None else json.loads(text)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise BadInput(f"{where}: {str(text)[:40]!r} is no list of numbers") from error
 
 
 def _npz(path: Path, wanted: Sequence[str]) -> Predictions:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise BadInput(f"predictions file {path} cannot be read: {str(error).splitlines()[0]}") from error
+        arrays = load_arrays(path)
+    except DamagedArray as error:
+        raise BadInput(f"predictions file {path} cannot be read: {error}") from error
     key = next((k for k in KEY_COLUMNS if k in arrays), None)
     if key is None:
         raise BadInput(f"{path} has no array that names images (seen: {', '.join(arrays)}); call it 'image'")
@@ -180,10 +179,7 @@ def _npz(path: Path, wanted: Sequence[str]) -> Predictions:
 
 def _coco_results(path: Path) -> Predictions:
     """Detections of each COCO image id."""
-    try:
-        said = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise BadInput(f"{path} is no JSON: {error}") from error
+    said = read_json(path, "predictions file")
     if not isinstance(said, list):
         raise BadInput(f"{path} is no COCO results file: it must be a list of detections")
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsearch.indexer.arrays import DamagedArray, load_array
 from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.layout import Layout, write_aside
 
@@ -61,8 +62,8 @@ def read_shard(layout: Layout, shard: Shard, dim: int) -> NDArray[np.float16]:
     """Memory-map one shard as (rows, dim) float16. Raises WorkspaceError where it is not what the catalog says."""
     path = layout.shard(shard.number)
     try:
-        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        vectors = load_array(path, mmap_mode="r")
+    except (OSError, DamagedArray) as error:
         raise WorkspaceError(f"{path} is missing or damaged; run: fsearch check --repair") from error
     if vectors.shape != (shard.rows, dim) or vectors.dtype != DTYPE:
         raise WorkspaceError(f"{path} holds {vectors.shape} {vectors.dtype}; the catalog says ({shard.rows}, {dim})")

@@ -102,10 +102,10 @@ def _root(store: Store) -> Path:
 def _objects(path: Path, known: Known) -> Targets:
     said = read_coco(path)
     objects: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    categories = frozenset(int(c["id"]) for c in said.get("categories") or [])
-    for row, annotation in enumerate(said.get("annotations") or [], start=1):
-        if not isinstance(annotation, dict) or "image_id" not in annotation or "bbox" not in annotation:
-            raise BadInput(f"{path}, annotation {row}: 'image_id', 'category_id' and 'bbox' are needed")
+    categories = frozenset(c["id"] for c in said["categories"])
+    for row, annotation in enumerate(said["annotations"], start=1):
+        if "bbox" not in annotation:
+            raise BadInput(f"{path}, annotation {row}: 'bbox' is needed")
         objects[annotation["image_id"]].append(annotation)
     hits = known.find([i["file_name"] for i in said["images"]], path, path.parent, partial=True)
     by_image, coco_ids = {}, {}

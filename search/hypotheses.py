@@ -84,7 +84,7 @@ def _yaml_entries(path: Path) -> list[_Row]:
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise BadInput(f"hypothesis file {path} is not YAML: {str(error).splitlines()[0]}") from error
     if content is None:
         return []

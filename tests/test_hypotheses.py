@@ -56,7 +56,7 @@ def test_vs_makes_two_phrases_of_one_group() -> None:
         ("h.csv", "text,group\nbald,a\n   ,b\n", "row 2: the phrase is blank"),
         ("h.csv", "text,template\nbald,a photo\n", r"the template 'a photo' must hold \{\} once"),
         ("h.csv", "text,template\nbald,{} {x}\n", "must hold"),
-        ("h.jsonl", "{not json\n", "cannot be read"),
+        ("h.jsonl", "{not json\n", "row 1 is no JSON"),
         ("h.yaml", "text: bald\n", "must be a list"),
         ("h.yaml", "- [a, b\n", "is not YAML"),
         ("h.yaml", "- {phrase_x: bald}\n", "has no 'text'"),

@@ -82,6 +82,30 @@ def test_two_keys_of_one_image_are_refused() -> None:
         match(["bird", "bird.webp"], IMAGES, Path("losses.csv"))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b'null{"image": "a"}\n', "row 1 is no JSON"),
+        (b'{"image": "a", "loss": 1}\n\n[1]\n', "row 3: a row must be an object"),
+        (b'{"a":' + b"[" * 100_000 + b"\n", "row 1 is no JSON"),
+        (b'{"image": "a", "loss": 1e400}\n', "row 1, column 'loss': inf"),
+        (b'{"image": "a", "loss": ' + b"9" * 500 + b"}\n", "cannot be read"),
+        (b'{"image": "\\ud800", "loss": 1}\n', "cannot be read"),
+        (b'{"image": "a", "loss": 1}\n{"image": "b", "loss": "high"}\n', "cannot be read"),
+    ],
+)
+def test_jsonl_that_native_parsers_die_of_is_one_line(text: bytes, message: str) -> None:
+    Path("l.jsonl").write_bytes(text)
+    with pytest.raises(BadInput, match=message) as caught:
+        read_losses(Path("l.jsonl"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_column_that_is_there_twice_is_refused() -> None:
+    with pytest.raises(BadInput, match="the column 'loss' is there twice"):
+        read_losses(csv("image,loss,loss\nbird,1,2\n"))
+
+
 def test_missing_file_and_unknown_kind() -> None:
     with pytest.raises(BadInput, match="no such losses file"):
         read_losses(Path("nowhere.csv"))

@@ -185,6 +185,25 @@ def test_a_corrupt_image_costs_itself_only(bad: str, tmp_path: Path, ws: Workspa
     assert sorted(ws.sql("SELECT reason FROM rejected")["reason"].to_pylist())[1] == "empty file"
 
 
+def test_names_and_texts_that_are_no_utf8(tmp_path: Path, ws: Workspace) -> None:
+    folder = files(tmp_path)
+    (folder / os.fsdecode(b"bad-\xff.png")).write_bytes(png(portraits()[0]))
+    report = ws.index(folder)
+    assert (report.embedded, report.rejected) == (COUNT, 1)
+    (row,) = ws.sql("SELECT key, reason FROM rejected").to_pylist()
+    assert row == {"key": "bad-\\udcff.png", "reason": "its name is no UTF-8; rename it"}
+    with tarfile.open("odd.tar", "w") as tar:
+        for suffix, content in (
+            ("png", png(portraits()[1])),
+            ("json", b'{"note": "x\\ud800", "many": ["\\ud800"], "n": 1e400}'),
+        ):
+            member = tarfile.TarInfo(f"0.{suffix}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    assert ws.index("odd.tar").found == 1
+    assert ws.sql("SELECT note FROM metadata")["note"].to_pylist() == ["x?"]
+
+
 def test_a_shard_cut_off_is_quarantined_and_the_others_go_on(tmp_path: Path, ws: Workspace) -> None:
     held = shards(tmp_path / "data")["held"]
     first = tmp_path / "data" / "shards" / "000.tar"
@@ -260,10 +279,10 @@ def member(path: str, inside: str) -> str:
         ),
         (lambda: write("m.csv", "path\na.png\n"), {"image_column": "img"}, "has no column 'img' (seen: path)"),
         (lambda: write("m.csv", "path,x\na.png,1,9\n"), {}, "cannot be read"),
-        (lambda: write("m.jsonl", "{oops\n"), {}, "cannot be read"),
+        (lambda: write("m.jsonl", "{oops\n"), {}, "m.jsonl row 1 is no JSON"),
         (lambda: write("m.parquet", "no parquet"), {}, "cannot be read"),
         (lambda: write("m.json", "[1]"), {}, "is no COCO file: it has no list 'images'"),
-        (lambda: write("m.json", '{"images": [{"id": 1}]}'), {}, "image 1: 'id' and 'file_name' are needed"),
+        (lambda: write("m.json", '{"images": [{"id": 1}]}'), {}, "images 1: 'id' and 'file_name' are needed"),
         (lambda: write("m.json", '{"images": [{"id": 1, "file_name": "../x.png"}]}'), {}, "lies outside"),
         (lambda: write("m.json", "{oops"), {}, "is no JSON"),
         (lambda: member("a.zip", "../up.png"), {}, "the member '../up.png' points outside the archive"),

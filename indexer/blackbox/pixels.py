@@ -70,7 +70,7 @@ def read_beside(model: Path) -> InputOptions:
         return InputOptions()
     try:
         said = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadInput(f"{path} is no YAML: {str(error).splitlines()[0]}") from error
     known = {f.name for f in fields(InputOptions)}
     if not isinstance(said, dict) or not set(said) <= known:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,24 +14,29 @@ import pyarrow as pa
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.sources.item import Item, refuse_repeated
 from fsearch.indexer.sources.location import Places
+from fsearch.indexer.tables import read_json
 
 
-def read_coco(path: Path) -> dict[str, Any]:
-    """A COCO file's content. Raises BadInput where it is no JSON object with a list of images."""
-    try:
-        said = json.loads(path.read_bytes())
-    except OSError as error:
-        raise BadInput(f"COCO file {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise BadInput(f"{path} is no JSON: {error}") from error
-    images = said.get("images") if isinstance(said, dict) else None
-    if not isinstance(images, list) or not images:
+def read_coco(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """A COCO file's images, annotations and categories. Raises BadInput where it is none, or lacks what they need."""
+    said = read_json(path, "COCO file")
+    if not isinstance(said, dict) or not isinstance(said.get("images"), list) or not said["images"]:
         raise BadInput(f"{path} is no COCO file: it has no list 'images'")
-    for row, image in enumerate(images, start=1):
-        if not isinstance(image, dict) or not isinstance(image.get("file_name"), str) or "id" not in image:
-            raise BadInput(f"{path}, image {row}: 'id' and 'file_name' are needed")
-    found: dict[str, Any] = said
-    return found
+    return {
+        "images": _entries(said, "images", path, {"id": str | int, "file_name": str}),
+        "annotations": _entries(said, "annotations", path, {"image_id": str | int, "category_id": int}),
+        "categories": _entries(said, "categories", path, {"id": int}),
+    }
+
+
+def _entries(said: dict[str, Any], name: str, path: Path, needed: dict[str, Any]) -> list[dict[str, Any]]:
+    entries = said.get(name) or []
+    if not isinstance(entries, list):
+        raise BadInput(f"{path}: {name!r} must be a list")
+    for row, entry in enumerate(entries, start=1):
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(k), kind) for k, kind in needed.items()):
+            raise BadInput(f"{path}, {name} {row}: {' and '.join(map(repr, needed))} are needed")
+    return entries
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,12 @@ class Coco:
     @cached_property
     def _images(self) -> list[tuple[str, dict[str, Any]]]:
         said = read_coco(self.path)
-        names = {c.get("id"): str(c.get("name")) for c in said.get("categories") or []}
+        names = {c["id"]: str(c.get("name", c["id"])) for c in said["categories"]}
         objects: dict[Any, list[str]] = defaultdict(list)
-        for annotation in said.get("annotations") or []:
+        for annotation in said["annotations"]:
             if not annotation.get("iscrowd"):
-                category = annotation.get("category_id")
-                objects[annotation.get("image_id")].append(names.get(category, str(category)))
+                category = annotation["category_id"]
+                objects[annotation["image_id"]].append(names.get(category, str(category)))
         found = []
         for row, image in enumerate(said["images"], start=1):
             key = self.places.key(image["file_name"], f"{self.path}, image {row}")

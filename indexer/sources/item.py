@@ -78,6 +78,23 @@ def refusal(reason: str) -> Callable[[], NoReturn]:
     return read
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text can be stored; names of files on disk, and escapes in JSON, may be ones that cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def storable(item: Item) -> Item:
+    """The item; refused, under a name that can be stored, where its own cannot."""
+    if is_utf8(item.key):
+        return item
+    key = item.key.encode("utf-8", "backslashreplace").decode()
+    return Item(key, refusal("its name is no UTF-8; rename it"), item.size, item.mtime_ns)
+
+
 def refuse_repeated(keys: list[str], where: str) -> None:
     """Raise BadInput where two images have one key. `where` names the source in the message."""
     first: dict[str, int] = {}

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from fsearch.indexer.decode import MAX_BYTES, Rejected
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.sources.item import Item, refusal
+from fsearch.indexer.sources.item import Item, is_utf8, refusal
 
 SCHEMES = ("http", "https", "s3", "gs")
 
@@ -61,6 +61,8 @@ class Places:
             check_url(text, where)
             return text
         text = text.removeprefix("file://").replace("\\", "/")
+        if "\0" in text or not is_utf8(text):
+            raise BadInput(f"{where}: {text!r} is no path")
         root = os.path.abspath(self.root)
         full = os.path.normpath(os.path.join(root, text))
         if full.startswith(root + os.sep):

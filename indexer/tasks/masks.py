@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fsearch.indexer.arrays import DamagedArray, load_array
 from fsearch.indexer.decode import FORMATS, MAX_BYTES, MAX_PIXELS
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.sources.location import Places
@@ -106,7 +107,7 @@ def _load(path: Path, what: str) -> NDArray[Any]:
             raise _Unreadable(f"the {what} mask is larger than {MAX_BYTES:,} bytes")
         data = path.read_bytes()
         if path.suffix.lower() == ".npy":
-            loaded: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
+            loaded: NDArray[Any] = load_array(io.BytesIO(data))
             return loaded
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.mode not in _INDEXED:
@@ -114,6 +115,6 @@ def _load(path: Path, what: str) -> NDArray[Any]:
             if image.width * image.height > MAX_PIXELS:
                 raise _Unreadable(f"the {what} mask has more than {MAX_PIXELS:,} pixels")
             return np.asarray(image)
-    except (OSError, ValueError, EOFError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, DamagedArray, Image.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
         raise _Unreadable(f"the {what} mask cannot be read: {reason}") from error
