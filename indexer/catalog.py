@@ -6,7 +6,9 @@ only while no writer holds the file. So a query never waits longer than one comm
 
 from __future__ import annotations
 
+import fcntl
 import itertools
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -105,7 +107,25 @@ class Catalog:
             except duckdb.Error as error:
                 raise BadInput(f"SQL: {_line(error)}") from error
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for one's turn to open the catalog. Where its lock may not be written, no writer waits."""
+        try:
+            gate = os.open(self.layout.gate, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError:
+            yield
+            return
+        try:
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(gate)
+
     def _connect(self, *, read_only: bool) -> Connection:
+        with self._turn():
+            return self._open(read_only=read_only)
+
+    def _open(self, *, read_only: bool) -> Connection:
         path = self.layout.catalog
         deadline = time.monotonic() + _PATIENCE
         while True:

@@ -9,7 +9,10 @@ FsearchError
 
 
 class FsearchError(Exception):
-    """Base of every error that fsearch raises on purpose."""
+    """Base of every error that fsearch raises on purpose. Its message is one line, whatever a file's own words hold."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("\\n".join(message.splitlines()))
 
 
 class BadInput(FsearchError):

@@ -39,6 +39,11 @@ class Layout:
         return self.root / "writer.lock"
 
     @property
+    def gate(self) -> Path:
+        """Passed one at a time by whoever opens the catalog, so that many readers cannot keep a writer out."""
+        return self.root / "catalog.lock"
+
+    @property
     def vectors(self) -> Path:
         """The folder of the embedding shards: the truth about vectors."""
         return self.root / "vectors"

@@ -51,14 +51,17 @@ def _shard(store: Store, shard: Shard, start: int) -> str:
     if data is not None:
         write_aside(path, data)
         return f"{path} was restored from the index"
-    if path.exists():
-        store.layout.damaged.mkdir(exist_ok=True)
-        path.replace(store.layout.damaged / path.name)
+    aside = store.layout.damaged / path.name
+    if path.exists() and not aside.exists():  # a repair that was stopped has put it there already
+        aside.parent.mkdir(exist_ok=True)
+        path.replace(aside)
     empty = write_shard(store.layout, shard.number, np.zeros((shard.rows, store.encoder.dim), DTYPE))
     with store.catalog.write() as con:
         lost = scalar(con, "SELECT count(*) FROM images WHERE row >= ? AND row < ?", [start, start + shard.rows])
         con.execute(
-            "UPDATE images SET row = NULL, status = 'damaged' WHERE row >= ? AND row < ?", [start, start + shard.rows]
+            "UPDATE images SET row = NULL, status = CASE WHEN status = 'present' THEN 'damaged' ELSE status END "
+            "WHERE row >= ? AND row < ?",
+            [start, start + shard.rows],
         )
         con.execute("UPDATE shards SET sha256 = ? WHERE shard = ?", [empty.sha256, shard.number])
     return f"{path} was set aside; {lost:,} images must be embedded anew: run fsearch index on their source again"
@@ -66,8 +69,8 @@ def _shard(store: Store, shard: Shard, start: int) -> str:
 
 def _from_index(store: Store, shard: Shard, start: int) -> bytes | None:
     """The shard's content as the index has it; None unless it is what was committed, to the bit."""
-    index = VectorIndex.load(store.layout.index, store.encoder.dim, start + sum(s.rows for s in store.shards()))
-    if index.rows < start + shard.rows:
+    index = VectorIndex.read(store.layout.index, store.encoder.dim)
+    if index is None or index.rows < start + shard.rows:
         return None
     vectors: NDArray[np.float32] = index.stored(start, shard.rows)
     data = encode(vectors)

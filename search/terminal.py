@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ import typer.core
 
 from fsearch.indexer.errors import FsearchError
 
+_AGAIN = 2.0  # seconds until Ctrl-C is raised again
 _PIPE_WIDTH = 10_000  # a pipe has no width: no line may be folded or cut
 
 
@@ -25,7 +30,8 @@ class Commands(typer.core.TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         try:
-            return super().invoke(ctx)
+            with _insistent():
+                return super().invoke(ctx)
         except FsearchError as error:
             typer.echo(f"fsearch: {error}", err=True)
             raise typer.Exit(2) from None
@@ -42,6 +48,26 @@ class Commands(typer.core.TyperGroup):
         except KeyboardInterrupt:
             typer.echo("fsearch: stopped; what was committed is kept, run the same command to continue", err=True)
             raise typer.Exit(130) from None
+
+
+@contextmanager
+def _insistent() -> Iterator[None]:
+    """Let Ctrl-C be heard: should a destructor or an engine's callback swallow it, it is raised again."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: Any) -> None:
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGALRM)}
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def called_as() -> str:
