@@ -38,14 +38,18 @@ print(seen)
 """
 
 
+def mount(*args: str) -> None:
+    """Mount a file system, or skip the test where that may not be."""
+    if shutil.which("mount") is None or subprocess.run(["mount", *args], capture_output=True).returncode:
+        pytest.skip("no file system may be mounted here")
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 12 MiB."""
     place = tmp_path / "small"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(place)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("no file system may be mounted here")
+    mount("-t", "tmpfs", "-o", "size=12m", "tmpfs", str(place))
     yield place
     subprocess.run(["umount", str(place)], check=True)
 
@@ -113,8 +117,7 @@ def test_a_folder_that_may_not_be_written_is_one_line(few: Any, tmp_path: Path, 
 def test_a_read_only_file_system_can_be_asked_and_says_no_to_writers(few: Any, fitted: Path, tmp_path: Path) -> None:
     place = tmp_path / "fixed"
     place.mkdir()
-    if subprocess.run(["mount", "--bind", str(fitted), str(place)], capture_output=True).returncode:
-        pytest.skip("no file system may be mounted here")
+    mount("--bind", str(fitted), str(place))
     try:
         subprocess.run(["mount", "-o", "remount,ro,bind", str(place)], check=True)
         assert "ead-only file system" in one_line(index(few.folder, place))
