@@ -11,13 +11,12 @@ from fsearch.indexer.catalog import insert
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.losses import LossTable
 from fsearch.indexer.metadata import RESERVED, merge
-from fsearch.indexer.pending import forget_losses, remember, set_split
+from fsearch.indexer.pending import TRAINING, forget_losses, remember, set_split
 from fsearch.indexer.store import Store
 
 Split = Literal["train", "held-out"]
 TRAIN: Split = "train"
 HELD_OUT: Split = "held-out"
-_TRAINING = frozenset({"train", "training", "trn"})
 
 
 def check_metadata(table: pa.Table) -> None:
@@ -82,4 +81,4 @@ def _splits(table: LossTable, split: Split | None) -> list[str | None]:
     if split is not None or column is None:
         return [split] * len(table.keys)
     said = [None if v is None else str(v).strip().lower() for v in table.metadata[column].to_pylist()]
-    return [None if not v else TRAIN if v in _TRAINING else HELD_OUT for v in said]
+    return [None if not v else TRAIN if v in TRAINING else HELD_OUT for v in said]

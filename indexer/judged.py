@@ -11,7 +11,7 @@ from fsearch.indexer.judging import Judging
 from fsearch.indexer.pending import LossesReport, Pending
 from fsearch.indexer.predictions import Predictions, read_predictions
 from fsearch.indexer.store import Store
-from fsearch.indexer.targets import Known, Targets, check_categories, find_targets, known_images
+from fsearch.indexer.targets import USUAL, Known, Targets, check_categories, find_targets, known_images
 from fsearch.indexer.tasks.registry import Task
 
 
@@ -51,7 +51,7 @@ def _matched(
 ) -> tuple[list[int], Any, list[str], list[Any], Path]:
     """Image identities, predictions, names, targets, and the targets' root; of images that the file speaks of."""
     path, columns = predictions.path, predictions.columns
-    here = list(judging.target) or [c for c in ("label", "target", "labels") if c in columns][:1]
+    here = list(judging.target) or [c for c in USUAL if c in columns][:1]
     if task.target != "objects" and here and all(c in columns for c in here):
         found = known.find(predictions.keys, path)
         rows = [columns[c] for c in here]

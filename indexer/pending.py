@@ -16,6 +16,7 @@ from fsearch.indexer.catalog import Connection, insert, scalar, utc_now
 from fsearch.indexer.store import Store
 from fsearch.indexer.tasks.settings import Outcomes
 
+TRAINING = ("train", "training", "trn")  # what a column 'split' calls images that a model was trained on
 _SCHEMA = pa.schema(
     {
         "model": pa.string(),
@@ -183,8 +184,8 @@ def set_split(con: Connection, model: str, split: str | None) -> None:
     columns = {str(name).lower() for name, *_ in con.execute("DESCRIBE metadata").fetchall()}
     if "split" in columns:
         con.execute(
-            "UPDATE losses SET split = CASE WHEN lower(trim(CAST(m.split AS VARCHAR))) IN ('train', 'training', 'trn') "
-            "THEN 'train' ELSE 'held-out' END FROM metadata m "
+            "UPDATE losses SET split = CASE WHEN lower(trim(CAST(m.split AS VARCHAR))) IN "
+            f"({', '.join(repr(word) for word in TRAINING)}) THEN 'train' ELSE 'held-out' END FROM metadata m "
             "WHERE losses.model = ? AND losses.split IS NULL AND m.image_id = losses.image_id AND m.split IS NOT NULL",
             [model],
         )

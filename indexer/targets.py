@@ -17,7 +17,7 @@ from fsearch.indexer.sources.coco import read_coco
 from fsearch.indexer.store import Store
 from fsearch.indexer.tasks.registry import Task
 
-_USUAL = ("label", "target", "labels")
+USUAL = ("label", "target", "labels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Known:
 class Targets:
     """What is right, by image identity; `root` is the folder that paths of masks are relative to.
 
-    `coco_ids` gives the COCO id of an image for COCO results, which go by it.
+    `coco_ids` gives the image of a COCO id, as text; COCO results go by it.
     """
 
     by_image: Mapping[int, Any]
@@ -75,7 +75,7 @@ def find_targets(store: Store, task: Task, judging: Judging, known: Known) -> Ta
 def _columns(store: Store, task: Task, judging: Judging) -> Targets:
     with store.catalog.read() as con:
         seen = [str(name) for name, *_ in con.execute("DESCRIBE metadata").fetchall() if name != "image_id"]
-        columns = list(judging.target) or [c for c in _USUAL if c in seen][:1]
+        columns = list(judging.target) or [c for c in USUAL if c in seen][:1]
         missing = [c for c in columns if c not in seen]
         if missing or not columns:
             if task.target == "optional" and not judging.target:

@@ -7,7 +7,7 @@ import os
 import tarfile
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from fsearch.indexer import tables
 from fsearch.indexer.errors import BadInput
@@ -25,7 +25,6 @@ from fsearch.indexer.sources.selection import Selection
 from fsearch.indexer.sources.webdataset import WebDataset
 
 Kind = Literal["folder", "imagefolder", "manifest", "huggingface", "webdataset", "archive", "coco", "python"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class SourceOptions:
 
     Attributes
     ----------
-    kind : one of KINDS; None to tell it from the file or folder.
+    kind : what it is; None to tell it from the file or folder.
     image_column : the column of a table that holds the images.
     root : the folder that a table's paths are relative to; None for the table's own.
     allow_outside : whether a table may name files outside of it.
@@ -109,13 +108,9 @@ def _kind_of_folder(folder: Path) -> Kind:
     if not any(is_image(n) for n in names):
         if any(n.endswith(".tar") for n in names):
             return "webdataset"
-        if any(p.suffix == ".parquet" for p in folder.rglob("*.parquet")) and not _has_image(folder):
+        if any(folder.rglob("*.parquet")) and not any(is_image(p.name) for p in folder.rglob("*")):
             return "manifest"
     return "folder"
-
-
-def _has_image(folder: Path) -> bool:
-    return any(is_image(p.name) for p in folder.rglob("*"))
 
 
 def _is_webdataset(path: Path) -> bool:

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.tasks.classes import class_numbers
-from fsearch.indexer.tasks.scores import as_matrix, finite_rows
+from fsearch.indexer.tasks.scores import LEAST, as_matrix, finite_rows, require_kind
 from fsearch.indexer.tasks.settings import Outcomes, Settings
-
-_LEAST = float(np.finfo(np.float64).eps)
 
 
 def binary_cross_entropy(logits: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -34,14 +32,13 @@ def outcomes_of_labels_sets(
 ) -> Outcomes:
     """Apply a formula on K logits an image, and its labels: a list of names, or none, or K numbers 0 or 1."""
     values = as_matrix(predictions, names)
-    if settings.scores is None:
-        raise BadInput("are the scores probabilities or logits? Say so: --scores probabilities, or --scores logits")
+    require_kind(settings.scores)
     finite = finite_rows(values)
     if settings.scores == "probabilities":
         for i in np.flatnonzero(finite).tolist():
             if values[i].min() < 0 or values[i].max() > 1:
                 raise BadInput(f"{names[i]}: {values[i].max():.4g} is no probability; if logits, say: --scores logits")
-        values = scipy.special.logit(np.clip(np.where(finite[:, None], values, 0.5), _LEAST, 1 - _LEAST))
+        values = scipy.special.logit(np.clip(np.where(finite[:, None], values, 0.5), LEAST, 1 - LEAST))
     count = values.shape[1]
     truths = [_truth(t, settings.classes, count, n) for t, n in zip(targets, names, strict=True)]
     truth = np.array([np.zeros(count) if t is None else t for t in truths]).reshape(len(truths), count)

@@ -15,6 +15,7 @@ from fsearch.indexer.arrays import DamagedArray, load_array
 from fsearch.indexer.decode import FORMATS, MAX_BYTES, MAX_PIXELS
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.sources.location import Places
+from fsearch.indexer.tasks.scores import LEAST, SUM_TOLERANCE, require_kind
 from fsearch.indexer.tasks.settings import Outcomes, Settings
 
 _INDEXED = ("L", "P", "1", "I", "I;16")
@@ -55,8 +56,7 @@ def outcomes_of_mask_scores(
     formula: Callable[..., float], predictions: Any, targets: Sequence[Any], names: Sequence[str], settings: Settings
 ) -> Outcomes:
     """Apply a formula on scores of classes (C, H, W), turned into log-probabilities, and the target mask."""
-    if settings.scores is None:
-        raise BadInput("are the scores probabilities or logits? Say so: --scores probabilities, or --scores logits")
+    require_kind(settings.scores)
     return outcomes_of_masks(formula, predictions, targets, names, settings, scored=True)
 
 
@@ -71,11 +71,11 @@ def _apply(
         raise BadInput(f"{name}: the target has class {counted.max()}; the prediction has {len(mask)} classes")
     if settings.scores == "probabilities":
         sums = mask.sum(axis=0)
-        if mask.min() < 0 or abs(sums - 1).max() > 1e-3:
+        if mask.min() < 0 or abs(sums - 1).max() > SUM_TOLERANCE:
             raise BadInput(
                 f"{name}: probabilities of a pixel sum to {sums.flat[abs(sums - 1).argmax()]:.4f}; must be 1"
             )
-        mask = np.log(np.clip(mask, np.finfo(np.float64).eps, 1))
+        mask = np.log(np.clip(mask, LEAST, 1))
     return formula(mask, truth, **settings.params)
 
 

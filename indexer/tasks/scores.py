@@ -15,7 +15,7 @@ from fsearch.indexer.tasks.classes import MISSING, class_name, class_numbers
 from fsearch.indexer.tasks.settings import Outcomes, ScoreKind, Settings
 
 SUM_TOLERANCE = 1e-3  # half-precision probabilities of a thousand classes are off by about so much
-_LEAST = float(np.finfo(np.float64).eps)  # as in sklearn.metrics.log_loss: a probability of 0 costs 36, not infinity
+LEAST = float(np.finfo(np.float64).eps)  # as in sklearn.metrics.log_loss: a probability of 0 costs 36, not infinity
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Scores:
         """(n, C), exact for logits; probabilities are held above the float's own precision."""
         if self.kind == "logits":
             return scipy.special.log_softmax(self.values, axis=1)  # type: ignore[no-any-return]
-        return np.log(np.clip(self.probabilities, _LEAST, 1.0))
+        return np.log(np.clip(self.probabilities, LEAST, 1.0))
 
 
 ScoresFormula = Callable[..., NDArray[np.float64]]  # (Scores, labels (n,) int64, **params) -> (n,) losses
@@ -63,14 +63,20 @@ def finite_rows(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(values).all(axis=1))
 
 
+def require_kind(kind: ScoreKind | None) -> ScoreKind:
+    """What scores are. Raises BadInput where nobody said: it is never guessed."""
+    if kind is None:
+        raise BadInput("are the scores probabilities or logits? Say so: --scores probabilities, or --scores logits")
+    return kind
+
+
 def read_scores(predictions: Any, names: Sequence[str], kind: ScoreKind | None) -> tuple[Scores, NDArray[np.bool_]]:
     """The scores, and which rows are finite. Raises BadInput where they are not what is said, or nobody said."""
     values = as_matrix(predictions, names)
     if values.shape[1] < 2:
         raise BadInput(f"{names[0]}: scores of {values.shape[1]} class; at least 2 are needed")
     finite = finite_rows(values)
-    if kind is None:
-        raise BadInput("are the scores probabilities or logits? Say so: --scores probabilities, or --scores logits")
+    kind = require_kind(kind)
     if kind == "probabilities":
         _check_probabilities(values, finite, names)
     return Scores(np.where(finite[:, None], values, 1.0 / values.shape[1]), kind), finite
