@@ -37,10 +37,11 @@ import torch
 import fsearch
 import fsearch.search.workspace  # what a child would else import anew each time
 from fsearch.data.portraits import draw, sample
-from fsearch.indexer import commit, compact, indexing, migrations, vectors
+from fsearch.indexer import commit, compact, indexing, migrations
 from fsearch.indexer.blackbox import run as black_box_run
 from fsearch.indexer.check import find_problems
 from fsearch.indexer.encoder import identify, load_encoder
+from fsearch.indexer.nearest import index as nearest
 from fsearch.indexer.store import Store
 
 POOL, AT_ONCE, LONGEST = 90, 40, 0.3
@@ -198,10 +199,10 @@ class World:
         store = Store.open(self.workspace)
         with store.writer():
             problems = find_problems(store)
-            store.index(save=True)
+            store.bring_index_up()
         if problems:
             raise Lost("; ".join(map(str, problems)))
-        held = store.vectors().astype(float)
+        held = store.vectors()[:].astype(float)
         rows = ws.sql("SELECT key, image_id, sha256, row, status FROM images").to_pylist()
         losses = ws.sql("SELECT image_id, loss FROM losses").to_pylist()
         return {
@@ -291,9 +292,9 @@ def _arm(point: str, count: int) -> None:
             os.truncate(path, os.path.getsize(path) // 2)
             fuse.burn()
 
-        vectors.faiss.write_index = half
+        nearest.faiss.write_index = half
     elif point == "after the index":
-        fuse.after(vectors.VectorIndex, "save")
+        fuse.after(nearest.VectorIndex, "save")
 
 
 def _then(migration: Callable[[Any], None], die: Callable[[], None]) -> Callable[[Any], None]:

@@ -35,7 +35,7 @@ def measure(work: Path) -> None:
     store = Store.create(work / "w", spec)
     with store.writer():
         fill(store, vectors)
-        store.index(save=True)
+        store.bring_index_up()
     ws = fsearch.open(work / "w")
     ws.fit()
     encoder = load_encoder(spec)

@@ -20,8 +20,9 @@ from fsearch.diagnoser.lift import Lift, combine, half_width, member_lifts, resi
 from fsearch.diagnoser.reference import percentile
 from fsearch.diagnoser.support import Floors, Support
 from fsearch.indexer.errors import NotReady
+from fsearch.indexer.nearest.index import VectorIndex
 from fsearch.indexer.store import Losses
-from fsearch.indexer.vectors import VectorIndex
+from fsearch.indexer.vectors import Embeddings
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -89,7 +90,7 @@ class Diagnosis:
         fitted: Fitted,
         losses: Losses,
         index: VectorIndex,
-        vectors: Callable[[], NDArray[np.float16]],
+        vectors: Callable[[], Embeddings],
         rows: NDArray[np.int64] | None = None,
     ) -> None:
         shared, here, there = np.intersect1d(losses.rows, fitted.rows, assume_unique=True, return_indices=True)
@@ -98,7 +99,7 @@ class Diagnosis:
         self._everywhere = len(shared)
         self._whole: NDArray[np.bool_] | None = None
         if rows is not None:
-            self._whole = np.isin(np.arange(index.rows), shared)
+            self._whole = np.isin(np.arange(len(index)), shared)
             kept = np.isin(shared, rows)
             shared, here, there = shared[kept], here[kept], there[kept]
         if len(shared) < MIN_IMAGES:
@@ -117,9 +118,9 @@ class Diagnosis:
         self._base = out_of_bag_base(self._members, self._out_of_bag)
         predicted = out_of_bag_mean(self._members, self._out_of_bag)
         self._residuals = self.losses - np.where(np.isfinite(predicted), predicted, self._members.mean(axis=0))
-        self._position = np.full(index.rows, -1, np.int64)
+        self._position = np.full(len(index), -1, np.int64)
         self._position[shared] = np.arange(len(shared))
-        self._allowed = None if len(shared) == index.rows else self._position >= 0
+        self._allowed = None if len(shared) == len(index) else self._position >= 0
         self._k = neighbourhood_size(len(shared))
         self._samples: dict[int, Singles] = {}  # by number of rows: of a slice, and of the whole
         self._shuffled: dict[tuple[int, int, int], Singles] = {}
@@ -195,8 +196,13 @@ class Diagnosis:
         """(m, d) embeddings of evenly spread images among `rows`."""
         if len(rows) not in self._samples:
             some = rows[np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).astype(np.int64)]
-            self._samples[len(rows)] = self._vectors()[some].astype(np.float32)
+            self._samples[len(rows)] = self._embeddings(some)
         return self._samples[len(rows)]
+
+    def _embeddings(self, rows: NDArray[np.int64]) -> Singles:
+        """(..., d) embeddings of global `rows`, (...)."""
+        found: Singles = self._vectors()[rows.ravel()].astype(np.float32).reshape(*rows.shape, -1)
+        return found
 
     def _lift(self, texts: Singles, found: Found, bridge: Bridge) -> Lift:
         """The lift over all images: predicted through `bridge`, corrected by the residuals of the images found."""
@@ -218,7 +224,7 @@ class Diagnosis:
         if bridge == "raw":
             return texts
         if bridge == "prototype":
-            return bridges.prototype(self._vectors()[self._rows[near[:, :PROTOTYPE_IMAGES]]].astype(np.float32))
+            return bridges.prototype(self._embeddings(self._rows[near[:, :PROTOTYPE_IMAGES]]))
         move = bridges.shift if bridge == "shift" else bridges.centre
         return move(texts, self._fitted.moments.mean, self.text_mean)
 

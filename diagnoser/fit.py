@@ -11,25 +11,24 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from fsearch.diagnoser import fitted as storage
-from fsearch.diagnoser.bridge import Moments, attention
-from fsearch.diagnoser.diagnosis import MIN_IMAGES, neighbourhood_size
-from fsearch.diagnoser.ensemble import MEMBERS, Bagged, out_of_bag_base, out_of_bag_mean, quantise, train
-from fsearch.diagnoser.evidence import n_effective, normalised
-from fsearch.diagnoser.lift import combine, conformal_quantile, member_lifts, residual_lift, spread
+from fsearch.diagnoser.bridge import Moments
+from fsearch.diagnoser.calibration import calibration_errors
+from fsearch.diagnoser.diagnosis import MIN_IMAGES
+from fsearch.diagnoser.ensemble import MEMBERS, Bagged, quantise, train
+from fsearch.diagnoser.lift import conformal_quantile
 from fsearch.diagnoser.reference import Reference
 from fsearch.diagnoser.report import FitReport
 from fsearch.diagnoser.sample import FIT_IMAGES, fitting_rows
 from fsearch.indexer.catalog import insert, utc_now
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.store import Losses, Store
+from fsearch.indexer.vectors import Embeddings, blocks
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]  # (members done, members in all)
 
 PERMUTED_MEMBERS = 3
-CALIBRATION_QUERIES = 400
 LUCK = 4.5  # standard errors of a correlation; predictions of like images hang together, so luck reaches past three
-_BLOCK = 65_536
 
 
 def fit_model(
@@ -44,7 +43,7 @@ def fit_model(
         raise BadInput(f"{len(losses.values)} images with a loss for model {model!r}; a fit needs {MIN_IMAGES}")
     if float(np.ptp(losses.values)) == 0.0:
         raise BadInput(f"all losses of model {model!r} are equal ({losses.values[0]:g}); there is nothing to learn")
-    embeddings = store.vectors()[losses.rows]
+    embeddings = store.vectors().at(losses.rows)
     share = store.training_share(model)
     bagged, moments, report = learn(
         embeddings, losses.values, model=model, training_share=share, seed=seed, progress=progress
@@ -55,7 +54,7 @@ def fit_model(
 
 
 def learn(
-    embeddings: NDArray[np.floating],
+    embeddings: Embeddings,
     losses: Floats,
     *,
     model: str,
@@ -109,50 +108,18 @@ def learn(
     return bagged, moments, report
 
 
-def _for_all(bagged: Bagged, embeddings: NDArray[np.floating], rows: NDArray[np.int64]) -> Bagged:
+def _for_all(bagged: Bagged, embeddings: Embeddings, rows: NDArray[np.int64]) -> Bagged:
     """`bagged`, which was trained on `rows`, with predictions for every embedding; the others are out of every bag."""
     n = len(embeddings)
     if len(rows) == n:
         return bagged
     members, out = np.empty((len(bagged.members), n), np.float32), np.ones((len(bagged.members), n), bool)
-    for start in range(0, n, _BLOCK):
-        block = embeddings[start : start + _BLOCK].astype(np.float32)
-        members[:, start : start + len(block)] = bagged.predict(block)
+    start = 0
+    for block in blocks(embeddings):
+        members[:, start : start + len(block)] = bagged.predict(block.astype(np.float32))
+        start += len(block)
     members[:, rows], out[:, rows] = bagged.members, bagged.out_of_bag
     return replace(bagged, members=members, out_of_bag=out)
-
-
-def calibration_errors(
-    embeddings: NDArray[np.floating], moments: Moments, real: Floats, bagged: Bagged, variance: float, seed: int
-) -> Floats:
-    """Errors of lifts in standard errors, over the neighbourhoods of up to CALIBRATION_QUERIES images as queries.
-
-    The truth of a neighbourhood is not at hand, only losses that scatter about it. So each is split in halves: the lift
-    is found from one, compared with the real losses of the other, and the error is scaled by the variance of both.
-    """
-    rng = np.random.default_rng([seed, 37])
-    picks = rng.choice(len(real), min(CALIBRATION_QUERIES, len(real)), replace=False)
-    k = min(neighbourhood_size(len(real)), len(real) - 1) // 2 * 2
-    base = out_of_bag_base(bagged.members, bagged.out_of_bag)
-    residuals = real - np.nan_to_num(out_of_bag_mean(bagged.members, bagged.out_of_bag), nan=real.mean())
-    errors = []
-    for block in np.array_split(picks, max(1, len(picks) // 50)):
-        queries = embeddings[block].astype(np.float32)
-        cosines = np.concatenate(
-            [queries @ embeddings[i : i + _BLOCK].astype(np.float32).T for i in range(0, len(real), _BLOCK)], axis=1
-        )
-        cosines[np.arange(len(block)), block] = -np.inf
-        near = rng.permuted(np.argpartition(-cosines, k - 1, axis=1)[:, :k], axis=1)
-        weights = attention(moments.standardise(queries, np.take_along_axis(cosines, near, axis=1)))
-        (near, other), (weights, apart) = np.split(near, 2, axis=1), np.split(weights, 2, axis=1)
-        lifts = member_lifts(normalised(weights), bagged.members[:, near], bagged.out_of_bag[:, near], base)
-        residual, noise = residual_lift(weights, residuals[near], float(residuals.mean()), variance)
-        found = combine(np.nanmean(lifts, axis=0), residual, noise, spread(lifts), float(real.std()))
-        share = normalised(apart)
-        truth = (share * real[other]).sum(axis=1)
-        scatter = (share * (real[other] - truth[:, None]) ** 2).sum(axis=1) / n_effective(apart)
-        errors.append((truth - real.mean() - found.value) / np.sqrt(found.error**2 + scatter))
-    return np.concatenate(errors)
 
 
 def _spearman(predicted: Floats, real: Floats) -> float:

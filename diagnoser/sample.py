@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fsearch.indexer.vectors import Embeddings, blocks
+
 FIT_IMAGES = 50_000
 _LOSS_BINS, _DIRECTIONS, _LOOKED_AT = 10, 4, 20_000
 
 
 def fitting_rows(
-    embeddings: NDArray[np.floating], losses: NDArray[np.float64], seed: int, limit: int = FIT_IMAGES
+    embeddings: Embeddings, losses: NDArray[np.float64], seed: int, limit: int = FIT_IMAGES
 ) -> NDArray[np.int64]:
     """Rising positions of at most `limit` of n images, every stratum in its own proportion.
 
@@ -19,7 +21,7 @@ def fitting_rows(
 
     Parameters
     ----------
-    embeddings : (n, d), read in blocks, so it may be memory-mapped; `losses` : (n,).
+    embeddings : (n, d), read in blocks, so it may be on disk; `losses` : (n,).
     """
     n = len(losses)
     if n <= limit:
@@ -30,9 +32,11 @@ def fitting_rows(
     middle = looked.mean(axis=0)
     directions = np.linalg.eigh(np.cov(looked.T))[1][:, -_DIRECTIONS:].astype(np.float32)
     region = np.zeros(n, np.int64)
-    for start in range(0, n, 65_536):
-        sides = (embeddings[start : start + 65_536].astype(np.float32) - middle) @ directions > 0
-        region[start : start + 65_536] = sides @ (1 << np.arange(sides.shape[1]))
+    start = 0
+    for block in blocks(embeddings):
+        sides = (block.astype(np.float32) - middle) @ directions > 0
+        region[start : start + len(block)] = sides @ (1 << np.arange(sides.shape[1]))
+        start += len(block)
     edges = np.quantile(losses, np.linspace(0, 1, _LOSS_BINS + 1)[1:-1])
     stratum = region * _LOSS_BINS + np.searchsorted(edges, losses, side="right")
     # In order of stratum, shuffled within: evenly spaced picks then take each stratum's own share.

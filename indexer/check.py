@@ -5,6 +5,7 @@ What can be made again is said to be `derivable`: `repair` makes it. What cannot
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -13,10 +14,11 @@ import numpy as np
 
 from fsearch.indexer.catalog import fault
 from fsearch.indexer.errors import WorkspaceError
+from fsearch.indexer.nearest.index import read
+from fsearch.indexer.nearest.kept import record
 from fsearch.indexer.schema import OF_IMAGES, TABLES
 from fsearch.indexer.shards import Shard, intact, orphans, read_shard
 from fsearch.indexer.store import Store
-from fsearch.indexer.vectors import VectorIndex
 
 Part = Literal["catalog", "shard", "row", "index", "leftover", "fit"]
 Progress = Callable[[int, int], None]
@@ -103,14 +105,22 @@ def _rows(store: Store, shards: list[Shard]) -> Iterator[Problem]:
 
 
 def _index(store: Store, shards: list[Shard], sound: list[Shard]) -> Iterator[Problem]:
-    """The index must hold the vectors of the shards, to the bit. A missing or lagging one is no problem: it is made."""
+    """The index must hold the vectors of the shards, to the bit; one of coarser codes must be what was saved.
+
+    A missing or lagging one is no problem: it is made.
+    """
     path, dim = store.layout.index, store.encoder.dim
     if not path.exists():
         return
-    total = sum(s.rows for s in shards)
-    index = VectorIndex.read(path, dim)
-    if index is None or index.rows > total:
+    index = read(path, store.vectors())
+    if index is None:
         yield Problem("index", str(path), "it cannot be read, or is not of these shards")
+        return
+    if not index.kind.lossless:
+        known = record(store.catalog)
+        with path.open("rb") as file:
+            if known is not None and hashlib.file_digest(file, "sha256").hexdigest() != known.sha256:
+                yield Problem("index", str(path), "its bytes are not those that were saved")
         return
     start = 0
     for shard in shards:

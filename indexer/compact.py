@@ -77,7 +77,7 @@ def compact(store: Store) -> CompactReport:
         if rows:
             insert(con, "shards", pa.Table.from_pylist(rows))
     drop_orphans(store.layout, written)
-    store.index(save=True)
+    store.bring_index_up()
     return CompactReport(total - len(kept), gone, before, _size(store), fits)
 
 

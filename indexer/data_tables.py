@@ -49,6 +49,25 @@ DATA_TABLES: tuple[Table, ...] = (
         "shard",
     ),
     Table(
+        "vector_index",
+        "What is known of index.faiss, one row: its kind, its size, and the share of the truth it finds.",
+        (
+            ("kind", "VARCHAR", "'exact', 'ivf-fp16', 'ivf-sq8' or 'ivf-pq'"),
+            ("rows", "BIGINT", "embeddings in it"),
+            ("lists", "INTEGER", "inverted lists; 0 for exact"),
+            ("probes", "INTEGER", "lists that a query looks at"),
+            ("bytes", "BIGINT", "size of the file"),
+            ("recall_100", "DOUBLE", "share of the 100 true nearest found, over images and phrases, the lower of both"),
+            ("recall_2048", "DOUBLE", "the same of the 2,048 nearest, which a phrase is judged by"),
+            ("target", "DOUBLE", "recall asked for"),
+            ("measured_rows", "BIGINT", "embeddings in it when the recall was measured"),
+            ("queries", "INTEGER", "queries it was measured with"),
+            ("sha256", "VARCHAR", "hash of the file"),
+            ("saved_at", "TIMESTAMP", "when"),
+        ),
+        "kind",
+    ),
+    Table(
         "sources",
         "Where images come from, and how to open it again.",
         (

@@ -1,4 +1,4 @@
-"""One index run: go through a source, decode beside the forward pass, embed, commit by shard, then catch FAISS up.
+"""One index run: go through a source, decode beside the forward pass, embed, commit by shard.
 
 Work already committed is never done again: an unchanged image (size and time) is not even opened, and one whose content
 is known is not embedded. What fails is quarantined in `rejected`, and the run goes on.
@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]  # (images done, images in all; 0 where th
 
 @dataclass(slots=True)
 class IndexReport:
-    """What an index run did, in numbers of image files."""
+    """What an index run did, in numbers of image files; and what the FAISS index is now, where it is not exact."""
 
     found: int = 0
     embedded: int = 0
@@ -39,6 +39,7 @@ class IndexReport:
     rejected: int = 0
     losses: int = 0
     without_loss: int = 0
+    index: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,6 @@ def index_images(
     report.changed, report.renamed = commit.changed, commit.renamed
     report.duplicates -= commit.renamed
     report.missing = commit.mark_missing(seen) if whole else 0
-    store.index(save=True)
     return report
 
 

@@ -73,9 +73,19 @@ def m003_sources_and_black_boxes(con: Connection) -> None:
     con.execute("INSERT INTO sources SELECT DISTINCT source, source, '{}' FROM images")
 
 
+def m004_vector_index(con: Connection) -> None:
+    """The table of what is known of the index file."""
+    con.execute(
+        "CREATE TABLE vector_index (kind VARCHAR, rows BIGINT, lists INTEGER, probes INTEGER, bytes BIGINT, "
+        "recall_100 DOUBLE, recall_2048 DOUBLE, target DOUBLE, measured_rows BIGINT, queries INTEGER, sha256 VARCHAR, "
+        "saved_at TIMESTAMP, PRIMARY KEY (kind))"
+    )
+
+
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     2: m002_conditions_contrasts_and_confounding,
     3: m003_sources_and_black_boxes,
+    4: m004_vector_index,
 }
 
 

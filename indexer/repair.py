@@ -15,10 +15,10 @@ from fsearch.indexer.catalog import scalar
 from fsearch.indexer.check import Problem
 from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.layout import write_aside
+from fsearch.indexer.nearest.index import read
 from fsearch.indexer.schema import OF_IMAGES
 from fsearch.indexer.shards import DTYPE, Shard, drop_orphans, encode, write_shard
 from fsearch.indexer.store import Store
-from fsearch.indexer.vectors import VectorIndex
 
 
 def repair(store: Store, problems: Sequence[Problem]) -> list[str]:
@@ -39,7 +39,7 @@ def repair(store: Store, problems: Sequence[Problem]) -> list[str]:
         done.append(f"{drop_orphans(store.layout, store.shards())} leftover files removed")
     if any(p.part == "index" for p in problems) or any("set aside" in line for line in done):
         store.layout.index.unlink(missing_ok=True)
-        store.index(save=True)
+        store.bring_index_up()
         done.append("the index was built anew from the shards")
     return done
 
@@ -69,8 +69,8 @@ def _shard(store: Store, shard: Shard, start: int) -> str:
 
 def _from_index(store: Store, shard: Shard, start: int) -> bytes | None:
     """The shard's content as the index has it; None unless it is what was committed, to the bit."""
-    index = VectorIndex.read(store.layout.index, store.encoder.dim)
-    if index is None or index.rows < start + shard.rows:
+    index = read(store.layout.index, store.vectors())
+    if index is None or not index.kind.lossless or index.rows < start + shard.rows:
         return None
     vectors: NDArray[np.float32] = index.stored(start, shard.rows)
     data = encode(vectors)

@@ -10,8 +10,7 @@ from fsearch.indexer.data_tables import DATA_TABLES
 from fsearch.indexer.table import Table
 from fsearch.indexer.views import VIEWS
 
-VERSION = 3
-
+VERSION = 4
 
 TABLES: tuple[Table, ...] = (*DATA_TABLES, *ANSWER_TABLES)
 OF_IMAGES = ("losses", "predictions", "metadata", "pending_losses", "prediction_errors")  # go when their image goes

@@ -70,13 +70,6 @@ def read_shard(layout: Layout, shard: Shard, dim: int) -> NDArray[np.float16]:
     return vectors  # type: ignore[no-any-return]
 
 
-def read_all(layout: Layout, shards: Sequence[Shard], dim: int) -> NDArray[np.float16]:
-    """All shards one under the other, (rows, dim) float16: row i of the result is global row i."""
-    if not shards:
-        return np.empty((0, dim), dtype=DTYPE)
-    return np.concatenate([read_shard(layout, s, dim) for s in shards])
-
-
 def drop_orphans(layout: Layout, shards: Sequence[Shard]) -> int:
     """Delete shard files that no transaction names (a crash left them); returns how many there were."""
     found = orphans(layout, shards)

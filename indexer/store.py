@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,12 @@ from fsearch.indexer.catalog import Catalog, quoted, scalar
 from fsearch.indexer.errors import BadInput, NotReady, WorkspaceError
 from fsearch.indexer.layout import Layout
 from fsearch.indexer.migrations import migrate
+from fsearch.indexer.nearest import kept
+from fsearch.indexer.nearest.index import VectorIndex
 from fsearch.indexer.schema import VERSION
-from fsearch.indexer.shards import Shard, drop_orphans, read_all, read_shard
+from fsearch.indexer.shards import Shard, drop_orphans
 from fsearch.indexer.spec import EncoderSpec
-from fsearch.indexer.vectors import VectorIndex
+from fsearch.indexer.vectors import Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,16 @@ class Losses:
 class Store:
     """An open workspace. Reading needs no lock; writing happens inside `with store.writer():`.
 
-    `templates` are what phrases were to be put into, when it was opened; none for phrases as they are.
+    Attributes
+    ----------
+    templates : what phrases were to be put into, when it was opened; none for phrases as they are.
+    wanted_index : how much memory the index may take, and how much it must find.
     """
 
     layout: Layout
     encoder: EncoderSpec
     templates: tuple[str, ...] = ()
+    wanted_index: kept.Wanted = field(default_factory=kept.Wanted)
 
     @property
     def catalog(self) -> Catalog:
@@ -72,7 +78,9 @@ class Store:
         if not layout.catalog.exists():
             raise NotReady(f"no workspace at {root}; make one with: fsearch index IMAGES --losses FILE")
         settings = Catalog(layout).settings()
-        store = cls(layout, EncoderSpec.from_settings(settings), tuple(json.loads(settings.get("templates", "[]"))))
+        templates = tuple(json.loads(settings.get("templates", "[]")))
+        wanted = kept.Wanted(**json.loads(settings.get("index", "{}")))
+        store = cls(layout, EncoderSpec.from_settings(settings), templates, wanted)
         if int(settings["schema_version"]) < VERSION:
             with store.writer():
                 version = int(store.catalog.settings()["schema_version"])  # another process may have been first
@@ -116,25 +124,17 @@ class Store:
             rows = con.execute("SELECT shard, rows, sha256 FROM shards ORDER BY shard").fetchall()
         return [Shard(*row) for row in rows]
 
-    def vectors(self) -> NDArray[np.float16]:
-        """Every embedding, (rows, dim) float16, by global row."""
-        return read_all(self.layout, self.shards(), self.encoder.dim)
+    def vectors(self) -> Vectors:
+        """Every embedding, (rows, dim) float16, by global row, read as far as asked."""
+        return Vectors(self.layout, self.shards(), self.encoder.dim)
 
-    def index(self, *, save: bool = False) -> VectorIndex:
-        """The FAISS index, brought up to the committed shards; `save` writes it back (for the writer only)."""
-        shards = self.shards()
-        total = sum(s.rows for s in shards)
-        index = VectorIndex.load(self.layout.index, self.encoder.dim, total)
-        behind = index.rows < total
-        if behind:
-            start = 0
-            for shard in shards:
-                if start + shard.rows > index.rows:
-                    index.add([read_shard(self.layout, shard, self.encoder.dim)[index.rows - start :]])
-                start += shard.rows
-        if save and (behind or not self.layout.index.exists()):
-            index.save(self.layout.index)
-        return index
+    def index(self) -> VectorIndex:
+        """The FAISS index over every committed row, as it is on disk."""
+        return kept.for_reading(self.catalog, self.vectors())
+
+    def bring_index_up(self, texts: kept.Texts | None = None, progress: kept.Progress | None = None) -> VectorIndex:
+        """Bring the index file up to the committed shards; `texts` gives phrases to measure it with. For the writer."""
+        return kept.bring_up(self.catalog, self.vectors(), self.wanted_index, texts, progress)
 
     def keys(self, source: str) -> list[str]:
         """Keys of the images of one source that are present."""
@@ -213,10 +213,21 @@ class Store:
             row = con.execute(query, [model]).fetchone()
         return None if row is None or row[0] is None else float(row[0])
 
-    def set_templates(self, templates: Sequence[str]) -> None:
-        """Store other templates, for whoever opens the workspace next. Call inside `writer`."""
-        with self.catalog.write() as con:
-            con.execute("INSERT OR REPLACE INTO settings VALUES ('templates', ?)", [json.dumps(list(templates))])
+    def remember(
+        self, *, templates: Sequence[str] | None = None, memory_gib: float | None = None, recall: float | None = None
+    ) -> Store:
+        """Store other settings, those that are given; the store that has them. Call inside `writer`."""
+        wanted = kept.Wanted(memory_gib or self.wanted_index.memory_gib, recall or self.wanted_index.recall)
+        new = replace(self, templates=self.templates if templates is None else tuple(templates), wanted_index=wanted)
+        changed = {
+            "templates": json.dumps(list(new.templates)) if new.templates != self.templates else None,
+            "index": json.dumps(asdict(wanted)) if wanted != self.wanted_index else None,
+        }
+        rows = [[name, value] for name, value in changed.items() if value is not None]
+        if rows:
+            with self.catalog.write() as con:
+                con.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", rows)
+        return new
 
     def images_of_other_size(self, side: int) -> int:
         """How many present images are not `side` x `side` pixels: what the demo encoder was not made for."""

@@ -1,99 +1,91 @@
-"""The FAISS index over the shards: exact inner product on unit vectors. The one file that imports faiss.
-
-The index is derived: its row i is global row i of the shards, so a missing, damaged or lagging file is rebuilt or
-topped up.
-"""
+"""Every embedding of a workspace, read from its shards only as far as asked: an array that need not fit in memory."""
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Protocol
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.indexer.errors import WorkspaceError
-from fsearch.indexer.layout import sync_folder
+from fsearch.indexer.layout import Layout
+from fsearch.indexer.shards import DTYPE, Shard, read_shard
 
-_log = logging.getLogger(__name__)
+BLOCK = 65_536
+_OPEN = 20_000  # shards kept mapped at once; the system's own limit is 65,530 mappings
+
+Halves = NDArray[np.float16]
 
 
-class VectorIndex:
-    """Nearest neighbours by cosine among the rows added so far."""
+class Embeddings(Protocol):
+    """An array (rows, dim), or what reads like one."""
 
-    def __init__(self, dim: int) -> None:
-        self._index: faiss.Index = faiss.IndexFlatIP(dim)
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, wanted: Any, /) -> Any: ...
+
+
+def blocks(embeddings: Embeddings, start: int = 0) -> Iterator[Any]:
+    """The rows of `embeddings` from `start` on, in order, BLOCK at a time."""
+    for first in range(start, len(embeddings), BLOCK):
+        yield embeddings[first : first + BLOCK]
+
+
+class Vectors:
+    """(rows, dim) float16: shards one under the other, or some of their rows.
+
+    Slices, positions and masks give arrays that are copied into memory; everything else is left on disk.
+    """
+
+    def __init__(
+        self, layout: Layout, shards: Sequence[Shard], dim: int, rows: NDArray[np.int64] | None = None
+    ) -> None:
+        self._layout, self._shards, self._dim, self._rows = layout, tuple(shards), dim, rows
+        self._starts = np.cumsum([0, *(s.rows for s in shards)])
+        self._shard = lru_cache(_OPEN)(self._map)
 
     @property
-    def rows(self) -> int:
-        """How many vectors the index holds."""
-        return int(self._index.ntotal)
+    def shape(self) -> tuple[int, int]:
+        """Rows and dimensions."""
+        return (int(self._starts[-1]) if self._rows is None else len(self._rows), self._dim)
 
-    @classmethod
-    def read(cls, path: Path, dim: int) -> VectorIndex | None:
-        """The index at `path`; None where the file is missing, damaged, or of another dimension."""
-        index = cls(dim)
-        try:
-            index._index = faiss.read_index(str(path))
-        except RuntimeError:
-            return None
-        return index if index._index.d == dim else None
+    def __len__(self) -> int:
+        return self.shape[0]
 
-    @classmethod
-    def load(cls, path: Path, dim: int, rows: int) -> VectorIndex:
-        """The index at `path`; an empty one where the file is missing, damaged, or not of these shards."""
-        index = cls.read(path, dim)
-        if index is None and path.exists():
-            _log.warning("%s is damaged; it is rebuilt from the shards", path)
-        return index if index is not None and index.rows <= rows else cls(dim)
+    def at(self, rows: NDArray[np.int64]) -> Vectors:
+        """Those rows alone, still on disk."""
+        return Vectors(self._layout, self._shards, self._dim, rows if self._rows is None else self._rows[rows])
 
-    def add(self, blocks: Iterable[NDArray[np.float16]]) -> None:
-        """Add rows in the order of the shards; each block is (n, dim)."""
-        for block in blocks:
-            self._index.add(np.ascontiguousarray(block, dtype=np.float32))
+    def __getitem__(self, wanted: slice | NDArray[np.int64] | NDArray[np.bool_]) -> Halves:
+        """Raises WorkspaceError where a shard is not what the catalog says."""
+        if isinstance(wanted, slice) and self._rows is None:
+            start, stop, step = wanted.indices(len(self))
+            if step == 1:
+                return np.concatenate([np.empty((0, self._dim), DTYPE), *self._span(start, stop)])
+        rows: NDArray[Any] = np.arange(len(self))[wanted] if isinstance(wanted, slice) else np.asarray(wanted)
+        rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return self._gather(rows if self._rows is None else self._rows[rows])
 
-    def save(self, path: Path) -> None:
-        """Write the index aside, then move it into place. Raises WorkspaceError where there is no room for it."""
-        part = path.with_name(path.name + ".part")
-        try:
-            faiss.write_index(self._index, str(part))
-        except RuntimeError as error:
-            part.unlink(missing_ok=True)
-            raise WorkspaceError(f"{path} could not be written (is the disk full?); all else was kept") from error
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-        sync_folder(path.parent)
+    def _span(self, start: int, stop: int) -> Iterator[Halves]:
+        """Rows start to stop, shard by shard; none is left mapped."""
+        first = int(np.searchsorted(self._starts, start, side="right")) - 1
+        for i in range(first, len(self._shards)):
+            here = int(self._starts[i])
+            if here >= stop:
+                return
+            yield np.array(self._map(i)[max(0, start - here) : stop - here])
 
-    def stored(self, start: int, rows: int) -> NDArray[np.float32]:
-        """(rows, dim) the vectors it holds, from row `start` on."""
-        vectors: NDArray[np.float32] = self._index.reconstruct_n(start, rows)
-        return vectors
+    def _gather(self, rows: NDArray[np.int64]) -> Halves:
+        """(len(rows), dim), in the order asked."""
+        found = np.empty((len(rows), self._dim), DTYPE)
+        order = np.argsort(rows, kind="stable")
+        rising = rows[order]
+        cuts = np.searchsorted(rising, self._starts)
+        for i in np.flatnonzero(np.diff(cuts)):
+            part = slice(cuts[i], cuts[i + 1])
+            found[order[part]] = self._shard(int(i))[rising[part] - self._starts[i]]
+        return found
 
-    def search(
-        self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The k nearest rows of each query.
-
-        Parameters
-        ----------
-        queries : (q, dim) float32, unit rows.
-        allowed : (rows,) bool; only these rows may be returned. None allows all.
-
-        Returns
-        -------
-        similarities : (q, k) float32 cosines, highest first.
-        rows : (q, k) int64 global rows. k shrinks to the number of allowed rows.
-        """
-        parameters = None
-        if allowed is not None:
-            k = min(k, int(allowed.sum()))
-            bits = np.packbits(allowed, bitorder="little")
-            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))  # type: ignore[call-arg,arg-type]
-        k = min(k, self.rows)
-        if k == 0:
-            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
-        return self._index.search(np.ascontiguousarray(queries, np.float32), k, params=parameters)
+    def _map(self, number: int) -> Halves:
+        return read_shard(self._layout, self._shards[number], self._dim)

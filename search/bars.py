@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from fsearch.search.workspace import Progress as Tick
+from fsearch.search.intake import Progress as Tick
 
 
 class _Rate(ProgressColumn):

@@ -21,7 +21,8 @@ from fsearch.diagnoser.report import FitReport
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.layout import Layout, write_aside
 from fsearch.search.answer import Ranking
-from fsearch.search.workspace import Progress, Workspace
+from fsearch.search.intake import Progress
+from fsearch.search.workspace import Workspace
 
 STARTER = Path(__file__).parents[1] / "data" / "hypotheses" / "portraits.csv"
 COUNT = 3000

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fsearch.indexer.nearest.kept import Record
+
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
@@ -31,6 +33,7 @@ class Info:
     missing: int
     damaged: int
     embeddings: int
+    index: Record | None
     sources: tuple[tuple[str, int], ...]
     models: tuple[ModelInfo, ...]
     metadata: tuple[str, ...]
@@ -41,13 +44,15 @@ class Info:
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return asdict(self)
+        index = {"index": self.index and asdict(self.index) | {"saved_at": self.index.saved_at.isoformat()}}
+        return asdict(self) | index
 
     def __str__(self) -> str:
         lines = [
             f"workspace   {self.workspace}",
             f"encoder     {self.encoder}, {self.dim} dimensions",
             f"images      {self.images:,} present, {self.missing:,} missing, {self.embeddings:,} embeddings",
+            *([f"index       {self.index}"] if self.index else []),
             *(
                 [f"damaged     {self.damaged:,} images lost their embedding: index their source again"]
                 if self.damaged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fsearch.indexer.nearest.kept import record
 from fsearch.indexer.store import Store
 from fsearch.search.info import Info, ModelInfo
 
@@ -39,6 +40,7 @@ def inventory(store: Store) -> Info:
         missing=missing,
         damaged=damaged,
         embeddings=embeddings,
+        index=record(store.catalog),
         sources=tuple((str(name), int(str(count))) for name, count in sources),
         models=tuple(ModelInfo(*row) for row in models),  # type: ignore[arg-type]
         metadata=tuple(metadata),

@@ -52,3 +52,11 @@ RowsWhereOption = Annotated[
 ]
 SampleOption = Annotated[int | None, typer.Option(min=1, help="Only so many images, drawn at random by --seed.")]
 LimitOption = Annotated[int | None, typer.Option(min=1, help="Only so many images, from the beginning.")]
+MemoryOption = Annotated[
+    float | None,
+    typer.Option("--memory-gib", help="The most that the FAISS index may take; by default a quarter of the memory."),
+]
+RecallOption = Annotated[
+    float | None,
+    typer.Option(help="Share of the true nearest images that an index too large to be exact must find (0.95)."),
+]

@@ -111,6 +111,8 @@ def index_lines(report: IndexReport) -> list[str]:
     if report.losses:
         rest = f"; {report.without_loss:,} images have none and take no part" if report.without_loss else ""
         lines.append(f"{report.losses:,} losses stored{rest}")
+    if report.index:
+        lines.append(f"index: {report.index}")
     if report.rejected:
         lines.append("rejected files and reasons: fsearch info")
     return lines

@@ -10,8 +10,8 @@ from fsearch.diagnoser.diagnosis import MIN_IMAGES, Diagnosis
 from fsearch.diagnoser.fitted import Fitted
 from fsearch.indexer.encoder import Encoder, load_encoder
 from fsearch.indexer.errors import BadInput
+from fsearch.indexer.nearest.index import VectorIndex
 from fsearch.indexer.store import Losses, Store
-from fsearch.indexer.vectors import VectorIndex
 from fsearch.search.ask import Asking
 
 MOST_SLICES = 100

@@ -14,33 +14,26 @@ from fsearch.diagnoser.bridge import BRIDGES, DEFAULT, Bridge
 from fsearch.diagnoser.diagnosis import PERMUTATIONS
 from fsearch.diagnoser.evidence import Correction
 from fsearch.diagnoser.report import FitReport
-from fsearch.indexer import registered
 from fsearch.indexer.compact import CompactReport
-from fsearch.indexer.encoder import identify, load_encoder
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.indexing import IndexReport, index_images
-from fsearch.indexer.ingest import Split, check_metadata, write_losses
-from fsearch.indexer.layout import Layout
-from fsearch.indexer.losses import read_losses
-from fsearch.indexer.sources.opening import Images, open_images
-from fsearch.indexer.spec import DEMO
+from fsearch.indexer.indexing import IndexReport
+from fsearch.indexer.ingest import Split
 from fsearch.indexer.store import Store
 from fsearch.search import history, runs, upkeep
 from fsearch.search.answer import Answers, Ranking, ranked
 from fsearch.search.ask import Asking, ask
 from fsearch.search.history import RunDiff, StoredRun
 from fsearch.search.hypotheses import from_phrases, read_hypotheses
-from fsearch.search.hypothesis import Hypothesis, check_template
+from fsearch.search.hypothesis import Hypothesis
 from fsearch.search.info import Info
+from fsearch.search.intake import Intake, Progress, intake, named
 from fsearch.search.inventory import inventory
-from fsearch.search.losses import ModelLosses, match_rows
+from fsearch.search.losses import ModelLosses
 from fsearch.search.reference import text_side
 from fsearch.search.upkeep import Checked
 from fsearch.search.warm import Warm
 
-Progress = Callable[[str, int, int], None]  # (what, done, in all)
 DEFAULT_MODEL = "model"
-MOST_SLICES = 100
 
 
 class Workspace:
@@ -63,6 +56,8 @@ class Workspace:
         weights: str | None = None,
         split: Split | None = None,
         templates: Sequence[str] | None = None,
+        memory_gib: float | None = None,
+        recall: float | None = None,
         progress: Progress | None = None,
     ) -> IndexReport:
         """Embed the images of a data set and store one black box's losses on them. Run it again to continue or update.
@@ -75,34 +70,13 @@ class Workspace:
         encoder, weights : an open_clip name with a hub tag or local file, or "demo"; remembered by the workspace.
         split : whether the losses are of images the model was trained on ("train") or not ("held-out").
         templates : what phrases are put into, each with {}; averaged in text space; remembered by the workspace.
+        memory_gib : the most that the FAISS index may take; by default a quarter of this machine's. Remembered.
+        recall : the share of the true nearest images it must find, where it is not exact; 0.95 at first. Remembered.
 
         Raises FsearchError before anything is written where the input is unusable.
         """
-        found = images if isinstance(images, Images) else open_images(images)
-        Layout(self.root).model(model)  # refuses a name that cannot be a folder
-        table = read_losses(Path(losses)) if losses is not None else None
-        if table:
-            check_metadata(table.metadata)
-        keys = found.source.keys()
-        rows = match_rows(table, keys, found) if table and keys is not None else None
-        for template in templates or ():
-            check_template(template, "--template")
-        store = self._store_for(encoder, weights)
-        with store.writer():
-            if templates is not None:
-                store.set_templates(templates)
-            registered.record(store, found)
-            tick = _named(progress, "embedding")
-            report = index_images(store, lambda: self._warm.encoder(store), found.source, tick, whole=found.whole)
-            if report.rejected == report.found:
-                reasons = "reasons: fsearch info"
-                raise BadInput(f"none of the {report.found:,} images in {found.source.name} can be used; {reasons}")
-            if table:
-                if rows is None:
-                    rows = match_rows(table, store.keys(found.source.name), found)
-                report.losses = write_losses(store, rows, model, table, split)
-                report.without_loss = report.found - report.rejected - report.losses
-        return report
+        asked = Intake(model, encoder, weights, split, templates, memory_gib, recall)
+        return intake(self.root, self._warm, images, losses, asked, progress)
 
     @property
     def losses(self) -> ModelLosses:
@@ -117,7 +91,7 @@ class Workspace:
         name = store.only_model(model)
         with store.writer():
             reference = text_side(self._warm.encoder(store), store.templates)
-            return fit_model(store, name, reference, seed=seed, progress=_named(progress, "fitting"))
+            return fit_model(store, name, reference, seed=seed, progress=named(progress, "fitting"))
 
     def query(
         self,
@@ -163,7 +137,7 @@ class Workspace:
         asking = Asking(top, bridge, seed, where, by, correction)
         store = Store.open(self.root)
         with store.writer():
-            answers = self._ask(store, asked, model, asking, _named(progress, "asking"))
+            answers = self._ask(store, asked, model, asking, named(progress, "asking"))
             fit = self._warm.fitted(store, answers.model).report
             run = runs.Run(
                 answers.model,
@@ -204,7 +178,7 @@ class Workspace:
 
     def check(self, *, repair: bool = False, progress: Progress | None = None) -> Checked:
         """Read every file and row, say what is damaged, and make again what can be if `repair`."""
-        return upkeep.check(self.root, repair, _named(progress, "checking"))
+        return upkeep.check(self.root, repair, named(progress, "checking"))
 
     def compact(self) -> CompactReport:
         """Forget missing images, and give back the room of embeddings that no image uses. Fits must be made again."""
@@ -213,17 +187,6 @@ class Workspace:
     def info(self) -> Info:
         """What the workspace holds."""
         return inventory(Store.open(self.root))
-
-    def _store_for(self, encoder: str | None, weights: str | None) -> Store:
-        """The store, made now if need be; with the encoder that was asked for, or the one it was made with."""
-        if not Layout(self.root).catalog.exists():
-            loaded = load_encoder(identify(encoder or DEMO, weights))  # before anything is written
-            self._warm.keep(loaded)
-            return Store.create(self.root, loaded.spec)
-        store = Store.open(self.root)
-        if encoder is not None or weights is not None:
-            store.encoder.require_same(identify(encoder or store.encoder.name, weights))
-        return store
 
     def _ask(
         self,
@@ -248,7 +211,3 @@ class Workspace:
             progress=progress,
         )
         return replace(found, notes=(*found.notes, *notes))
-
-
-def _named(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
-    return (lambda done, total: progress(what, done, total)) if progress else None

@@ -137,6 +137,7 @@ def test_info_is_golden(fitted: Path) -> None:
     _, out, _ = run("info", "-w", fitted)
     lines = masked(out.replace(str(fitted), "W")).splitlines()
     assert lines[:3] == ["workspace W", "encoder demo, # dimensions", "images # present, # missing, # embeddings"]
+    assert lines.pop(3) == "index exact, # vectors"
     assert lines[3].startswith("source /")
     assert lines[3].endswith("/images: # images")
     assert lines[4] == "metadata eyewear, skin_tone"

@@ -31,8 +31,8 @@ def check_whole(root: Path, encoder: Encoder, folder: Path, expected: int) -> No
     """Every committed image is there once, its vector equals a fresh embedding, and catalog, shards and index agree."""
     store = Store.open(root)
     with store.writer():
-        index = store.index(save=True)
-    vectors = store.vectors()
+        index = store.bring_index_up()
+    vectors = store.vectors()[:]
     assert index.rows == len(vectors)
     found = rows(str(root), "SELECT key, row, count(*) OVER (PARTITION BY key) FROM images ORDER BY key")
     assert len(found) == expected

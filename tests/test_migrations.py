@@ -24,7 +24,7 @@ def first(fitted: Path, tmp_path: Path) -> Path:
     with duckdb.connect(str(root / "catalog.duckdb")) as con:
         for name, *_ in con.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall():
             con.execute(f"DROP VIEW {name}")
-        for new in ("shared_images", "sources", "black_boxes", "pending_losses", "prediction_errors"):
+        for new in ("shared_images", "sources", "black_boxes", "pending_losses", "prediction_errors", "vector_index"):
             con.execute(f"DROP TABLE {new}")
         for table in (t for t in TABLES if t.name in _NEW_IN_2):
             kept = tuple(c for c in table.columns if c[0] not in {*_NEW_IN_2[table.name], "target_digest"})

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 import fsearch
 from fsearch.indexer.errors import NotReady, WorkspaceError
 from fsearch.indexer.layout import Layout, write_aside
+from fsearch.indexer.nearest.index import exact
 from fsearch.indexer.shards import Shard, drop_orphans, read_shard, write_shard
 from fsearch.indexer.store import Store
-from fsearch.indexer.vectors import VectorIndex
 
 
 @pytest.fixture
@@ -76,8 +76,9 @@ def test_write_aside_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypat
 
 def test_search_is_exact_and_honours_the_filter() -> None:
     vectors, queries = unit_rows(300), unit_rows(5, seed=1)
-    index = VectorIndex(8)
+    index = exact(vectors, 8)
     index.add([vectors[:100].astype(np.float16), vectors[100:].astype(np.float16)])
+    assert index.rows == 300
     allowed = np.random.default_rng(2).random(300) < 0.3
     similarities, rows = index.search(queries, 10, allowed)
     assert allowed[rows].all()
@@ -96,11 +97,10 @@ def test_a_damaged_index_is_rebuilt_from_the_shards(copied: Path, damage: str) -
     elif damage == "nonsense":
         path.write_bytes(b"nonsense")
     else:
-        index = VectorIndex(128 if damage == "behind" else 64)
-        index.add([unit_rows(3, 128 if damage == "behind" else 64).astype(np.float16)])
-        if damage == "behind":
-            index = VectorIndex(128)
-            index.add([Store.open(copied).vectors()[:100]])
+        wrong = unit_rows(3, 64).astype(np.float16)
+        part = Store.open(copied).vectors()[:100] if damage == "behind" else wrong
+        index = exact(part, part.shape[1])
+        index.add([part])
         index.save(path)
     assert str(fsearch.open(copied).query("bald")) == before
 

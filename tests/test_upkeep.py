@@ -38,7 +38,7 @@ def everything(root: Path) -> dict[str, Any]:
     ws = fsearch.open(root)
     store = Store.open(root)
     rows = ws.sql("SELECT key, sha256, row, status FROM images ORDER BY key").to_pylist()
-    vectors = store.vectors()
+    vectors = store.vectors()[:]
     return {
         "images": [(r["key"], r["sha256"], r["status"], vectors[r["row"]].tobytes()) for r in rows],
         "losses": ws.sql("SELECT key, loss FROM losses JOIN images USING (image_id) ORDER BY key").to_pylist(),
@@ -195,14 +195,14 @@ def test_compact_gives_back_the_room_of_what_is_gone(few: Any) -> None:
     Image.new("RGB", (96, 96), "maroon").save(few.folder / "030.png")
     ws.index(few.folder)
     keys = ws.sql("SELECT key, loss FROM examples ORDER BY key").to_pylist()
-    vectors = {r["key"]: Store.open(ws.root).vectors()[r["row"]].tobytes() for r in present(ws)}
+    vectors = {r["key"]: Store.open(ws.root).vectors()[:][r["row"]].tobytes() for r in present(ws)}
     code, out = run("compact", "-w", "w.fsearch")
     assert code == 0
     assert out.startswith("20 missing images and 21 embeddings dropped")
     assert "fit again: fsearch fit --model model" in out
     assert ws.info().images == ws.info().embeddings == 40
     assert ws.info().missing == 0
-    assert {r["key"]: Store.open(ws.root).vectors()[r["row"]].tobytes() for r in present(ws)} == vectors
+    assert {r["key"]: Store.open(ws.root).vectors()[:][r["row"]].tobytes() for r in present(ws)} == vectors
     assert ws.sql("SELECT key, loss FROM examples ORDER BY key").to_pylist() == keys
     assert run("check", "-w", "w.fsearch") == (0, "all is well\n")
     assert run("compact", "-w", "w.fsearch")[1].startswith("0 missing images and 0 embeddings dropped")

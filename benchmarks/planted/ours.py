@@ -16,8 +16,8 @@ from fsearch.diagnoser.fit import learn
 from fsearch.diagnoser.fitted import Fitted
 from fsearch.diagnoser.reference import Reference
 from fsearch.diagnoser.verdict import judge
+from fsearch.indexer.nearest.index import exact
 from fsearch.indexer.store import Losses
-from fsearch.indexer.vectors import VectorIndex
 from fsearch.search.ask import facts_of
 
 
@@ -36,7 +36,7 @@ def diagnose(images: np.ndarray, losses: np.ndarray, reference: Reference, seed:
     vectors = images.astype(np.float16)
     bagged, moments, report = learn(vectors, losses, model="world", seed=seed)
     rows = np.arange(len(losses))
-    index = VectorIndex(images.shape[1])
+    index = exact(vectors, images.shape[1])
     index.add([vectors])
     fitted = Fitted.of(bagged, rows, moments, reference, report)
     diagnosis = Diagnosis(fitted, Losses("world", rows, [str(i) for i in rows], rows, losses), index, lambda: vectors)

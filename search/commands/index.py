@@ -14,6 +14,8 @@ from fsearch.search.options import (
     ImageColumnOption,
     KindOption,
     LimitOption,
+    MemoryOption,
+    RecallOption,
     RootOption,
     RowsWhereOption,
     SampleOption,
@@ -48,6 +50,8 @@ def index(
     weights: Annotated[str | None, typer.Option(help="Hub tag, or a local .safetensors or .pt file.")] = None,
     split: SplitOption = None,
     template: TemplateOption = None,
+    memory_gib: MemoryOption = None,
+    recall: RecallOption = None,
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Embed the images of a data set and store a model's losses on them. Run it again to continue or update."""
@@ -75,6 +79,8 @@ def index(
             weights=weights,
             split=split,
             templates=template,
+            memory_gib=memory_gib,
+            recall=recall,
             progress=progress,
         )
     for line in index_lines(report):

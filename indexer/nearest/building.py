@@ -1,0 +1,57 @@
+"""Make an empty FAISS index of a kind, trained on a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from fsearch.indexer.nearest.kinds import Kind
+
+_ROUNDS = 10
+_GRAPH_FROM = 6_000  # lists past which the nearest ones are found by a graph
+_LINKS = 32
+_BITS_ROWS = 100_000  # training vectors of the codes: there are 256 centres to a part
+
+
+def make(kind: Kind, dim: int, sample: Callable[[int], NDArray[np.float32]], seed: int = 0) -> Any:
+    """An empty index of `kind`, ready for vectors. `sample` gives that many of the vectors it will hold, (n, dim)."""
+    if kind.name == "exact":
+        return faiss.IndexFlatIP(dim)
+    vectors = sample(kind.training_rows)
+    coarse = _coarse(_centroids(vectors, kind.lists, seed), dim)
+    index: Any
+    if kind.name == "ivf-pq":
+        index = faiss.IndexIVFPQ(coarse, dim, kind.lists, kind.code, 8, faiss.METRIC_INNER_PRODUCT)
+    else:
+        codes: Any = faiss.ScalarQuantizer.QT_fp16 if kind.name == "ivf-fp16" else faiss.ScalarQuantizer.QT_8bit
+        index = faiss.IndexIVFScalarQuantizer(coarse, dim, kind.lists, codes, faiss.METRIC_INNER_PRODUCT, False)
+    index.quantizer_trains_alone = 1
+    index.train(vectors[:_BITS_ROWS])
+    coarse.this.disown()
+    index.own_fields = True
+    return index
+
+
+def _centroids(vectors: NDArray[np.float32], lists: int, seed: int) -> NDArray[np.float32]:
+    """(lists, dim) centres of a spherical k-means (Super K-means, which prunes distances)."""
+    means = faiss.SuperKmeans(  # type: ignore[attr-defined]
+        vectors.shape[1], lists, niter=_ROUNDS, spherical=True, seed=1234 + seed, max_points_per_centroid=len(vectors)
+    )
+    means.train(vectors)
+    centroids: NDArray[np.float32] = means.centroids
+    return centroids
+
+
+def _coarse(centroids: NDArray[np.float32], dim: int) -> Any:
+    """An index of the lists' centres; many of them are searched by a graph (Malkov and Yashunin, 2016)."""
+    if len(centroids) < _GRAPH_FROM:
+        coarse: Any = faiss.IndexFlatIP(dim)
+    else:
+        coarse = faiss.IndexHNSWFlat(dim, _LINKS, faiss.METRIC_INNER_PRODUCT)
+        coarse.hnsw.efConstruction = 80
+    coarse.add(centroids)
+    return coarse

@@ -1,0 +1,109 @@
+"""Bring a data set and a first model's losses into a workspace: what `fsearch index` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fsearch.indexer import registered
+from fsearch.indexer.encoder import identify, load_encoder
+from fsearch.indexer.errors import BadInput
+from fsearch.indexer.indexing import IndexReport, index_images
+from fsearch.indexer.ingest import Split, check_metadata, write_losses
+from fsearch.indexer.layout import Layout
+from fsearch.indexer.losses import read_losses
+from fsearch.indexer.nearest.kept import record
+from fsearch.indexer.sources.opening import Images, open_images
+from fsearch.indexer.spec import DEMO
+from fsearch.indexer.store import Store
+from fsearch.search.hypothesis import check_template
+from fsearch.search.losses import match_rows
+from fsearch.search.reference import text_side
+from fsearch.search.warm import Warm
+
+Progress = Callable[[str, int, int], None]  # (what, done, in all)
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """How a data set is brought in: everything but the images and losses themselves."""
+
+    model: str
+    encoder: str | None = None
+    weights: str | None = None
+    split: Split | None = None
+    templates: Sequence[str] | None = None
+    memory_gib: float | None = None
+    recall: float | None = None
+
+
+def intake(
+    root: Path,
+    warm: Warm,
+    images: Any,
+    losses: str | os.PathLike[str] | None,
+    asked: Intake,
+    progress: Progress | None = None,
+) -> IndexReport:
+    """Embed `images` and store `losses` on them, in the workspace at `root`; see `Workspace.index`."""
+    found = images if isinstance(images, Images) else open_images(images)
+    Layout(root).model(asked.model)  # refuses a name that cannot be a folder
+    table = read_losses(Path(losses)) if losses is not None else None
+    if table:
+        check_metadata(table.metadata)
+    keys = found.source.keys()
+    rows = match_rows(table, keys, found) if table and keys is not None else None
+    _check(asked)
+    store = _store_for(root, warm, asked)
+    with store.writer():
+        store = store.remember(templates=asked.templates, memory_gib=asked.memory_gib, recall=asked.recall)
+        registered.record(store, found)
+        tick = named(progress, "embedding")
+        report = index_images(store, lambda: warm.encoder(store), found.source, tick, whole=found.whole)
+        if report.rejected == report.found:
+            reasons = "reasons: fsearch info"
+            raise BadInput(f"none of the {report.found:,} images in {found.source.name} can be used; {reasons}")
+        report.index = _index(store, warm, progress)
+        if table:
+            if rows is None:
+                rows = match_rows(table, store.keys(found.source.name), found)
+            report.losses = write_losses(store, rows, asked.model, table, asked.split)
+            report.without_loss = report.found - report.rejected - report.losses
+    return report
+
+
+def named(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
+    """`progress` for one kind of work."""
+    return (lambda done, total: progress(what, done, total)) if progress else None
+
+
+def _check(asked: Intake) -> None:
+    for template in asked.templates or ():
+        check_template(template, "--template")
+    if asked.memory_gib is not None and not asked.memory_gib > 0:
+        raise BadInput(f"--memory-gib {asked.memory_gib:g}: give a number above 0")
+    if asked.recall is not None and not 0 < asked.recall <= 1:
+        raise BadInput(f"--recall {asked.recall:g}: give a share, above 0 and at most 1")
+
+
+def _store_for(root: Path, warm: Warm, asked: Intake) -> Store:
+    """The store, made now if need be; with the encoder that was asked for, or the one it was made with."""
+    if not Layout(root).catalog.exists():
+        loaded = load_encoder(identify(asked.encoder or DEMO, asked.weights))  # before anything is written
+        warm.keep(loaded)
+        return Store.create(root, loaded.spec)
+    store = Store.open(root)
+    if asked.encoder is not None or asked.weights is not None:
+        store.encoder.require_same(identify(asked.encoder or store.encoder.name, asked.weights))
+    return store
+
+
+def _index(store: Store, warm: Warm, progress: Progress | None) -> str:
+    """Bring the FAISS index up; what is to be said of it."""
+    before = record(store.catalog)
+    store.bring_index_up(lambda: text_side(warm.encoder(store), store.templates).texts, named(progress, "indexing"))
+    now = record(store.catalog)
+    return str(now) if now is not None and now.lists and now != before else ""
