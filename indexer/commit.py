@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +10,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsearch.indexer.catalog import insert, scalar, utc_now
+from fsearch.indexer.digests import Digests, halves, of_hash
+from fsearch.indexer.known import Known
 from fsearch.indexer.metadata import own_columns, write_metadata
 from fsearch.indexer.shards import write_shard
 from fsearch.indexer.sources.item import Item, Source
 from fsearch.indexer.store import Store
 
 _MARK_MISSING = "UPDATE images SET status = 'missing' WHERE source = ? AND key IN (SELECT unnest(?::VARCHAR[]))"
+_MARK_GONE = "UPDATE images SET status = 'missing' WHERE image_id IN (SELECT unnest(?::BIGINT[]))"
 _FORGET_REJECTED = "DELETE FROM rejected WHERE source = ? AND key IN (SELECT unnest(?::VARCHAR[]))"
 _OF_PIXELS = ("losses", "predictions", "pending_losses", "prediction_errors")
 
@@ -48,79 +50,60 @@ class Embedded:
 
 
 class Commit:
-    """Pending results of one source; `flush` makes them durable and visible at once."""
+    """Pending results of one source; `flush` makes them durable and visible at once.
+
+    Attributes
+    ----------
+    known : the images of the source that are here already.
+    changed, renamed : how many images were, so far.
+    """
 
     def __init__(self, store: Store, described: Source) -> None:
         self._store, self._source, self._schema = store, described.name, described.schema
-        source = described.name
+        self.known = Known(store.catalog, self._source)
         with store.catalog.read() as con:
-            images = con.execute(
-                "SELECT key, image_id, sha256, bytes, mtime_ns, status FROM images WHERE source = ?", [source]
-            ).fetchall()
-            refused = con.execute("SELECT key FROM rejected WHERE source = ?", [source]).fetchall()
-            self.rows_by_hash: dict[str, int] = dict(
-                con.execute("SELECT sha256, row FROM images WHERE row IS NOT NULL").fetchall()
-            )
+            rows = f"SELECT DISTINCT {halves('sha256')}, row AS value FROM images WHERE row IS NOT NULL"
+            self._rows_by_hash = Digests.read(con, rows)
             self._next_id = scalar(con, "SELECT coalesce(max(image_id), -1) + 1 FROM images")
             self._next_row = scalar(con, "SELECT coalesce(sum(rows), 0) FROM shards")
             self._next_shard = scalar(con, "SELECT coalesce(max(shard), -1) + 1 FROM shards")
-        self._images = {key: (image_id, sha, size, mtime) for key, image_id, sha, size, mtime, _ in images}
-        self._absent = {key for key, *_, status in images if status != "present"}
-        self._refused = {key for (key,) in refused}
         self._rows: list[dict[str, Any]] = []
         self._rejects: list[dict[str, Any]] = []
         self._vectors: list[NDArray[np.float32]] = []
         self._metadata: list[dict[str, Any]] = []
         self._stale: list[int] = []
-        self._gone: dict[str, list[str]] = {}
         self.changed = 0
         self.renamed = 0
-
-    def expect(self, keys: AbstractSet[str]) -> None:
-        """Say which keys the source holds now: content of a key that is gone is followed to its new key, if it has one.
-
-        The image keeps its identity, and with it losses and runs.
-        """
-        for key, (_, sha256, *_) in self._images.items():
-            if key not in keys and key not in self._absent:
-                self._gone.setdefault(sha256, []).append(key)
 
     @property
     def pending(self) -> int:
         """How many images a flush would commit."""
         return max(len(self._rows) + len(self._rejects), len(self._metadata))
 
-    def is_current(self, item: Item) -> bool:
-        """Whether the image is embedded and has not changed since, by size and time. Rejected ones are tried again."""
-        known = self._images.get(item.key)
-        if known is None or item.key in self._absent or item.mtime_ns is None:
-            return False
-        return known[3] == item.mtime_ns and item.size in (0, known[2])
+    def embedded(self, sha256: str) -> bool:
+        """Whether there is an embedding of content with this hash. Any thread may ask."""
+        return of_hash(sha256) in self._rows_by_hash
 
     def describe(self, item: Item) -> None:
         """Take the metadata of an image that is known."""
         if item.metadata:
-            self._metadata.append({**own_columns(item.metadata), "image_id": self._images[item.key][0]})
+            self._metadata.append({**own_columns(item.metadata), "image_id": self.known.image_id(item.key)})
 
     def add(self, embedded: Embedded) -> None:
         """Take a new embedding."""
-        self.rows_by_hash[embedded.image.sha256] = self._next_row + len(self._vectors)
+        self._rows_by_hash[of_hash(embedded.image.sha256)] = self._next_row + len(self._vectors)
         self._vectors.append(embedded.vector)
-        self.known(embedded.image)
+        self.take(embedded.image)
 
-    def known(self, image: Seen) -> None:
+    def take(self, image: Seen) -> None:
         """Take an image whose embedding there is, here or in an earlier shard."""
         item = image.item
-        if item.key not in self._images and self._gone.get(image.sha256):
-            self._images[item.key] = self._images.pop(self._gone[image.sha256].pop())
-            self.renamed += 1
-        before = self._images.get(item.key)
-        image_id = self._next_id if before is None else before[0]
-        self._next_id += before is None
-        if before is not None and before[1] != image.sha256:
+        image_id, changed, renamed = self.known.take(item, image.sha256, image.bytes, self._next_id)
+        self._next_id = max(self._next_id, image_id + 1)
+        self.renamed += renamed
+        if changed:
             self.changed += 1
             self._stale.append(image_id)
-        self._images[item.key] = (image_id, image.sha256, image.bytes, item.mtime_ns)
         self._rows.append(
             {
                 "image_id": image_id,
@@ -131,7 +114,7 @@ class Commit:
                 "height": image.size[1],
                 "bytes": image.bytes,
                 "mtime_ns": item.mtime_ns,
-                "row": self.rows_by_hash[image.sha256],
+                "row": self._rows_by_hash.get(of_hash(image.sha256)),
                 "status": "present",
                 "indexed_at": utc_now(),
             }
@@ -140,7 +123,6 @@ class Commit:
 
     def refuse(self, refused: Refused) -> None:
         """Take an image that cannot be used."""
-        self._refused.add(refused.item.key)
         self._rejects.append(
             {
                 "source": self._source,
@@ -179,12 +161,14 @@ class Commit:
             self._next_row += shard.rows
         self._rows, self._rejects, self._vectors, self._stale, self._metadata = [], [], [], [], []
 
-    def mark_missing(self, found: AbstractSet[str]) -> int:
-        """Mark images of this source whose files are gone; returns how many became so now."""
-        gone = [key for key in self._images if key not in found and key not in self._absent]
-        lost = [key for key in self._refused if key not in found]
+    def mark_missing(self) -> int:
+        """Mark images of this source that were not met in this run; returns how many became so now."""
+        gone = self.known.gone()
+        with self._store.catalog.read() as con:
+            refused = con.execute("SELECT key FROM rejected WHERE source = ?", [self._source])
+            lost = [key for (key,) in iter(refused.fetchone, None) if not self.known.met(key)]
         if gone or lost:
             with self._store.catalog.write() as con:
-                con.execute(_MARK_MISSING, [self._source, gone])
+                con.execute(_MARK_GONE, [gone])
                 con.execute(_FORGET_REJECTED, [self._source, lost])
         return len(gone)

@@ -64,12 +64,12 @@ def index_images(
     inside `store.writer()`.
     """
     keys = source.keys()  # before anything is written: it says what is wrong with the source as a whole
-    commit, report, seen = Commit(store, source), IndexReport(), set[str]()
+    commit, report = Commit(store, source), IndexReport()
     if whole and keys is not None:
-        commit.expect(set(keys))
+        commit.known.expect(keys)
     tick = _ticker(progress, len(keys) if keys is not None else 0)
     try:
-        todo = _todo(source, commit, report, seen, tick)
+        todo = _todo(source, commit, report, tick)
         first = next(todo, None)
         if first is not None:
             _work_off(commit, load(), itertools.chain([first], todo), report, tick)
@@ -79,7 +79,7 @@ def index_images(
     commit.flush()
     report.changed, report.renamed = commit.changed, commit.renamed
     report.duplicates -= commit.renamed
-    report.missing = commit.mark_missing(seen) if whole else 0
+    report.missing = commit.mark_missing() if whole else 0
     return report
 
 
@@ -88,16 +88,13 @@ def _ticker(progress: Progress | None, total: int) -> Callable[[], None]:
     return (lambda: progress(next(done), total)) if progress else (lambda: None)
 
 
-def _todo(
-    source: Source, commit: Commit, report: IndexReport, seen: set[str], tick: Callable[[], None]
-) -> Iterator[Item]:
+def _todo(source: Source, commit: Commit, report: IndexReport, tick: Callable[[], None]) -> Iterator[Item]:
     """The images that must be read; what is unchanged is only counted."""
     for item in map(storable, source.items()):
-        if item.key in seen:
+        if not commit.known.meet(item.key):
             raise BadInput(f"{source.name}: two images are called {item.key!r}; what came before the second is kept")
-        seen.add(item.key)
         report.found += 1
-        if not commit.is_current(item):
+        if not commit.known.is_current(item):
             yield item
             continue
         commit.describe(item)
@@ -112,12 +109,12 @@ def _work_off(
 ) -> None:
     """Read, embed and commit `todo`, counting into `report`."""
     batch: list[_Read] = []
-    for read in _read_ahead(todo, encoder, commit.rows_by_hash):
+    for read in _read_ahead(todo, encoder, commit):
         if isinstance(read, Refused):
             commit.refuse(read)
             report.rejected += 1
-        elif read.prepared is None or read.image.sha256 in commit.rows_by_hash:
-            commit.known(read.image)
+        elif read.prepared is None or commit.embedded(read.image.sha256):
+            commit.take(read.image)
             report.duplicates += 1
         else:
             batch.append(read)
@@ -138,8 +135,8 @@ def _embed(commit: Commit, encoder: Encoder, batch: Sequence[_Read], report: Ind
     vectors = dict(zip(unique, encoder.embed_images(list(unique.values())), strict=True))
     for read in batch:
         image = read.image
-        if image.sha256 in commit.rows_by_hash:
-            commit.known(image)
+        if commit.embedded(image.sha256):
+            commit.take(image)
             report.duplicates += 1
         elif np.isfinite(vectors[image.sha256]).all():
             commit.add(Embedded(image, vectors[image.sha256]))
@@ -149,14 +146,14 @@ def _embed(commit: Commit, encoder: Encoder, batch: Sequence[_Read], report: Ind
             report.rejected += 1
 
 
-def _read_ahead(items: Iterable[Item], encoder: Encoder, known: dict[str, int]) -> Iterator[_Read | Refused]:
+def _read_ahead(items: Iterable[Item], encoder: Encoder, commit: Commit) -> Iterator[_Read | Refused]:
     """Read and decode in threads, a few batches ahead of the forward pass, in the order of `items`."""
-    return ahead(items, lambda item: _read(item, encoder, known), 3 * BATCH)
+    return ahead(items, lambda item: _read(item, encoder, commit), 3 * BATCH)
 
 
-def _read(item: Item, encoder: Encoder, known: dict[str, int]) -> _Read | Refused:
+def _read(item: Item, encoder: Encoder, commit: Commit) -> _Read | Refused:
     found = read_image(item)
     if isinstance(found, str):
         return Refused(item, found)
     seen = Seen(item, found.sha256, found.image.size, found.bytes)
-    return _Read(seen, None if found.sha256 in known else encoder.prepare(found.image))
+    return _Read(seen, None if commit.embedded(found.sha256) else encoder.prepare(found.image))

@@ -1,0 +1,102 @@
+"""How cost grows: python -m benchmarks.scale [--rows 100000 1000000 10000000] [--autofaiss PYTHON].
+
+Every step is a process of its own, so its peak RSS is its own. `build` is what `fsearch index` does once vectors are on
+disk: train, add, measure, save. `ask` uses queries that the build did not see, half images and half phrases; the true
+neighbours come from a scan of every vector. Ours and bare FAISS (the same index in memory, the same lists looked at, no
+filter, no second ranking) take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import machine
+from benchmarks.scale import autofaiss_rival, index, whole
+
+STEPS = {
+    "fill": index.fill,
+    "build": index.build,
+    "ask": index.ask,
+    "memory": whole.memory,
+    "fill-workspace": whole.fill,
+    "whole": whole.stages,
+}
+
+
+def step(name: str, *args: str) -> dict[str, Any]:
+    """Run one step in a process of its own; what it measured, its peak RSS in GiB and its seconds."""
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.scale", "--step", name, *args],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found | {"seconds": time.perf_counter() - began}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
+    parser.add_argument("--only", choices=["index", "memory", "whole"])
+    parser.add_argument("--autofaiss", help="Python of an environment with autofaiss, which needs numpy 1")
+    parser.add_argument("--work", help="folder for the vectors (10 GB for ten million); a temporary one by default")
+    parser.add_argument("--step", nargs="+")
+    options = parser.parse_args()
+    if options.step:
+        name, *args = options.step
+        found = STEPS[name](*args)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(json.dumps(found | {"peak_gib": peak}))
+        return
+    print(f"scale: made vectors, 512 dimensions, float16 shards on disk ({machine()})", flush=True)
+    with tempfile.TemporaryDirectory(dir=options.work) as work:
+        if options.only in (None, "index"):
+            grown = [_index(Path(work, str(rows)), rows, options.autofaiss) for rows in options.rows]
+            _growth(options.rows, grown)
+        if options.only in (None, "memory"):
+            whole.print_memory(step, Path(work))
+        if options.only in (None, "whole"):
+            whole.print_stages(step, Path(work))
+
+
+def _index(work: Path, rows: int, autofaiss: str | None) -> dict[str, Any]:
+    """Build and ask one size, print its lines, and throw its vectors away."""
+    with tempfile.TemporaryDirectory(dir=work.parent) as folder:
+        filled = step("fill", folder, str(rows))
+        print(f"\n{rows:,} vectors ({filled['seconds']:.0f} s to make)", flush=True)
+        built = step("build", folder)
+        print(f"  {built['index']}")
+        print(
+            f"  build {built['build_s']:.0f} s, peak RSS {built['peak_gib']:.2f} GiB, "
+            f"{built['bytes_per_vector']:.0f} bytes a vector",
+            flush=True,
+        )
+        asked = step("ask", folder)
+        for line in index.lines(asked):
+            print(f"  {line}", flush=True)
+        if autofaiss and rows > 100_000:
+            print(f"  {autofaiss_rival.line(autofaiss, Path(folder), asked)}", flush=True)
+        return built | asked
+
+
+def _growth(sizes: list[int], grown: list[dict[str, Any]]) -> None:
+    for (small, a), (large, b) in zip(zip(sizes, grown, strict=True), list(zip(sizes, grown, strict=True))[1:]):
+        print(
+            f"\nfrom {small:,} to {large:,}: build x{b['build_s'] / a['build_s']:.1f}, "
+            f"query x{b['ours_p50_ms'] / a['ours_p50_ms']:.1f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

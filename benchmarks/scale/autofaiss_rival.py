@@ -1,0 +1,2 @@
+def line(*a):
+    return ""

@@ -1,0 +1,71 @@
+"""What an index run holds of the images that are there: as a dict would, in a tenth of the room."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fsearch
+from fsearch.indexer import digests
+from fsearch.indexer.digests import Digests, of_hash, of_text
+
+KEYS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(KEYS, st.integers(0, 9)), max_size=60), st.integers(1, 9))
+def test_digests_are_a_dict(pairs: list[tuple[str, int]], recent: int) -> None:
+    kept, expected = Digests.none(), {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digests, "_RECENT", recent)  # so that every number of merges is met
+        for key, number in pairs:
+            kept[of_text(key)] = number
+            expected[key] = number
+            assert {k: kept.get(of_text(k)) for k in expected} == expected
+    assert kept.get(b"x" * 16) is None
+
+
+def test_digests_that_share_a_half_are_told_apart() -> None:
+    high = np.array([7, 7, 7, 2], np.uint64)
+    kept = Digests(high, np.array([3, 1, 2, 1], np.uint64), np.array([30, 10, 20, 5]))
+    for low, number in ((1, 10), (2, 20), (3, 30)):
+        assert kept.get((7).to_bytes(8, "big") + low.to_bytes(8, "big")) == number
+    assert ((2).to_bytes(8, "big") + (3).to_bytes(8, "big")) not in kept
+
+
+@given(KEYS)
+def test_the_catalog_cuts_hashes_as_python_does(key: str) -> None:
+    import duckdb
+
+    with duckdb.connect() as con:
+        query = f"SELECT {digests.halves('sha256(key)')}, 4 AS value FROM (SELECT ?::VARCHAR AS key)"
+        high, low, _ = con.execute(query, [key]).fetchall()[0]
+    assert high.to_bytes(8, "big") + low.to_bytes(8, "big") == of_text(key)
+    assert of_hash(hashlib.sha256(key.encode()).hexdigest()) == of_text(key)
+
+
+@pytest.mark.parametrize("recent", [3, 65_536])
+def test_every_kind_of_change_at_once(
+    few: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recent: int
+) -> None:
+    monkeypatch.setattr(digests, "_RECENT", recent)
+    folder, ws = few.folder, fsearch.open(tmp_path / "w")  # type: ignore[attr-defined]
+    assert ws.index(folder).embedded == 60
+    files = sorted(folder.iterdir())
+    files[0].rename(folder / "renamed.png")
+    files[1].unlink()
+    files[2].write_bytes(files[3].read_bytes())
+    (folder / "copy.png").write_bytes(files[4].read_bytes())
+    (folder / "broken.png").write_bytes(b"nothing")
+    report = ws.index(folder)
+    assert (report.renamed, report.missing, report.changed, report.duplicates) == (1, 1, 1, 2)
+    assert (report.rejected, report.unchanged, report.embedded) == (1, 57, 0)
+    (folder / "broken.png").unlink()
+    again = ws.index(folder)
+    assert (again.unchanged, again.missing, again.rejected) == (60, 0, 0)
+    assert ws.info().rejected_total == 0
