@@ -17,8 +17,10 @@ from fsearch.search.commands.index import index
 from fsearch.search.commands.upkeep import check, compact
 from fsearch.search.options import (
     HERE,
+    AddressOption,
     BridgeOption,
     ByOption,
+    EngineOption,
     ExplainOption,
     FdrOption,
     JsonOption,
@@ -46,12 +48,18 @@ app.command()(compact)
 
 
 @app.command()
-def fit(model: ModelOption = None, seed: SeedOption = 0, workspace: WorkspaceOption = HERE) -> None:
+def fit(
+    model: ModelOption = None,
+    seed: SeedOption = 0,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
+    workspace: WorkspaceOption = HERE,
+) -> None:
     """Learn where in the embedding space the loss is high, and say how well that worked, out of bag."""
     from fsearch.search.bars import bars
 
     with bars() as progress:
-        report = open_workspace(workspace).fit(model, seed=seed, progress=progress)
+        report = open_workspace(workspace).fit(model, seed=seed, engine=engine, address=address, progress=progress)
     typer.echo(str(report))
 
 

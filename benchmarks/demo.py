@@ -52,7 +52,7 @@ def bare() -> None:
     found["libraries"] = seconds(load_libraries)
 
     from fsearch.data.blackbox.model import judge, load
-    from fsearch.diagnoser.ensemble import MEMBERS, quantise, train
+    from fsearch.diagnoser.ensemble import MEMBERS, here, train
     from fsearch.diagnoser.fit import PERMUTED_MEMBERS
     from fsearch.indexer.encoder import identify, load_encoder
     from fsearch.indexer.indexing import BATCH
@@ -69,7 +69,7 @@ def bare() -> None:
     found["black box"] = seconds(lambda: losses.append(judge(model, images, smiling).losses))
     embeddings = np.concatenate(vectors)
     members = MEMBERS + PERMUTED_MEMBERS
-    found["ensemble"] = seconds(lambda: train(quantise(embeddings), embeddings, losses[0], members=members))
+    found["ensemble"] = seconds(lambda: train(here(embeddings), embeddings, losses[0], members=members))
     sys.stdout.write(json.dumps(found))
 
 

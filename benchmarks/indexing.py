@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from fsearch.data.portraits import draw, sample
 from fsearch.indexer.decode import decode
 from fsearch.indexer.encoder import Encoder, identify, load_encoder
-from fsearch.indexer.indexing import BATCH, index_images
+from fsearch.indexer.indexing import BATCH, here, index_images
 from fsearch.indexer.sources.folder import Folder
 from fsearch.indexer.spec import EncoderSpec
 from fsearch.indexer.store import Store
@@ -50,7 +50,7 @@ def measure(work: Path, photos: Path, *, given: bool) -> None:
         root = work / f"run{next(runs)}"
         store = Store.create(root, spec)
         with store.writer():
-            index_images(store, lambda: encoder, Folder(photos))
+            index_images(store, here(lambda: encoder), Folder(photos))
         shutil.rmtree(root)
 
     def bare() -> None:

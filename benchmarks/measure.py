@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,3 +49,31 @@ def paired(ours: Callable[[], object], bare: Callable[[], object], repeats: int)
             pairs.append((seconds(ours), seconds(bare)))
     mine, other = statistics.median(o for o, _ in pairs), statistics.median(b for _, b in pairs)
     return mine, other, other / mine
+
+
+class OwnMemory:
+    """Watches this process's anonymous memory, which the system cannot take back as it can pages of mapped files."""
+
+    def __init__(self) -> None:
+        self.peak_gib = 0.0
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            self.peak_gib = max(self.peak_gib, own_memory() / 2**30)
+            time.sleep(0.2)
+
+
+def own_memory() -> int:
+    """Bytes of this process's anonymous memory now."""
+    return _status("RssAnon")
+
+
+def resident_memory() -> int:
+    """Bytes of this process that are in memory now, pages of mapped files among them."""
+    return _status("VmRSS")
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))

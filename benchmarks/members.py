@@ -6,7 +6,7 @@ import numpy as np
 import xgboost
 from benchmarks.measure import machine, paired
 
-from fsearch.diagnoser.ensemble import MEMBERS, PARAMETERS, ROUNDS, quantise, train
+from fsearch.diagnoser.ensemble import MEMBERS, PARAMETERS, ROUNDS, here, train
 from fsearch.diagnoser.sample import fitting_rows
 
 ROWS, DIM, REPEATS = 100_000, 512, 3
@@ -23,7 +23,7 @@ def main() -> None:
     def ensemble() -> None:
         """Ten members, trees and ridge, on the stratified sample; predictions for every image."""
         rows = fitting_rows(x, losses, 0)
-        bagged = train(quantise(x[rows]), x[rows], losses[rows])
+        bagged = train(here(x[rows]), x[rows], losses[rows])
         bagged.predict(x[np.setdiff1d(np.arange(ROWS), rows)])
 
     def plain() -> None:

@@ -7,7 +7,7 @@ them its trees are stopped early.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,10 @@ from fsearch.diagnoser.target import Target
 from fsearch.indexer.errors import WorkspaceError
 
 Floats = NDArray[np.float64]
+Job = tuple[NDArray[np.float32], int]  # a member's weights, (n,), and its seed
+Member = tuple[Any, NDArray[np.float32], Floats]  # its trees, their predictions, (n,), and its linear side, (d + 1,)
+Grow = Callable[[Floats, str, Sequence[Job]], Iterable[Member]]  # of the learned target, (n,), and the objective
+Spread = Callable[[Callable[[Any, Any], Any], Any, Sequence[Any]], Iterable[Any]]  # work(shared, job) for each job
 
 PARAMETERS: dict[str, Any] = {
     "tree_method": "hist",
@@ -78,15 +82,41 @@ def out_of_bag_base(members: NDArray[np.float32], out_of_bag: NDArray[np.bool_])
     return np.array([m[o].mean() if o.any() else m.mean() for m, o in zip(members, out_of_bag, strict=True)])
 
 
-def quantise(embeddings: NDArray[np.float32]) -> Any:
-    """The one matrix that every member's trees train on, from unit `embeddings`, (n, d)."""
+def here(embeddings: NDArray[np.float32]) -> Grow:
+    """Grow members one after the other on one quantised matrix of unit `embeddings`, (n, d)."""
     import xgboost
 
-    return xgboost.QuantileDMatrix(embeddings, max_bin=PARAMETERS["max_bin"])
+    matrix = xgboost.QuantileDMatrix(embeddings, max_bin=PARAMETERS["max_bin"])
+
+    def grow(learned: Floats, objective: str, jobs: Sequence[Job]) -> Iterator[Member]:
+        matrix.set_label(learned)
+        for weights, seed in jobs:
+            booster = _grow(matrix, learned, weights, objective, seed)
+            yield booster, booster.predict(matrix), linear.ridge(embeddings, learned, weights)
+
+    return grow
+
+
+def elsewhere(embeddings: NDArray[np.float32], spread: Spread) -> Grow:
+    """Grow each member in another process, on a matrix of its own; `spread` sends them there."""
+    import xgboost
+
+    def grow(learned: Floats, objective: str, jobs: Sequence[Job]) -> Iterator[Member]:
+        for raw, predicted, flat in spread(_one, (embeddings, learned, objective), jobs):
+            yield xgboost.Booster(model_file=bytearray(raw)), predicted, flat
+
+    return grow
+
+
+def _one(shared: tuple[NDArray[np.float32], Floats, str], job: Job) -> tuple[bytes, NDArray[np.float32], Floats]:
+    """One member, with its trees in XGBoost's own UBJSON."""
+    embeddings, learned, objective = shared
+    ((booster, predicted, flat),) = here(embeddings)(learned, objective, [job])
+    return bytes(booster.save_raw("ubj")), predicted, flat
 
 
 def train(
-    matrix: Any,
+    grow: Grow,
     embeddings: NDArray[np.float32],
     losses: Floats,
     *,
@@ -94,27 +124,26 @@ def train(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Bagged:
-    """Train `members` on `embeddings`, (n, d), their quantised `matrix`, and `losses`, (n,) finite."""
+    """Train `members` on `embeddings`, (n, d), and `losses`, (n,) finite. `grow` is made from the same embeddings."""
     target = Target.of(losses)
     learned = target.forward(losses)
-    matrix.set_label(learned)
     draws = np.random.default_rng([seed, 11]).poisson(1.0, size=(members, len(losses))).astype(np.float32)
     out = draws == 0
     boosters, trees, coefficients = [], np.empty(draws.shape), []
-    for b, weights in enumerate(draws):
-        booster = _grow(matrix, learned, weights, target.objective, seed * 1000 + b)
-        trees[b] = booster.predict(matrix)
+    jobs = [(weights, seed * 1000 + b) for b, weights in enumerate(draws)]
+    for b, (booster, predicted, flat) in enumerate(grow(learned, target.objective, jobs)):
+        trees[b] = predicted
         boosters.append(booster)
-        coefficients.append(linear.ridge(embeddings, learned, weights))
+        coefficients.append(flat)
         if progress:
             progress(b + 1, members)
     found = np.array(coefficients)
-    flat = linear.predict(found, embeddings)
-    mean = (out_of_bag_mean(trees, out) + out_of_bag_mean(flat, out)) / 2
+    lines = linear.predict(found, embeddings)
+    mean = (out_of_bag_mean(trees, out) + out_of_bag_mean(lines, out)) / 2
     target = target.smeared(learned - mean)
-    trees, flat = target.backward(trees), target.backward(flat)
-    blend = Blend.of(out_of_bag_mean(trees, out), out_of_bag_mean(flat, out), losses)
-    mixed = blend.mix(trees, flat).astype(np.float32)
+    trees, lines = target.backward(trees), target.backward(lines)
+    blend = Blend.of(out_of_bag_mean(trees, out), out_of_bag_mean(lines, out), losses)
+    mixed = blend.mix(trees, lines).astype(np.float32)
     rounds = tuple(int(b.num_boosted_rounds()) for b in boosters)
     return Bagged(tuple(boosters), found, mixed, out, target, blend, rounds)
 

@@ -14,7 +14,7 @@ from fsearch.diagnoser import fitted as storage
 from fsearch.diagnoser.bridge import Moments
 from fsearch.diagnoser.calibration import calibration_errors
 from fsearch.diagnoser.diagnosis import MIN_IMAGES
-from fsearch.diagnoser.ensemble import MEMBERS, Bagged, quantise, train
+from fsearch.diagnoser.ensemble import MEMBERS, Bagged, Spread, elsewhere, here, train
 from fsearch.diagnoser.lift import conformal_quantile
 from fsearch.diagnoser.reference import Reference
 from fsearch.diagnoser.report import FitReport
@@ -32,9 +32,15 @@ LUCK = 4.5  # standard errors of a correlation; predictions of like images hang 
 
 
 def fit_model(
-    store: Store, model: str, reference: Reference, *, seed: int = 0, progress: Progress | None = None
+    store: Store,
+    model: str,
+    reference: Reference,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+    spread: Spread | None = None,
 ) -> FitReport:
-    """Fit the ensemble of `model` and store it. Call inside `store.writer()`.
+    """Fit the ensemble of `model` and store it; `spread` trains its members elsewhere. Call inside `store.writer()`.
 
     Raises BadInput where there are fewer than MIN_IMAGES images with a loss, or all losses are equal.
     """
@@ -46,7 +52,7 @@ def fit_model(
     embeddings = store.vectors().at(losses.rows)
     share = store.training_share(model)
     bagged, moments, report = learn(
-        embeddings, losses.values, model=model, training_share=share, seed=seed, progress=progress
+        embeddings, losses.values, model=model, training_share=share, seed=seed, progress=progress, spread=spread
     )
     storage.save(store.layout, bagged, losses.rows, moments, reference, report)
     _record(store, losses, bagged, report)
@@ -62,6 +68,7 @@ def learn(
     seed: int = 0,
     limit: int = FIT_IMAGES,
     progress: Progress | None = None,
+    spread: Spread | None = None,
 ) -> tuple[Bagged, Moments, FitReport]:
     """Train on at most `limit` of the unit `embeddings`, (n, d), with `losses`, (n,), and predict for all of them."""
     steps = MEMBERS + PERMUTED_MEMBERS
@@ -71,10 +78,10 @@ def learn(
 
     rows = fitting_rows(embeddings, losses, seed, limit)
     chosen = embeddings[rows].astype(np.float32)
-    matrix = quantise(chosen)
+    grow = here(chosen) if spread is None else elsewhere(chosen, spread)
     shuffled = np.random.default_rng([seed, 31]).permutation(losses[rows])
-    permuted = train(matrix, chosen, shuffled, members=PERMUTED_MEMBERS, seed=seed + 1, progress=tick(0))
-    bagged = train(matrix, chosen, losses[rows], seed=seed, progress=tick(PERMUTED_MEMBERS))
+    permuted = train(grow, chosen, shuffled, members=PERMUTED_MEMBERS, seed=seed + 1, progress=tick(0))
+    bagged = train(grow, chosen, losses[rows], seed=seed, progress=tick(PERMUTED_MEMBERS))
     chance = _spearman(permuted.prediction(), shuffled)
     moments = Moments.of(chosen)
     bagged = _for_all(bagged, embeddings, rows)

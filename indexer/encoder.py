@@ -59,13 +59,17 @@ class Encoder:
         return self._preprocess(image)
 
     def embed_images(self, prepared: Sequence[Any]) -> NDArray[np.float32]:
-        """Embed prepared images: (n, dim) float32, unit rows. bfloat16 inside on a GPU."""
+        """Embed prepared images: (n, dim) float32, unit rows. bfloat16 inside on a GPU.
+
+        On a CPU no embedding depends on what it is embedded with; one alone would take another way through the
+        multiplications, so it is doubled.
+        """
         import torch
 
-        batch = torch.stack(list(prepared)).to(self.device)
+        batch = torch.stack([*prepared, *prepared] if len(prepared) == 1 else list(prepared)).to(self.device)
         with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
             found = self._model.encode_image(batch, normalize=True)
-        return np.asarray(found.float().cpu().numpy(), np.float32)
+        return np.asarray(found[: len(prepared)].float().cpu().numpy(), np.float32)
 
     def embed_texts(
         self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None

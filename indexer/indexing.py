@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fsearch.indexer.commit import Commit, Embedded, Refused, Seen
 from fsearch.indexer.encoder import Encoder
@@ -43,22 +44,27 @@ class IndexReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """An image read in a worker thread, and its pixels unless the content is known already."""
+class Ready:
+    """An image that was read, and what its embedding is made from; None where its content is known already."""
 
     image: Seen
     prepared: Any | None
 
 
+Outcome = Ready | Refused
+Embed = Callable[[Sequence[Any]], NDArray[np.float32]]  # what was prepared, to (n, dim) embeddings
+Engine = Callable[[Iterable[Item], Commit], tuple[Iterator[Outcome], Embed]]  # images come back in order
+
+
 def index_images(
     store: Store,
-    load: Callable[[], Encoder],
+    engine: Engine,
     source: Source,
     progress: Progress | None = None,
     *,
     whole: bool = True,
 ) -> IndexReport:
-    """Bring the workspace up to `source`; `load` is called only if an image must be embedded.
+    """Bring the workspace up to `source`; `engine` is called only if an image must be embedded.
 
     `whole` says that what `source` does not hold any more is missing. What was done before an error is kept. Call
     inside `store.writer()`.
@@ -72,7 +78,8 @@ def index_images(
         todo = _todo(source, commit, report, tick)
         first = next(todo, None)
         if first is not None:
-            _work_off(commit, load(), itertools.chain([first], todo), report, tick)
+            outcomes, embed = engine(itertools.chain([first], todo), commit)
+            _work_off(commit, outcomes, embed, report, tick)
     except FsearchError:
         commit.flush()
         raise
@@ -104,12 +111,22 @@ def _todo(source: Source, commit: Commit, report: IndexReport, tick: Callable[[]
         tick()
 
 
+def here(load: Callable[[], Encoder]) -> Engine:
+    """Read images in threads of this process, a few batches ahead of the forward pass."""
+
+    def engine(todo: Iterable[Item], commit: Commit) -> tuple[Iterator[Outcome], Embed]:
+        encoder = load()
+        return ahead(todo, lambda item: _read(item, encoder, commit), 3 * BATCH), encoder.embed_images
+
+    return engine
+
+
 def _work_off(
-    commit: Commit, encoder: Encoder, todo: Iterable[Item], report: IndexReport, tick: Callable[[], None]
+    commit: Commit, outcomes: Iterable[Outcome], embed: Embed, report: IndexReport, tick: Callable[[], None]
 ) -> None:
-    """Read, embed and commit `todo`, counting into `report`."""
-    batch: list[_Read] = []
-    for read in _read_ahead(todo, encoder, commit):
+    """Embed and commit what was read, counting into `report`."""
+    batch: list[Ready] = []
+    for read in outcomes:
         if isinstance(read, Refused):
             commit.refuse(read)
             report.rejected += 1
@@ -120,19 +137,19 @@ def _work_off(
             batch.append(read)
         tick()
         if len(batch) == BATCH:
-            _embed(commit, encoder, batch, report)
+            _take(commit, embed, batch, report)
             batch = []
         if commit.pending >= ROWS_PER_SHARD:
             commit.flush()
-    _embed(commit, encoder, batch, report)
+    _take(commit, embed, batch, report)
 
 
-def _embed(commit: Commit, encoder: Encoder, batch: Sequence[_Read], report: IndexReport) -> None:
+def _take(commit: Commit, embed: Embed, batch: Sequence[Ready], report: IndexReport) -> None:
     """Embed what is new in `batch`, counting into `report`; twins of one content are embedded once."""
     unique = {r.image.sha256: r.prepared for r in batch}
     if not unique:
         return
-    vectors = dict(zip(unique, encoder.embed_images(list(unique.values())), strict=True))
+    vectors = dict(zip(unique, embed(list(unique.values())), strict=True))
     for read in batch:
         image = read.image
         if commit.embedded(image.sha256):
@@ -146,14 +163,9 @@ def _embed(commit: Commit, encoder: Encoder, batch: Sequence[_Read], report: Ind
             report.rejected += 1
 
 
-def _read_ahead(items: Iterable[Item], encoder: Encoder, commit: Commit) -> Iterator[_Read | Refused]:
-    """Read and decode in threads, a few batches ahead of the forward pass, in the order of `items`."""
-    return ahead(items, lambda item: _read(item, encoder, commit), 3 * BATCH)
-
-
-def _read(item: Item, encoder: Encoder, commit: Commit) -> _Read | Refused:
+def _read(item: Item, encoder: Encoder, commit: Commit) -> Outcome:
     found = read_image(item)
     if isinstance(found, str):
         return Refused(item, found)
     seen = Seen(item, found.sha256, found.image.size, found.bytes)
-    return _Read(seen, None if commit.embedded(found.sha256) else encoder.prepare(found.image))
+    return Ready(seen, None if commit.embedded(found.sha256) else encoder.prepare(found.image))

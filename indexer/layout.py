@@ -49,6 +49,11 @@ class Layout:
         return self.root / "vectors"
 
     @property
+    def staged(self) -> Path:
+        """Where workers of a cluster leave what they embedded, until it is committed."""
+        return self.root / "staged"
+
+    @property
     def damaged(self) -> Path:
         """Where a repair puts files that it could not make again."""
         return self.root / "damaged"

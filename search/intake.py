@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from fsearch.indexer import registered
 from fsearch.indexer.encoder import identify, load_encoder
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.indexing import IndexReport, index_images
+from fsearch.indexer.indexing import Engine, IndexReport, here, index_images
 from fsearch.indexer.ingest import Split, check_metadata, write_losses
 from fsearch.indexer.layout import Layout
 from fsearch.indexer.losses import read_losses
@@ -25,6 +26,7 @@ from fsearch.search.reference import text_side
 from fsearch.search.warm import Warm
 
 Progress = Callable[[str, int, int], None]  # (what, done, in all)
+EngineName = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,9 @@ class Intake:
     templates: Sequence[str] | None = None
     memory_gib: float | None = None
     recall: float | None = None
+    engine: EngineName = "local"
+    address: str | None = None
+    staging: str | None = None
 
 
 def intake(
@@ -62,7 +67,8 @@ def intake(
         store = store.remember(templates=asked.templates, memory_gib=asked.memory_gib, recall=asked.recall)
         registered.record(store, found)
         tick = named(progress, "embedding")
-        report = index_images(store, lambda: warm.encoder(store), found.source, tick, whole=found.whole)
+        with _engine(asked, store, warm) as engine:
+            report = index_images(store, engine, found.source, tick, whole=found.whole)
         if report.rejected == report.found:
             reasons = "reasons: fsearch info"
             raise BadInput(f"none of the {report.found:,} images in {found.source.name} can be used; {reasons}")
@@ -80,13 +86,37 @@ def named(progress: Progress | None, what: str) -> Callable[[int, int], None] | 
     return (lambda done, total: progress(what, done, total)) if progress else None
 
 
+def check_engine(name: str) -> None:
+    """Raise BadInput where there is no such engine."""
+    if name not in get_args(EngineName):
+        raise BadInput(f"unknown engine {name!r}; use one of: {', '.join(get_args(EngineName))}")
+
+
 def _check(asked: Intake) -> None:
     for template in asked.templates or ():
         check_template(template, "--template")
     if asked.memory_gib is not None and not asked.memory_gib > 0:
         raise BadInput(f"--memory-gib {asked.memory_gib:g}: give a number above 0")
+    check_engine(asked.engine)
     if asked.recall is not None and not 0 < asked.recall <= 1:
         raise BadInput(f"--recall {asked.recall:g}: give a share, above 0 and at most 1")
+
+
+@contextmanager
+def _engine(asked: Intake, store: Store, warm: Warm) -> Iterator[Engine]:
+    """Where images are embedded: in this process, or on a cluster that is asked only if there is something to do."""
+    if asked.engine == "local":
+        yield here(lambda: warm.encoder(store))
+        return
+    from fsearch.indexer.chunk import Staging
+    from fsearch.indexer.cluster import Cluster
+
+    staging = Staging(asked.staging or str(store.layout.staged.absolute()))
+    with ExitStack() as stack:
+        yield lambda todo, commit: stack.enter_context(Cluster(asked.address)).embedding(store.encoder, staging)(
+            todo, commit
+        )
+    staging.clear()
 
 
 def _store_for(root: Path, warm: Warm, asked: Intake) -> Store:

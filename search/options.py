@@ -54,7 +54,18 @@ SampleOption = Annotated[int | None, typer.Option(min=1, help="Only so many imag
 LimitOption = Annotated[int | None, typer.Option(min=1, help="Only so many images, from the beginning.")]
 MemoryOption = Annotated[
     float | None,
-    typer.Option("--memory-gib", help="The most that the FAISS index may take; by default a quarter of the memory."),
+    typer.Option("--memory-gib", help="The most that the FAISS index may take; by default half of the memory."),
+]
+EngineOption = Annotated[
+    Literal["local", "ray"],
+    typer.Option(help="Work in this process, or on a Ray cluster (pip install 'fsearch[ray]')."),
+]
+AddressOption = Annotated[
+    str | None, typer.Option(help="With --engine ray: the cluster, e.g. HOST:6379; one on this machine by default.")
+]
+StagingOption = Annotated[
+    str | None,
+    typer.Option(help="With --engine ray: a folder that all machines see, or an fsspec URL; by default W/staged."),
 ]
 RecallOption = Annotated[
     float | None,

@@ -26,7 +26,7 @@ from fsearch.search.history import RunDiff, StoredRun
 from fsearch.search.hypotheses import from_phrases, read_hypotheses
 from fsearch.search.hypothesis import Hypothesis
 from fsearch.search.info import Info
-from fsearch.search.intake import Intake, Progress, intake, named
+from fsearch.search.intake import EngineName, Intake, Progress, check_engine, intake, named
 from fsearch.search.inventory import inventory
 from fsearch.search.losses import ModelLosses
 from fsearch.search.reference import text_side
@@ -58,6 +58,9 @@ class Workspace:
         templates: Sequence[str] | None = None,
         memory_gib: float | None = None,
         recall: float | None = None,
+        engine: EngineName = "local",
+        address: str | None = None,
+        staging: str | None = None,
         progress: Progress | None = None,
     ) -> IndexReport:
         """Embed the images of a data set and store one black box's losses on them. Run it again to continue or update.
@@ -70,12 +73,14 @@ class Workspace:
         encoder, weights : an open_clip name with a hub tag or local file, or "demo"; remembered by the workspace.
         split : whether the losses are of images the model was trained on ("train") or not ("held-out").
         templates : what phrases are put into, each with {}; averaged in text space; remembered by the workspace.
-        memory_gib : the most that the FAISS index may take; by default a quarter of this machine's. Remembered.
+        memory_gib : the most that the FAISS index may take; by default half of this machine's. Remembered.
         recall : the share of the true nearest images it must find, where it is not exact; 0.95 at first. Remembered.
+        engine : "local" embeds in this process, "ray" on the Ray cluster at `address` (one on this machine by default).
+        staging : with "ray", a folder that every machine sees, or an fsspec URL; by default inside the workspace.
 
         Raises FsearchError before anything is written where the input is unusable.
         """
-        asked = Intake(model, encoder, weights, split, templates, memory_gib, recall)
+        asked = Intake(model, encoder, weights, split, templates, memory_gib, recall, engine, address, staging)
         return intake(self.root, self._warm, images, losses, asked, progress)
 
     @property
@@ -83,15 +88,29 @@ class Workspace:
         """The losses of every black box: add, list, remove."""
         return ModelLosses(self.root)
 
-    def fit(self, model: str | None = None, *, seed: int = 0, progress: Progress | None = None) -> FitReport:
-        """Fit the ensemble of `model` (the only one by default) and measure it out of bag."""
+    def fit(
+        self,
+        model: str | None = None,
+        *,
+        seed: int = 0,
+        engine: EngineName = "local",
+        address: str | None = None,
+        progress: Progress | None = None,
+    ) -> FitReport:
+        """Fit the ensemble of `model` (the only one by default) and measure it out of bag. `engine` as in `index`."""
         from fsearch.diagnoser.fit import fit_model
 
+        check_engine(engine)
         store = Store.open(self.root)
         name = store.only_model(model)
         with store.writer():
-            reference = text_side(self._warm.encoder(store), store.templates)
-            return fit_model(store, name, reference, seed=seed, progress=named(progress, "fitting"))
+            reference, tick = text_side(self._warm.encoder(store), store.templates), named(progress, "fitting")
+            if engine == "local":
+                return fit_model(store, name, reference, seed=seed, progress=tick)
+            from fsearch.indexer.cluster import Cluster
+
+            with Cluster(address) as cluster:
+                return fit_model(store, name, reference, seed=seed, progress=tick, spread=cluster.spread)
 
     def query(
         self,

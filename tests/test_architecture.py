@@ -20,6 +20,7 @@ FOREIGN = {
     "timm": "indexer/blackbox/timm_model.py",
     "urllib3": "indexer/blackbox/endpoint.py",
     "datasets": "indexer/sources/huggingface.py",
+    "ray": "indexer/cluster.py",
     "fsspec": "indexer/sources/location.py",
 }
 

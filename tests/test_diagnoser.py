@@ -145,7 +145,7 @@ def test_out_of_bag_mean_leaves_trained_rows_out() -> None:
 def planted_bag(seed: int, noise: float = 0.3) -> tuple[np.ndarray, np.ndarray, ensemble.Bagged]:
     x = cloud(600, seed=seed)
     losses = np.exp(2 * x[:, 0]) * np.random.default_rng(seed).gamma(1 / noise, noise, 600)
-    return x, losses, ensemble.train(ensemble.quantise(x), x, losses, members=6, seed=seed)
+    return x, losses, ensemble.train(ensemble.here(x), x, losses, members=6, seed=seed)
 
 
 def test_the_ensemble_learns_out_of_bag_and_its_mean_is_unbiased(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_permuted_losses_and_shuffled_embeddings_leave_no_signal() -> None:
     x, losses, bag = planted_bag(1)
     rng = np.random.default_rng(0)
     elsewhere = x[rng.permutation(600)]
-    nothing = ensemble.train(ensemble.quantise(elsewhere), elsewhere, losses, members=6)
+    nothing = ensemble.train(ensemble.here(elsewhere), elsewhere, losses, members=6)
 
     def skill(b: ensemble.Bagged) -> float:
         found = b.prediction()

@@ -15,12 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import machine
-from benchmarks.scale import autofaiss_rival, index, whole
+from benchmarks.measure import OwnMemory, machine
+from benchmarks.scale import autofaiss_rival, engines, index, whole
 
+AUTOFAISS_FROM, AUTOFAISS_TO = 100_001, 1_000_000  # exact ones have no rival; larger ones would take it hours
 STEPS = {
     "fill": index.fill,
     "build": index.build,
@@ -28,6 +30,8 @@ STEPS = {
     "memory": whole.memory,
     "fill-workspace": whole.fill,
     "whole": whole.stages,
+    "files": engines.files,
+    "engine": engines.run,
 }
 
 
@@ -47,16 +51,17 @@ def step(name: str, *args: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
-    parser.add_argument("--only", choices=["index", "memory", "whole"])
+    parser.add_argument("--only", choices=["index", "memory", "whole", "engines"])
     parser.add_argument("--autofaiss", help="Python of an environment with autofaiss, which needs numpy 1")
     parser.add_argument("--work", help="folder for the vectors (10 GB for ten million); a temporary one by default")
     parser.add_argument("--step", nargs="+")
     options = parser.parse_args()
     if options.step:
         name, *args = options.step
+        own = OwnMemory()
         found = STEPS[name](*args)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(json.dumps(found | {"peak_gib": peak}))
+        print(json.dumps(found | {"peak_gib": peak, "own_gib": own.peak_gib}))
         return
     print(f"scale: made vectors, 512 dimensions, float16 shards on disk ({machine()})", flush=True)
     with tempfile.TemporaryDirectory(dir=options.work) as work:
@@ -65,6 +70,8 @@ def main() -> None:
             _growth(options.rows, grown)
         if options.only in (None, "memory"):
             whole.print_memory(step, Path(work))
+        if options.only in (None, "engines"):
+            engines.print_overhead(step, Path(work))
         if options.only in (None, "whole"):
             whole.print_stages(step, Path(work))
 
@@ -77,20 +84,21 @@ def _index(work: Path, rows: int, autofaiss: str | None) -> dict[str, Any]:
         built = step("build", folder)
         print(f"  {built['index']}")
         print(
-            f"  build {built['build_s']:.0f} s, peak RSS {built['peak_gib']:.2f} GiB, "
-            f"{built['bytes_per_vector']:.0f} bytes a vector",
+            f"  build {built['build_s']:.0f} s, peak RSS {built['peak_gib']:.2f} GiB (its own, without mapped shards: "
+            f"{built['own_gib']:.2f}), {built['bytes_per_vector']:.0f} bytes a vector",
             flush=True,
         )
         asked = step("ask", folder)
         for line in index.lines(asked):
             print(f"  {line}", flush=True)
-        if autofaiss and rows > 100_000:
-            print(f"  {autofaiss_rival.line(autofaiss, Path(folder), asked)}", flush=True)
+        if autofaiss and AUTOFAISS_FROM <= rows <= AUTOFAISS_TO:
+            rival = autofaiss_rival.line(autofaiss, Path(folder), built, rows, asked["deep_p50_ms"])
+            print(f"  {rival}", flush=True)
         return built | asked
 
 
 def _growth(sizes: list[int], grown: list[dict[str, Any]]) -> None:
-    for (small, a), (large, b) in zip(zip(sizes, grown, strict=True), list(zip(sizes, grown, strict=True))[1:]):
+    for (small, a), (large, b) in pairwise(zip(sizes, grown, strict=True)):
         print(
             f"\nfrom {small:,} to {large:,}: build x{b['build_s'] / a['build_s']:.1f}, "
             f"query x{b['ours_p50_ms'] / a['ours_p50_ms']:.1f}",

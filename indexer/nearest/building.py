@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from fsearch.indexer.nearest.kinds import Kind
 
 _ROUNDS = 10
-_GRAPH_FROM = 6_000  # lists past which the nearest ones are found by a graph
-_LINKS = 32
+_GRAPH_FROM = 6_000  # lists from which on a graph finds the nearest sooner
+_LINKS = 16
 _BITS_ROWS = 100_000  # training vectors of the codes: there are 256 centres to a part
 
 
@@ -22,7 +22,8 @@ def make(kind: Kind, dim: int, sample: Callable[[int], NDArray[np.float32]], see
     if kind.name == "exact":
         return faiss.IndexFlatIP(dim)
     vectors = sample(kind.training_rows)
-    coarse = _coarse(_centroids(vectors, kind.lists, seed), dim)
+    coarse: Any = faiss.IndexFlatIP(dim)
+    coarse.add(_centroids(vectors, kind.lists, seed))
     index: Any
     if kind.name == "ivf-pq":
         index = faiss.IndexIVFPQ(coarse, dim, kind.lists, kind.code, 8, faiss.METRIC_INNER_PRODUCT)
@@ -46,12 +47,16 @@ def _centroids(vectors: NDArray[np.float32], lists: int, seed: int) -> NDArray[n
     return centroids
 
 
-def _coarse(centroids: NDArray[np.float32], dim: int) -> Any:
-    """An index of the lists' centres; many of them are searched by a graph (Malkov and Yashunin, 2016)."""
-    if len(centroids) < _GRAPH_FROM:
-        coarse: Any = faiss.IndexFlatIP(dim)
-    else:
-        coarse = faiss.IndexHNSWFlat(dim, _LINKS, faiss.METRIC_INNER_PRODUCT)
-        coarse.hnsw.efConstruction = 80
-    coarse.add(centroids)
-    return coarse
+def placing(index: Any) -> Callable[[NDArray[np.float32]], NDArray[np.int64]]:
+    """What finds the list that each of n vectors goes into: the nearest; among many, the one that a graph finds.
+
+    The graph is a hierarchical navigable small world (Malkov and Yashunin, 2016). It serves for adding alone: asked for
+    many lists, or with phrases, which lie far from all of them, it misses half.
+    """
+    centres = faiss.downcast_index(index.quantizer)
+    if index.nlist >= _GRAPH_FROM:
+        graph = faiss.IndexHNSWFlat(index.d, _LINKS, faiss.METRIC_INNER_PRODUCT)
+        graph.hnsw.efConstruction, graph.hnsw.efSearch = 80, 32
+        graph.add(centres.reconstruct_n(0, index.nlist))
+        centres = graph
+    return lambda vectors: np.ascontiguousarray(centres.search(vectors, 1)[1][:, 0])

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.layout import sync_folder
+from fsearch.indexer.nearest.building import placing
 from fsearch.indexer.nearest.kinds import Kind, Name
 from fsearch.indexer.nearest.scan import Found, Rows, Singles, merged, nothing, scan
 from fsearch.indexer.vectors import Embeddings, Vectors, blocks
@@ -53,8 +54,14 @@ class VectorIndex:
 
     def add(self, blocks: Iterable[NDArray[np.float16]]) -> None:
         """Add rows in the order of the shards; each block is (n, dim)."""
+        place = placing(self._index) if self.kind.lists else None
         for block in blocks:
-            self._index.add(np.ascontiguousarray(block, dtype=np.float32))
+            vectors = np.ascontiguousarray(block, dtype=np.float32)
+            if place is None:
+                self._index.add(vectors)
+            else:
+                places = place(vectors)
+                self._index.add_core(len(vectors), faiss.swig_ptr(vectors), None, faiss.swig_ptr(places))
         self._lists = None
 
     def save(self, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -100,14 +100,20 @@ def bring_up(
         index = VectorIndex(kind, make(kind, dim, lambda n: _sample(vectors, n)), vectors)
     elif index.rows == rows and known is not None and known.rows == rows and known.target == wanted.recall:
         return index
-    for block in blocks(vectors, index.rows):
-        index.add([block])
-        if progress:
-            progress(index.rows, rows)
+    index.add(_counted(vectors, index.rows, progress))
     recall, measured = _measure(index, vectors, wanted, None if fresh else known, texts)
     index.save(path)
     _record(catalog, index, recall, measured, wanted)
     return index
+
+
+def _counted(vectors: Vectors, start: int, progress: Progress | None) -> Iterator[NDArray[np.float16]]:
+    """The rows from `start` on, block by block, each counted as it is taken."""
+    for block in blocks(vectors, start):
+        start += len(block)
+        if progress:
+            progress(start, len(vectors))
+        yield block
 
 
 def _sample(vectors: Vectors, count: int) -> NDArray[np.float32]:

@@ -57,7 +57,7 @@ class Kind:
 
 
 def choose(rows: int, dim: int, memory_gib: float | None = None) -> Kind:
-    """The most precise kind whose codes of `rows` vectors fit in `memory_gib`; a quarter of this machine's by default.
+    """The most precise kind whose codes of `rows` vectors fit in `memory_gib`; half of this machine's by default.
 
     Raises BadInput where not even the coarsest fits.
     """
@@ -78,5 +78,5 @@ def choose(rows: int, dim: int, memory_gib: float | None = None) -> Kind:
 
 
 def default_memory_gib() -> float:
-    """A quarter of this machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4 / _GIB
+    """Half of this machine's memory: the index is read as a map of its file, so this is a bound, not a reservation."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 / _GIB

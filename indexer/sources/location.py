@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os.path
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -95,3 +96,49 @@ def _fetch(url: str) -> Callable[[], bytes]:
             raise Rejected(f"cannot be fetched: {reason}") from error
 
     return read
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Small files in a local folder or at an fsspec URL, each there whole or not at all. Raises BadInput if it is none."""
+
+    place: str
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file there."""
+        with self._opened() as (files, folder):
+            files.makedirs(folder, exist_ok=True)
+            files.pipe_file(f"{folder}/{name}.part", data)
+            files.mv(f"{folder}/{name}.part", f"{folder}/{name}")
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file; None where there is none."""
+        with self._opened() as (files, folder):
+            try:
+                data: bytes = files.cat_file(f"{folder}/{name}")
+            except FileNotFoundError:
+                return None
+            return data
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        with self._opened() as (files, folder), contextlib.suppress(FileNotFoundError):
+            files.rm_file(f"{folder}/{name}")
+
+    def clear(self) -> None:
+        """Remove the folder with all that is in it."""
+        with self._opened() as (files, folder):
+            if files.exists(folder):
+                files.rm(folder, recursive=True)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[tuple[Any, str]]:
+        import fsspec
+
+        try:
+            files, folder = fsspec.core.url_to_fs(self.place)
+            yield files, str(folder)
+        except OSError as error:
+            raise BadInput(f"{self.place} cannot be used: {error.strerror or error}") from error
+        except (ImportError, ValueError) as error:
+            raise BadInput(f"{self.place} cannot be opened: {str(error).splitlines()[0]}") from error

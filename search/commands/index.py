@@ -10,7 +10,9 @@ import typer
 from fsearch import open as open_workspace
 from fsearch.search.options import (
     HERE,
+    AddressOption,
     AllowOutsideOption,
+    EngineOption,
     ImageColumnOption,
     KindOption,
     LimitOption,
@@ -21,6 +23,7 @@ from fsearch.search.options import (
     SampleOption,
     SeedOption,
     SplitOption,
+    StagingOption,
     TemplateOption,
     WorkspaceOption,
 )
@@ -52,6 +55,9 @@ def index(
     template: TemplateOption = None,
     memory_gib: MemoryOption = None,
     recall: RecallOption = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
+    staging: StagingOption = None,
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Embed the images of a data set and store a model's losses on them. Run it again to continue or update."""
@@ -81,6 +87,9 @@ def index(
             templates=template,
             memory_gib=memory_gib,
             recall=recall,
+            engine=engine,
+            address=address,
+            staging=staging,
             progress=progress,
         )
     for line in index_lines(report):

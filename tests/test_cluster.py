@@ -1,0 +1,209 @@
+"""The Ray engine, on a real local cluster of several nodes: the same result, whatever dies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.conftest import Planted
+
+import fsearch
+from fsearch.indexer import cluster as engine
+from fsearch.indexer.chunk import Staging, name_of, work_off
+from fsearch.indexer.encoder import Encoder
+from fsearch.indexer.errors import BadInput, EncoderError, FsearchError
+from fsearch.indexer.sources.folder import Folder
+from fsearch.indexer.spec import EncoderSpec
+from fsearch.indexer.store import Store
+
+pytestmark = pytest.mark.slow
+PHRASES = ["dark skin tone", "light skin tone", "bald", "a hat"]
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Any]:
+    """A cluster of a head and one more node, with two cores each by its own account."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    made.add_node(num_cpus=2)
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "IMAGES", 40)
+
+
+def contents(root: str | Path) -> tuple[list[dict[str, Any]], bytes]:
+    """Every row but the times, and every vector to the bit."""
+    rows = fsearch.open(root).sql("SELECT * EXCLUDE (indexed_at) FROM images ORDER BY image_id").to_pylist()
+    return rows, Store.open(Path(root)).vectors()[:].tobytes()
+
+
+def untidy(planted: Planted, to: Path) -> Path:
+    """The planted images with copies, broken files and a lone image at the end."""
+    folder = Path(shutil.copytree(planted.folder, to))
+    files = sorted(folder.iterdir())
+    for i in (3, 50, 51, 200):
+        shutil.copy(files[i], folder / f"zz-{i}.png")
+        (folder / f"{files[i].stem}-broken.png").write_bytes(b"nothing")
+    Image.new("RGB", (64, 64), (9, 99, 200)).save(folder / "zzz.png")
+    return folder
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_the_same_images_give_the_same_rows_vectors_and_rankings(nodes: Any, planted: Planted, tmp_path: Path) -> None:
+    folder = untidy(planted, tmp_path / "images")
+    one, many = fsearch.open("one"), fsearch.open("many")
+    here = one.index(folder, planted.losses, model="m")
+    there = many.index(folder, planted.losses, model="m", engine="ray", address=nodes.address)
+    assert here == there
+    assert (here.rejected, here.duplicates) == (4, 4)
+    assert contents("one") == contents("many")
+    assert not Path("many/staged").exists()
+    for path in folder.glob("*-broken.png"):
+        path.unlink()
+    assert many.index(folder, engine="ray", address="nowhere:1").embedded == 0  # nothing to do: no cluster is asked
+    assert one.fit() == many.fit(engine="ray", address=nodes.address)
+    first, second = one.rank(PHRASES), many.rank(PHRASES)
+    assert first.as_rows() == second.as_rows()
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_node_that_dies_costs_nothing(nodes: Any, planted: Planted, tmp_path: Path) -> None:
+    fsearch.open("undisturbed").index(planted.folder)
+    doomed = nodes.add_node(num_cpus=2)
+    nodes.wait_for_nodes()
+    staged, killed = Path("w/staged"), threading.Event()
+
+    def kill() -> None:
+        while len(list(staged.glob("*.json"))) < 2:
+            time.sleep(0.01)
+        nodes.remove_node(doomed, allow_graceful=False)
+        killed.set()
+
+    threading.Thread(target=kill, daemon=True).start()
+    report = fsearch.open("w").index(planted.folder, engine="ray", address=nodes.address)
+    assert killed.is_set()
+    assert report.embedded == len(planted.portraits)
+    assert contents("w") == contents("undisturbed")
+
+
+_DRIVER = """
+import sys
+import fsearch
+from fsearch.indexer import cluster, indexing
+cluster.IMAGES = 32
+indexing.ROWS_PER_SHARD = indexing.BATCH = 32
+fsearch.open(sys.argv[1]).index(sys.argv[2], engine="ray", address=sys.argv[3])
+"""
+
+
+def test_a_driver_that_dies_is_resumed_without_embedding_again(nodes: Any, planted: Planted) -> None:
+    run = subprocess.Popen([sys.executable, "-c", _DRIVER, "w", str(planted.folder), nodes.address])
+    while len(list(Path("w/vectors").glob("*.npy"))) < 3 and run.poll() is None:
+        time.sleep(0.005)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    committed = fsearch.open("w").info().images
+    assert committed >= 64
+    before, _ = contents("w")
+    report = fsearch.open("w").index(planted.folder, engine="ray", address=nodes.address)
+    assert report.unchanged == committed
+    assert report.embedded == len(planted.portraits) - committed > 0
+    fsearch.open("undisturbed").index(planted.folder)
+    assert contents("w") == contents("undisturbed")
+    assert contents("w")[0][: len(before)] == before
+
+
+def test_chunks_are_staged_at_a_url_and_found_again(
+    nodes: Any, few: Planted, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = f"file://{tmp_path}/shared"
+    items = list(Folder(few.folder).items())
+    name = name_of(items, encoder.spec)
+    Staging(place).write(name, *work_off(items, encoder))
+    monkeypatch.setattr(Staging, "write", None)  # in this process; were a worker asked, it could not be reached
+    ws = fsearch.open("w")
+    monkeypatch.setattr(engine._Pool, "submit", lambda *_: pytest.fail("it is there already"))
+    assert ws.index(few.folder, engine="ray", address=nodes.address, staging=place).embedded == 60
+    assert not (tmp_path / "shared").exists()
+
+
+def test_a_torn_chunk_is_no_chunk(few: Planted, encoder: Encoder, tmp_path: Path) -> None:
+    staging, items = Staging(str(tmp_path / "s")), list(Folder(few.folder).items())
+    name = name_of(items, encoder.spec)
+    assert staging.read(name, items) is None
+    staging.write(name, *work_off(items, encoder))
+    found = staging.read(name, items)
+    assert found is not None
+    assert len(found) == 60
+    assert staging.read(name, items[:-1]) is None
+    for ending in ("npy", "json"):
+        path = tmp_path / "s" / f"{name}.{ending}"
+        whole = path.read_bytes()
+        for torn in (whole[:-3], b"", whole[:50] + b"x" + whole[51:]):
+            path.write_bytes(torn)
+            assert staging.read(name, items) is None
+        path.write_bytes(whole)
+    changed = items[0].__class__(items[0].key, items[0].read, items[0].size, 1)
+    assert name_of([changed, *items[1:]], encoder.spec) != name
+    unsure = items[0].__class__(items[0].key, items[0].read, items[0].size, None)
+    assert name_of([unsure], encoder.spec) != name_of([unsure], encoder.spec)
+
+
+def test_what_goes_wrong_is_one_line(nodes: Any, few: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ws = fsearch.open("w")
+    with pytest.raises(BadInput, match="unknown engine 'spark'; use one of: local, ray"):
+        ws.index(few.folder, engine="spark")  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match=r"--address 127\.0\.0\.1:1: no Ray cluster answers there"):
+        ws.index(few.folder, engine="ray", address="127.0.0.1:1")
+    with pytest.raises(FsearchError, match="cannot be opened"):
+        ws.index(few.folder, engine="ray", address=nodes.address, staging="nosuch://bucket/a")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(FsearchError, match="cannot be used: Not a directory"):
+        ws.index(few.folder, engine="ray", address=nodes.address, staging=str(tmp_path / "file" / "below"))
+    held = threading.Lock()
+    locked = ([Image.new("RGB", (9, 9), (i, 0, 0)) for i in range(3)], held)
+
+    class Locked:
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, i: int) -> Any:
+            with locked[1]:
+                return locked[0][i]
+
+    with pytest.raises(BadInput, match="images of this source cannot be sent to another process"):
+        ws.index(fsearch.images(Locked(), name="locked"), engine="ray", address=nodes.address)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(BadInput, match=r"--engine ray needs the library ray: pip install 'fsearch\[ray\]'"):
+        engine.Cluster()
+
+
+def test_an_encoder_that_a_worker_lacks_is_told(nodes: Any, few: Planted, tmp_path: Path) -> None:
+    spec, staging = EncoderSpec("ViT-B-32", "gone.pt", "0" * 64, 512), Staging(str(tmp_path / "s"))
+    with engine.Cluster(nodes.address) as cluster:
+        outcomes, _ = cluster.embedding(spec, staging)(Folder(few.folder).items(), None)  # type: ignore[arg-type]
+        with pytest.raises(EncoderError):
+            next(outcomes)
+
+
+def test_work_is_spread_in_order(nodes: Any) -> None:
+    with engine.Cluster(nodes.address) as cluster:
+        found = list(cluster.spread(lambda shared, job: shared + job, np.arange(3), [10, 20, 30]))
+    assert [f.tolist() for f in found] == [[10, 11, 12], [20, 21, 22], [30, 31, 32]]
