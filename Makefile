@@ -1,10 +1,10 @@
-# make demo | test | check | bench | bench-planted | bench-streaming | bench-crash | train | docs: each sets itself up; a second run installs nothing.
+# make demo | test | check | bench | bench-planted | bench-streaming | bench-crash | bench-scale | train | docs: each sets itself up; a second run installs nothing.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-planted bench-streaming bench-crash train docs
+.PHONY: help demo test check bench bench-planted bench-streaming bench-crash bench-scale train docs
 
 help: ## list these words
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /	/'
@@ -38,6 +38,15 @@ bench-streaming: $(READY) ## memory while 100,000 images of a WebDataset stream 
 
 bench-crash: $(READY) ## kill it a thousand times and count what is lost (half an hour)
 	$(BIN)/python -m benchmarks.crash --kills $(or $(KILLS),1000)
+
+RIVAL := build/autofaiss
+$(RIVAL)/.ready:
+	$(PYTHON) -m venv $(RIVAL)
+	$(RIVAL)/bin/python -m pip install --quiet 'autofaiss>=2.18' 'faiss-cpu<1.9' 'numpy<2' 'pandas<3' 'pyarrow<18'
+	touch $(RIVAL)/.ready
+
+bench-scale: $(READY) $(RIVAL)/.ready ## cost from 100,000 to 10,000,000 images (three quarters of an hour, 30 GB of disk)
+	$(BIN)/python -m benchmarks.scale --autofaiss $(RIVAL)/bin/python --work build
 
 train: $(READY) ## train the demo's encoder (about an hour on 2 cores; resumable) and black box again
 	$(BIN)/python -m fsearch.data.training.train_encoder --work build/portraits

@@ -25,8 +25,8 @@ def halves(column: str, prefix: str = "") -> str:
 
 
 def of_text(text: str) -> bytes:
-    """The digest of a key: the first 16 bytes of its SHA-256."""
-    return hashlib.sha256(text.encode()).digest()[:16]
+    """The digest of a key, in the form in which it can be stored: the first 16 bytes of its SHA-256."""
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).digest()[:16]
 
 
 def of_hash(sha256: str) -> bytes:

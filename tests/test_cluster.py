@@ -24,6 +24,7 @@ from fsearch.indexer.chunk import Staging, name_of, work_off
 from fsearch.indexer.encoder import Encoder
 from fsearch.indexer.errors import BadInput, EncoderError, FsearchError
 from fsearch.indexer.sources.folder import Folder
+from fsearch.indexer.sources.item import Item
 from fsearch.indexer.spec import EncoderSpec
 from fsearch.indexer.store import Store
 
@@ -177,30 +178,20 @@ def test_what_goes_wrong_is_one_line(nodes: Any, few: Planted, tmp_path: Path, m
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(FsearchError, match="cannot be used: Not a directory"):
         ws.index(few.folder, engine="ray", address=nodes.address, staging=str(tmp_path / "file" / "below"))
-    held = threading.Lock()
-    locked = ([Image.new("RGB", (9, 9), (i, 0, 0)) for i in range(3)], held)
-
-    class Locked:
-        def __len__(self) -> int:
-            return 3
-
-        def __getitem__(self, i: int) -> Any:
-            with locked[1]:
-                return locked[0][i]
-
-    with pytest.raises(BadInput, match="images of this source cannot be sent to another process"):
-        ws.index(fsearch.images(Locked(), name="locked"), engine="ray", address=nodes.address)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(BadInput, match=r"--engine ray needs the library ray: pip install 'fsearch\[ray\]'"):
         engine.Cluster()
 
 
-def test_an_encoder_that_a_worker_lacks_is_told(nodes: Any, few: Planted, tmp_path: Path) -> None:
+def test_what_goes_wrong_on_the_way_to_a_worker_or_there_is_one_line(nodes: Any, few: Planted, tmp_path: Path) -> None:
     spec, staging = EncoderSpec("ViT-B-32", "gone.pt", "0" * 64, 512), Staging(str(tmp_path / "s"))
+    bound = Item("a", threading.Lock().acquire, 1, 1)  # type: ignore[arg-type]
     with engine.Cluster(nodes.address) as cluster:
-        outcomes, _ = cluster.embedding(spec, staging)(Folder(few.folder).items(), None)  # type: ignore[arg-type]
-        with pytest.raises(EncoderError):
-            next(outcomes)
+        embedding = cluster.embedding(spec, staging)
+        with pytest.raises(EncoderError):  # workers do not have its weights
+            next(embedding(Folder(few.folder).items(), None)[0])  # type: ignore[arg-type]
+        with pytest.raises(BadInput, match="images of this source cannot be sent to another process"):
+            next(embedding([bound], None)[0])  # type: ignore[arg-type]
 
 
 def test_work_is_spread_in_order(nodes: Any) -> None:

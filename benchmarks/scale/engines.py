@@ -56,7 +56,7 @@ def print_overhead(step: Step, work: Path) -> None:
     local, ray = (float(np.median(rates[e])) for e in ("local", "ray"))
     print(
         f"\nindexing {MANY:,} JPEG files of {SIDE} x {SIDE} with the demo encoder: one process {local:.0f} images/s, "
-        f"Ray on the same cores {ray:.0f}, overhead {local / ray - 1:.0%}; Ray takes {np.median(starts['ray']):.0f} s to "
-        f"start, one process {np.median(starts['local']):.0f} s",
+        f"Ray on the same cores {ray:.0f}, overhead {local / ray - 1:.0%}; Ray takes {np.median(starts['ray']):.0f} s "
+        f"to start, one process {np.median(starts['local']):.0f} s",
         flush=True,
     )

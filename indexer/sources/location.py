@@ -100,7 +100,7 @@ def _fetch(url: str) -> Callable[[], bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Small files in a local folder or at an fsspec URL, each there whole or not at all. Raises BadInput if it is none."""
+    """Small files in a local folder or at an fsspec URL, each whole or not there. Raises BadInput where it is none."""
 
     place: str
 
