@@ -20,6 +20,7 @@ from fsearch.search.options import (
     AddressOption,
     BridgeOption,
     ByOption,
+    DeviceOption,
     EngineOption,
     ExplainOption,
     FdrOption,
@@ -51,6 +52,7 @@ app.command()(compact)
 def fit(
     model: ModelOption = None,
     seed: SeedOption = 0,
+    device: DeviceOption = "auto",
     engine: EngineOption = "local",
     address: AddressOption = None,
     workspace: WorkspaceOption = HERE,
@@ -59,7 +61,9 @@ def fit(
     from fsearch.search.bars import bars
 
     with bars() as progress:
-        report = open_workspace(workspace).fit(model, seed=seed, engine=engine, address=address, progress=progress)
+        report = open_workspace(workspace).fit(
+            model, seed=seed, device=device, engine=engine, address=address, progress=progress
+        )
     typer.echo(str(report))
 
 

@@ -82,8 +82,8 @@ def out_of_bag_base(members: NDArray[np.float32], out_of_bag: NDArray[np.bool_])
     return np.array([m[o].mean() if o.any() else m.mean() for m, o in zip(members, out_of_bag, strict=True)])
 
 
-def here(embeddings: NDArray[np.float32]) -> Grow:
-    """Grow members one after the other on one quantised matrix of unit `embeddings`, (n, d)."""
+def here(embeddings: NDArray[np.float32], device: str = "cpu") -> Grow:
+    """Grow members one after the other on one quantised matrix of unit `embeddings`, (n, d), on "cpu" or "cuda"."""
     import xgboost
 
     matrix = xgboost.QuantileDMatrix(embeddings, max_bin=PARAMETERS["max_bin"])
@@ -91,7 +91,7 @@ def here(embeddings: NDArray[np.float32]) -> Grow:
     def grow(learned: Floats, objective: str, jobs: Sequence[Job]) -> Iterator[Member]:
         matrix.set_label(learned)
         for weights, seed in jobs:
-            booster = _grow(matrix, learned, weights, objective, seed)
+            booster = _grow(matrix, learned, weights, objective, seed, device)
             yield booster, booster.predict(matrix), linear.ridge(embeddings, learned, weights)
 
     return grow
@@ -148,7 +148,7 @@ def train(
     return Bagged(tuple(boosters), found, mixed, out, target, blend, rounds)
 
 
-def _grow(matrix: Any, learned: Floats, weights: NDArray[np.float32], objective: str, seed: int) -> Any:
+def _grow(matrix: Any, learned: Floats, weights: NDArray[np.float32], objective: str, seed: int, device: str) -> Any:
     """One member's trees, stopped when the rows it did not draw are predicted no better."""
     import xgboost
 
@@ -160,7 +160,7 @@ def _grow(matrix: Any, learned: Floats, weights: NDArray[np.float32], objective:
         return "out_of_bag", float(np.mean((predicted[unseen] - truth) ** 2))
 
     stop = xgboost.callback.EarlyStopping(rounds=PATIENCE, metric_name="out_of_bag", data_name="fit", save_best=True)
-    settings = {**PARAMETERS, "objective": objective, "seed": seed}
+    settings = {**PARAMETERS, "objective": objective, "seed": seed, "device": device}
     return xgboost.train(
         settings, matrix, ROUNDS, evals=[(matrix, "fit")], custom_metric=error, callbacks=[stop], verbose_eval=False
     )

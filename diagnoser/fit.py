@@ -38,6 +38,7 @@ def fit_model(
     *,
     seed: int = 0,
     progress: Progress | None = None,
+    device: str = "cpu",
     spread: Spread | None = None,
 ) -> FitReport:
     """Fit the ensemble of `model` and store it; `spread` trains its members elsewhere. Call inside `store.writer()`.
@@ -52,7 +53,14 @@ def fit_model(
     embeddings = store.vectors().at(losses.rows)
     share = store.training_share(model)
     bagged, moments, report = learn(
-        embeddings, losses.values, model=model, training_share=share, seed=seed, progress=progress, spread=spread
+        embeddings,
+        losses.values,
+        model=model,
+        training_share=share,
+        seed=seed,
+        progress=progress,
+        device=device,
+        spread=spread,
     )
     storage.save(store.layout, bagged, losses.rows, moments, reference, report)
     _record(store, losses, bagged, report)
@@ -68,6 +76,7 @@ def learn(
     seed: int = 0,
     limit: int = FIT_IMAGES,
     progress: Progress | None = None,
+    device: str = "cpu",
     spread: Spread | None = None,
 ) -> tuple[Bagged, Moments, FitReport]:
     """Train on at most `limit` of the unit `embeddings`, (n, d), with `losses`, (n,), and predict for all of them."""
@@ -78,7 +87,7 @@ def learn(
 
     rows = fitting_rows(embeddings, losses, seed, limit)
     chosen = embeddings[rows].astype(np.float32)
-    grow = here(chosen) if spread is None else elsewhere(chosen, spread)
+    grow = here(chosen, device) if spread is None else elsewhere(chosen, spread)
     shuffled = np.random.default_rng([seed, 31]).permutation(losses[rows])
     permuted = train(grow, chosen, shuffled, members=PERMUTED_MEMBERS, seed=seed + 1, progress=tick(0))
     bagged = train(grow, chosen, losses[rows], seed=seed, progress=tick(PERMUTED_MEMBERS))

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fsearch.indexer.device import Device, choose
 from fsearch.indexer.errors import EncoderError
 from fsearch.indexer.spec import DEMO, EncoderSpec
 
@@ -66,7 +67,10 @@ class Encoder:
         """
         import torch
 
-        batch = torch.stack([*prepared, *prepared] if len(prepared) == 1 else list(prepared)).to(self.device)
+        batch = torch.stack([*prepared, *prepared] if len(prepared) == 1 else list(prepared))
+        if self.device == "cuda":
+            batch = batch.pin_memory()  # so that the copy overlaps decoding
+        batch = batch.to(self.device, non_blocking=True)
         with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
             found = self._model.encode_image(batch, normalize=True)
         return np.asarray(found[: len(prepared)].float().cpu().numpy(), np.float32)
@@ -119,15 +123,14 @@ def identify(name: str, weights: str | None) -> EncoderSpec:
     return EncoderSpec(name, weights, f"tag:{weights}", dim)
 
 
-def load_encoder(spec: EncoderSpec, device: str | None = None) -> Encoder:
-    """Load the encoder `spec` names, on `device` ("cpu", "cuda"; the GPU where there is one by default).
+def load_encoder(spec: EncoderSpec, device: Device = "auto") -> Encoder:
+    """Load the encoder `spec` names, on `device` (the GPU where there is one by default).
 
     Raises EncoderError where weights are missing, have changed, do not fit, or cannot be fetched.
     """
     import open_clip
-    import torch
 
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    place = choose(device)
     name, weights, vocabulary, only_side, support = spec.name, spec.weights, None, None, None
     if spec.name == DEMO:
         open_clip.add_model_config(DEMO_FOLDER / f"{_DEMO_CONFIG}.json")
@@ -143,13 +146,13 @@ def load_encoder(spec: EncoderSpec, device: str | None = None) -> Encoder:
         raise EncoderError(f"the weights {weights} are gone or have changed since this workspace was made")
     try:
         with _quiet(), contextlib.nullcontext() if local else _no_waiting_without_network():
-            model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=weights, device=device)
+            model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=weights, device=place)
             tokenizer = open_clip.get_tokenizer(name)
     except Exception as error:
         raise EncoderError(_why(name, weights, error, local=local)) from error
     model.eval()
     scale = float(model.logit_scale.detach().exp())
-    return Encoder(spec, device, vocabulary, only_side, scale, support, model, preprocess, tokenizer)
+    return Encoder(spec, place, vocabulary, only_side, scale, support, model, preprocess, tokenizer)
 
 
 @contextlib.contextmanager

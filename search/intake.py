@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from fsearch.indexer import registered
+from fsearch.indexer.device import Device
 from fsearch.indexer.encoder import identify, load_encoder
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.indexing import Engine, IndexReport, here, index_images
@@ -40,6 +41,7 @@ class Intake:
     templates: Sequence[str] | None = None
     memory_gib: float | None = None
     recall: float | None = None
+    device: Device = "auto"
     engine: EngineName = "local"
     address: str | None = None
     staging: str | None = None
@@ -106,7 +108,7 @@ def _check(asked: Intake) -> None:
 def _engine(asked: Intake, store: Store, warm: Warm) -> Iterator[Engine]:
     """Where images are embedded: in this process, or on a cluster that is asked only if there is something to do."""
     if asked.engine == "local":
-        yield here(lambda: warm.encoder(store))
+        yield here(lambda: warm.encoder(store, asked.device))
         return
     from fsearch.indexer.chunk import Staging
     from fsearch.indexer.cluster import Cluster
@@ -122,7 +124,9 @@ def _engine(asked: Intake, store: Store, warm: Warm) -> Iterator[Engine]:
 def _store_for(root: Path, warm: Warm, asked: Intake) -> Store:
     """The store, made now if need be; with the encoder that was asked for, or the one it was made with."""
     if not Layout(root).catalog.exists():
-        loaded = load_encoder(identify(asked.encoder or DEMO, asked.weights))  # before anything is written
+        loaded = load_encoder(
+            identify(asked.encoder or DEMO, asked.weights), asked.device
+        )  # before anything is written
         warm.keep(loaded)
         return Store.create(root, loaded.spec)
     store = Store.open(root)

@@ -56,6 +56,9 @@ MemoryOption = Annotated[
     float | None,
     typer.Option("--memory-gib", help="The most that the FAISS index may take; by default half of the memory."),
 ]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option(help="Where models run: the GPU where there is one, or as you say.")
+]
 EngineOption = Annotated[
     Literal["local", "ray"],
     typer.Option(help="Work in this process, or on a Ray cluster (pip install 'fsearch[ray]')."),

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from fsearch.diagnoser import fitted as fits
 from fsearch.diagnoser.diagnosis import MIN_IMAGES, Diagnosis
 from fsearch.diagnoser.fitted import Fitted
+from fsearch.indexer.device import Device
 from fsearch.indexer.encoder import Encoder, load_encoder
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.nearest.index import VectorIndex
@@ -32,10 +33,10 @@ class Warm:
         """Use an encoder that was loaded already."""
         self._encoder = encoder
 
-    def encoder(self, store: Store) -> Encoder:
-        """The encoder of `store`."""
+    def encoder(self, store: Store, device: Device = "auto") -> Encoder:
+        """The encoder of `store`; on `device`, if it is not loaded yet."""
         if self._encoder is None or self._encoder.spec != store.encoder:
-            self._encoder = load_encoder(store.encoder)
+            self._encoder = load_encoder(store.encoder, device)
         return self._encoder
 
     def fitted(self, store: Store, model: str) -> Fitted:

@@ -15,6 +15,7 @@ from fsearch.diagnoser.diagnosis import PERMUTATIONS
 from fsearch.diagnoser.evidence import Correction
 from fsearch.diagnoser.report import FitReport
 from fsearch.indexer.compact import CompactReport
+from fsearch.indexer.device import Device, choose
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.indexing import IndexReport
 from fsearch.indexer.ingest import Split
@@ -58,6 +59,7 @@ class Workspace:
         templates: Sequence[str] | None = None,
         memory_gib: float | None = None,
         recall: float | None = None,
+        device: Device = "auto",
         engine: EngineName = "local",
         address: str | None = None,
         staging: str | None = None,
@@ -75,12 +77,13 @@ class Workspace:
         templates : what phrases are put into, each with {}; averaged in text space; remembered by the workspace.
         memory_gib : the most that the FAISS index may take; by default half of this machine's. Remembered.
         recall : the share of the true nearest images it must find, where it is not exact; 0.95 at first. Remembered.
+        device : "cpu" or "cuda"; by default the GPU where there is one.
         engine : "local" embeds in this process, "ray" on the Ray cluster at `address` (one on this machine by default).
         staging : with "ray", a folder that every machine sees, or an fsspec URL; by default inside the workspace.
 
         Raises FsearchError before anything is written where the input is unusable.
         """
-        asked = Intake(model, encoder, weights, split, templates, memory_gib, recall, engine, address, staging)
+        asked = Intake(model, encoder, weights, split, templates, memory_gib, recall, device, engine, address, staging)
         return intake(self.root, self._warm, images, losses, asked, progress)
 
     @property
@@ -93,20 +96,22 @@ class Workspace:
         model: str | None = None,
         *,
         seed: int = 0,
+        device: Device = "auto",
         engine: EngineName = "local",
         address: str | None = None,
         progress: Progress | None = None,
     ) -> FitReport:
-        """Fit the ensemble of `model` (the only one by default) and measure it out of bag. `engine` as in `index`."""
+        """Fit the ensemble of `model` (the only one by default), and measure it out of bag. See `index`."""
         from fsearch.diagnoser.fit import fit_model
 
         check_engine(engine)
+        place = choose(device)
         store = Store.open(self.root)
         name = store.only_model(model)
         with store.writer():
-            reference, tick = text_side(self._warm.encoder(store), store.templates), named(progress, "fitting")
+            reference, tick = text_side(self._warm.encoder(store, device), store.templates), named(progress, "fitting")
             if engine == "local":
-                return fit_model(store, name, reference, seed=seed, progress=tick)
+                return fit_model(store, name, reference, seed=seed, progress=tick, device=place)
             from fsearch.indexer.cluster import Cluster
 
             with Cluster(address) as cluster:
