@@ -149,7 +149,7 @@ class World:
         with duckdb.connect(str(self.workspace / "catalog.duckdb")) as con:
             for name, *_ in con.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall():
                 con.execute(f"DROP VIEW {name}")
-            for table in ("sources", "black_boxes", "pending_losses", "prediction_errors"):
+            for table in ("sources", "black_boxes", "pending_losses", "prediction_errors", "vector_index"):
                 con.execute(f"DROP TABLE {table}")
             con.execute("CREATE TABLE kept AS SELECT * EXCLUDE (target_digest) FROM losses")
             con.execute("DROP TABLE losses")

@@ -101,7 +101,7 @@ class Workspace:
         address: str | None = None,
         progress: Progress | None = None,
     ) -> FitReport:
-        """Fit the ensemble of `model` (the only one by default), and measure it out of bag. See `index`."""
+        """Fit the ensemble of `model` (the only one by default) and measure it out of bag. See `index`."""
         from fsearch.diagnoser.fit import fit_model
 
         check_engine(engine)
