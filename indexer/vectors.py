@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,7 +42,7 @@ class Vectors:
     ) -> None:
         self._layout, self._shards, self._dim, self._rows = layout, tuple(shards), dim, rows
         self._starts = np.cumsum([0, *(s.rows for s in shards)])
-        self._shard = lru_cache(_OPEN)(self._map)
+        self._mapped: dict[int, Halves] = {}
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -84,8 +83,16 @@ class Vectors:
         cuts = np.searchsorted(rising, self._starts)
         for i in np.flatnonzero(np.diff(cuts)):
             part = slice(cuts[i], cuts[i + 1])
-            found[order[part]] = self._shard(int(i))[rising[part] - self._starts[i]]
+            found[order[part]] = self._kept(int(i))[rising[part] - self._starts[i]]
         return found
+
+    def _kept(self, number: int) -> Halves:
+        """One shard, left mapped for the next question."""
+        if number not in self._mapped:
+            if len(self._mapped) >= _OPEN:
+                self._mapped.clear()
+            self._mapped[number] = self._map(number)
+        return self._mapped[number]
 
     def _map(self, number: int) -> Halves:
         return read_shard(self._layout, self._shards[number], self._dim)

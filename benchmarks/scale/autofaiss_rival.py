@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 5.0
+PATIENCE = 3.0
 SCRIPT = r"""
 import glob, json, resource, sys, time
 import faiss, numpy as np
