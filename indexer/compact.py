@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsearch.indexer.catalog import insert, scalar
+from fsearch.indexer.nearest.kept import Texts
 from fsearch.indexer.schema import OF_IMAGES
 from fsearch.indexer.shards import Shard, drop_orphans, read_shard, write_shard
 from fsearch.indexer.store import Store
@@ -32,8 +33,11 @@ class CompactReport:
     fits: tuple[str, ...]
 
 
-def compact(store: Store) -> CompactReport:
-    """Drop missing images with all that is theirs, and embeddings that no image uses. Call inside `store.writer()`."""
+def compact(store: Store, texts: Texts | None = None) -> CompactReport:
+    """Drop missing images with all that is theirs, and embeddings that no image uses. Call inside `store.writer()`.
+
+    `texts` gives phrases to measure the new index with.
+    """
     before = _size(store)
     shards, dim = store.shards(), store.encoder.dim
     total = sum(s.rows for s in shards)
@@ -77,7 +81,7 @@ def compact(store: Store) -> CompactReport:
         if rows:
             insert(con, "shards", pa.Table.from_pylist(rows))
     drop_orphans(store.layout, written)
-    store.bring_index_up()
+    store.bring_index_up(texts)
     return CompactReport(total - len(kept), gone, before, _size(store), fits)
 
 

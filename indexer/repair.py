@@ -16,13 +16,17 @@ from fsearch.indexer.check import Problem
 from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.layout import write_aside
 from fsearch.indexer.nearest.index import read
+from fsearch.indexer.nearest.kept import Texts
 from fsearch.indexer.schema import OF_IMAGES
 from fsearch.indexer.shards import DTYPE, Shard, drop_orphans, encode, write_shard
 from fsearch.indexer.store import Store
 
 
-def repair(store: Store, problems: Sequence[Problem]) -> list[str]:
-    """Repair `problems`; returns a line for each thing done. Raises WorkspaceError where the catalog is damaged."""
+def repair(store: Store, problems: Sequence[Problem], texts: Texts | None = None) -> list[str]:
+    """Repair `problems`; returns a line for each thing done. Raises WorkspaceError where the catalog is damaged.
+
+    `texts` gives phrases to measure a new index with.
+    """
     for problem in problems:
         if problem.part == "catalog":
             raise WorkspaceError(f"{problem}; it cannot be made again: index the images into a new workspace")
@@ -39,7 +43,7 @@ def repair(store: Store, problems: Sequence[Problem]) -> list[str]:
         done.append(f"{drop_orphans(store.layout, store.shards())} leftover files removed")
     if any(p.part == "index" for p in problems) or any("set aside" in line for line in done):
         store.layout.index.unlink(missing_ok=True)
-        store.bring_index_up()
+        store.bring_index_up(texts)
         done.append("the index was built anew from the shards")
     return done
 

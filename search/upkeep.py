@@ -8,13 +8,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fsearch.diagnoser import fitted
 from fsearch.indexer.check import Problem, find_problems
 from fsearch.indexer.compact import CompactReport
 from fsearch.indexer.compact import compact as compact_store
+from fsearch.indexer.encoder import load_encoder
 from fsearch.indexer.errors import NotReady, WorkspaceError
 from fsearch.indexer.repair import repair as repair_store
 from fsearch.indexer.store import Store
+from fsearch.search.reference import text_side
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ def check(root: Path, repair: bool, progress: Callable[[int, int], None] | None 
         problems = _problems(store, progress)
         if not problems:
             return Checked(())
-        done = repair_store(store, [p for p in problems if p.part != "fit"])
+        done = repair_store(store, [p for p in problems if p.part != "fit"], _phrases(store))
         for problem in (p for p in problems if p.part == "fit"):
             shutil.rmtree(problem.where, ignore_errors=True)
             with store.catalog.write() as con:
@@ -70,7 +75,12 @@ def compact(root: Path) -> CompactReport:
         problems = find_problems(store)
         if problems:
             raise WorkspaceError(f"{problems[0]}; first run: fsearch check --repair")
-        return compact_store(store)
+        return compact_store(store, _phrases(store))
+
+
+def _phrases(store: Store) -> Callable[[], NDArray[np.float32]]:
+    """What an index is measured with; the encoder loads only if it must be: a small one is exact."""
+    return lambda: text_side(load_encoder(store.encoder), store.templates).texts
 
 
 def _problems(store: Store, progress: Callable[[int, int], None] | None) -> tuple[Problem, ...]:

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.conftest import Planted
 
+import fsearch
 from fsearch.indexer.catalog import Catalog
 from fsearch.indexer.check import find_problems
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.nearest import kept
+from fsearch.indexer.nearest import kept, kinds
 from fsearch.indexer.nearest.building import make
 from fsearch.indexer.nearest.index import VectorIndex, exact, read
 from fsearch.indexer.nearest.kinds import EXACT_ROWS, Kind, choose
@@ -327,3 +329,28 @@ def test_a_small_index_is_read_mapped_too(tmp_path: Path) -> None:
     queries = texts(5)
     assert np.array_equal(store.index().search(queries, 9)[1], truth(store.vectors()[:], queries, 9))
     assert exact(store.vectors(), DIM).search(queries, 9)[1].shape == (5, 9)
+
+
+def test_whatever_makes_an_index_anew_measures_it_with_phrases(few: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index that was set by images alone would look at too few lists for phrases, and call that enough."""
+    for module in (kinds, kept):
+        monkeypatch.setattr(module, "EXACT_ROWS", 20)
+    ws = fsearch.open("w")
+    ws.index(few.folder)
+    store = Store.open(ws.root)
+
+    def measured_with() -> int:
+        told = kept.record(store.catalog)
+        assert told is not None
+        assert told.kind == "ivf-fp16"
+        return told.queries
+
+    images = min(64, len(few.portraits))
+    assert measured_with() > images
+    next(few.folder.iterdir()).unlink()
+    ws.index(few.folder)
+    ws.compact()
+    assert measured_with() > images - 1
+    store.layout.index.write_bytes(b"nonsense")
+    assert ws.check(repair=True).sound
+    assert measured_with() > images - 1
