@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -109,6 +110,7 @@ def _engine(asked: Intake, store: Store, warm: Warm) -> Iterator[Engine]:
     """Where images are embedded: in this process, or on a cluster that is asked only if there is something to do."""
     if asked.engine == "local":
         yield here(lambda: warm.encoder(store, asked.device))
+        shutil.rmtree(store.layout.staged, ignore_errors=True)  # what a cluster's run that was stopped had left
         return
     from fsearch.indexer.chunk import Staging
     from fsearch.indexer.cluster import Cluster

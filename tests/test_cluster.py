@@ -129,6 +129,15 @@ def test_a_driver_that_dies_is_resumed_without_embedding_again(nodes: Any, plant
     fsearch.open("undisturbed").index(planted.folder)
     assert contents("w") == contents("undisturbed")
     assert contents("w")[0][: len(before)] == before
+    assert not Path("w/staged").exists()
+
+
+def test_a_run_without_a_cluster_clears_what_one_had_left(few: Planted) -> None:
+    left = Path("w/staged/x.npy")
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"")
+    fsearch.open("w").index(few.folder)
+    assert not left.parent.exists()
 
 
 def test_chunks_are_staged_at_a_url_and_found_again(
