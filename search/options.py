@@ -61,7 +61,7 @@ DeviceOption = Annotated[
 ]
 EngineOption = Annotated[
     Literal["local", "ray"],
-    typer.Option(help="Work in this process, or on a Ray cluster (pip install 'fsearch[ray]')."),
+    typer.Option(help="Work in this process, or on a Ray cluster (install the extra 'ray')."),
 ]
 AddressOption = Annotated[
     str | None, typer.Option(help="With --engine ray: the cluster, e.g. HOST:6379; one on this machine by default.")
