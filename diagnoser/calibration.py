@@ -12,7 +12,7 @@ from fsearch.diagnoser.diagnosis import neighbourhood_size
 from fsearch.diagnoser.ensemble import Bagged, out_of_bag_base, out_of_bag_mean
 from fsearch.diagnoser.evidence import n_effective, normalised
 from fsearch.diagnoser.lift import combine, member_lifts, residual_lift, spread
-from fsearch.indexer.vectors import Embeddings, blocks
+from fsearch.indexer.vectors import Embeddings, placed_blocks
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -59,8 +59,7 @@ def _neighbourhoods(
     queries = [embeddings[part].astype(np.float32) for part in parts]
     cosines = [np.empty((len(part), 0), np.float32) for part in parts]
     near = [np.empty((len(part), 0), np.int64) for part in parts]
-    start = 0
-    for block in blocks(embeddings):
+    for start, block in placed_blocks(embeddings):
         columns = block.astype(np.float32).T
         for i, part in enumerate(parts):
             here = queries[i] @ columns
@@ -70,5 +69,4 @@ def _neighbourhoods(
             joined = np.concatenate([cosines[i], here], axis=1), np.concatenate([near[i], positions], axis=1)
             kept = np.argpartition(-joined[0], min(k, joined[0].shape[1]) - 1, axis=1)[:, :k]
             cosines[i], near[i] = (np.take_along_axis(a, kept, axis=1) for a in joined)
-        start += len(block)
     return zip(queries, cosines, near, strict=True)

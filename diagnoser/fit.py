@@ -22,7 +22,7 @@ from fsearch.diagnoser.sample import FIT_IMAGES, fitting_rows
 from fsearch.indexer.catalog import insert, utc_now
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.store import Losses, Store
-from fsearch.indexer.vectors import Embeddings, blocks
+from fsearch.indexer.vectors import Embeddings, placed_blocks
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]  # (members done, members in all)
@@ -130,10 +130,8 @@ def _for_all(bagged: Bagged, embeddings: Embeddings, rows: NDArray[np.int64]) ->
     if len(rows) == n:
         return bagged
     members, out = np.empty((len(bagged.members), n), np.float32), np.ones((len(bagged.members), n), bool)
-    start = 0
-    for block in blocks(embeddings):
+    for start, block in placed_blocks(embeddings):
         members[:, start : start + len(block)] = bagged.predict(block.astype(np.float32))
-        start += len(block)
     members[:, rows], out[:, rows] = bagged.members, bagged.out_of_bag
     return replace(bagged, members=members, out_of_bag=out)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.indexer.vectors import Embeddings, blocks
+from fsearch.indexer.vectors import Embeddings, placed_blocks
 
 FIT_IMAGES = 50_000
 _LOSS_BINS, _DIRECTIONS, _LOOKED_AT = 10, 4, 20_000
@@ -32,11 +32,9 @@ def fitting_rows(
     middle = looked.mean(axis=0)
     directions = np.linalg.eigh(np.cov(looked.T))[1][:, -_DIRECTIONS:].astype(np.float32)
     region = np.zeros(n, np.int64)
-    start = 0
-    for block in blocks(embeddings):
+    for start, block in placed_blocks(embeddings):
         sides = (block.astype(np.float32) - middle) @ directions > 0
         region[start : start + len(block)] = sides @ (1 << np.arange(sides.shape[1]))
-        start += len(block)
     edges = np.quantile(losses, np.linspace(0, 1, _LOSS_BINS + 1)[1:-1])
     stratum = region * _LOSS_BINS + np.searchsorted(edges, losses, side="right")
     # In order of stratum, shuffled within: evenly spaced picks then take each stratum's own share.

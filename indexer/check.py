@@ -5,7 +5,6 @@ What can be made again is said to be `derivable`: `repair` makes it. What cannot
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +13,7 @@ import numpy as np
 
 from fsearch.indexer.catalog import fault
 from fsearch.indexer.errors import WorkspaceError
+from fsearch.indexer.layout import file_sha256
 from fsearch.indexer.nearest.index import read
 from fsearch.indexer.nearest.kept import record
 from fsearch.indexer.schema import OF_IMAGES, TABLES
@@ -118,9 +118,8 @@ def _index(store: Store, shards: list[Shard], sound: list[Shard]) -> Iterator[Pr
         return
     if not index.kind.lossless:
         known = record(store.catalog)
-        with path.open("rb") as file:
-            if known is not None and hashlib.file_digest(file, "sha256").hexdigest() != known.sha256:
-                yield Problem("index", str(path), "its bytes are not those that were saved")
+        if known is not None and file_sha256(path) != known.sha256:
+            yield Problem("index", str(path), "its bytes are not those that were saved")
         return
     start = 0
     for shard in shards:

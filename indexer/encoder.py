@@ -6,7 +6,6 @@ torch and open_clip load when an encoder is made, not when this file is imported
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
 import re
@@ -23,6 +22,7 @@ from PIL import Image
 
 from fsearch.indexer.device import Device, choose
 from fsearch.indexer.errors import EncoderError
+from fsearch.indexer.layout import file_sha256
 from fsearch.indexer.spec import DEMO, EncoderSpec
 
 DEMO_FOLDER = Path(__file__).parents[1] / "data" / "encoder"
@@ -104,7 +104,7 @@ def identify(name: str, weights: str | None) -> EncoderSpec:
         if weights:
             raise EncoderError("the demo encoder brings its own weights; leave --weights out")
         config = DEMO_FOLDER / f"{_DEMO_CONFIG}.json"
-        return EncoderSpec(DEMO, None, _digest(config.with_suffix(".safetensors")), _dim(_config_of_demo()))
+        return EncoderSpec(DEMO, None, file_sha256(config.with_suffix(".safetensors")), _dim(_config_of_demo()))
     import open_clip
 
     if name not in open_clip.list_models():
@@ -117,7 +117,7 @@ def identify(name: str, weights: str | None) -> EncoderSpec:
     if Path(weights).suffix in _LOCAL:
         if not Path(weights).is_file():
             raise EncoderError(f"no such weights file: {weights}")
-        return EncoderSpec(name, str(Path(weights).resolve()), _digest(Path(weights)), dim)
+        return EncoderSpec(name, str(Path(weights).resolve()), file_sha256(Path(weights)), dim)
     if weights not in tags:
         raise EncoderError(f"{name} has no hub tag {weights!r}; it has: {', '.join(tags) or 'none'}")
     return EncoderSpec(name, weights, f"tag:{weights}", dim)
@@ -140,7 +140,7 @@ def load_encoder(spec: EncoderSpec, device: Device = "auto") -> Encoder:
         measured = json.loads((DEMO_FOLDER / "support.json").read_text())
         support = (float(measured["similarity"]), float(measured["mass"]))
     local = weights is not None and Path(weights).suffix in _LOCAL
-    if local and (not Path(str(weights)).is_file() or _digest(Path(str(weights))) != spec.digest):
+    if local and (not Path(str(weights)).is_file() or file_sha256(Path(str(weights))) != spec.digest):
         if spec.name == DEMO:
             raise EncoderError("this workspace was made with the demo encoder of another fsearch; index into a new one")
         raise EncoderError(f"the weights {weights} are gone or have changed since this workspace was made")
@@ -208,8 +208,3 @@ def _dim(config: dict[str, Any] | None) -> int:
     if config is None:
         raise EncoderError("this encoder has no configuration in open_clip; use another name")
     return int(config["embed_dim"])
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

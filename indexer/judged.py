@@ -8,6 +8,7 @@ from typing import Any
 
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.judging import Judging
+from fsearch.indexer.layout import file_sha256
 from fsearch.indexer.pending import LossesReport, Pending
 from fsearch.indexer.predictions import Predictions, read_predictions
 from fsearch.indexer.store import Store
@@ -42,8 +43,7 @@ def digest(path: Path) -> str:
         stats = [(p.relative_to(path).as_posix(), p.stat()) for p in sorted(path.rglob("*")) if p.is_file()]
         said = "\n".join(f"{name} {s.st_size} {s.st_mtime_ns}" for name, s in stats)
         return hashlib.sha256(said.encode()).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def _matched(

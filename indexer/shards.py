@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fsearch.indexer.arrays import DamagedArray, load_array
 from fsearch.indexer.errors import WorkspaceError
-from fsearch.indexer.layout import Layout, write_aside
+from fsearch.indexer.layout import Layout, file_sha256, write_aside
 
 DTYPE = np.float16
 
@@ -46,8 +46,7 @@ def encode(embeddings: NDArray[Any]) -> bytes:
 def intact(layout: Layout, shard: Shard) -> bool:
     """Whether a shard's file is, to the byte, what was committed."""
     try:
-        with layout.shard(shard.number).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == shard.sha256
+        return file_sha256(layout.shard(shard.number)) == shard.sha256
     except OSError:
         return False
 

@@ -25,10 +25,15 @@ class Embeddings(Protocol):
     def __getitem__(self, wanted: Any, /) -> Any: ...
 
 
-def blocks(embeddings: Embeddings, start: int = 0) -> Iterator[Any]:
-    """The rows of `embeddings` from `start` on, in order, BLOCK at a time."""
+def placed_blocks(embeddings: Embeddings, start: int = 0) -> Iterator[tuple[int, Any]]:
+    """The rows of `embeddings` from `start` on, in order, BLOCK at a time, each with the position of its first."""
     for first in range(start, len(embeddings), BLOCK):
-        yield embeddings[first : first + BLOCK]
+        yield first, embeddings[first : first + BLOCK]
+
+
+def blocks(embeddings: Embeddings, start: int = 0) -> Iterator[Any]:
+    """The same without positions."""
+    return (block for _, block in placed_blocks(embeddings, start))
 
 
 class Vectors:

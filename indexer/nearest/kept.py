@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,11 +13,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsearch.indexer.catalog import Catalog, insert, utc_now
+from fsearch.indexer.layout import file_sha256
 from fsearch.indexer.nearest.building import make
 from fsearch.indexer.nearest.index import VectorIndex, exact, read
 from fsearch.indexer.nearest.kinds import EXACT_ROWS, choose
 from fsearch.indexer.nearest.recall import EXACT, TARGET, Recall, tune
-from fsearch.indexer.vectors import Vectors, blocks
+from fsearch.indexer.vectors import Vectors, blocks, placed_blocks
 
 _log = logging.getLogger(__name__)
 _MEASURED_FOR = 1.1  # times the rows it was measured with, until it is measured again
@@ -109,10 +109,9 @@ def bring_up(
 
 def _counted(vectors: Vectors, start: int, progress: Progress | None) -> Iterator[NDArray[np.float16]]:
     """The rows from `start` on, block by block, each counted as it is taken."""
-    for block in blocks(vectors, start):
-        start += len(block)
+    for first, block in placed_blocks(vectors, start):
         if progress:
-            progress(start, len(vectors))
+            progress(first + len(block), len(vectors))
         yield block
 
 
@@ -121,11 +120,11 @@ def _sample(vectors: Vectors, count: int) -> NDArray[np.float32]:
     rng = np.random.default_rng(59)
     picked = np.sort(rng.choice(len(vectors), min(count, len(vectors)), replace=False))
     found = np.empty((len(picked), vectors.shape[1]), np.float32)
-    start = filled = 0
-    for block in blocks(vectors):
+    filled = 0
+    for start, block in placed_blocks(vectors):
         here = picked[(picked >= start) & (picked < start + len(block))] - start
         found[filled : filled + len(here)] = block[here]
-        start, filled = start + len(block), filled + len(here)
+        filled += len(here)
     return found[rng.permutation(len(found))]
 
 
@@ -143,8 +142,6 @@ def _measure(
 
 def _record(catalog: Catalog, index: VectorIndex, recall: Recall, measured: int, wanted: Wanted) -> None:
     path: Path = catalog.layout.index
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     row = {
         "kind": index.kind.name,
         "rows": index.rows,
@@ -156,7 +153,7 @@ def _record(catalog: Catalog, index: VectorIndex, recall: Recall, measured: int,
         "target": wanted.recall,
         "measured_rows": measured,
         "queries": recall.queries,
-        "sha256": digest,
+        "sha256": file_sha256(path),
         "saved_at": utc_now(),
     }
     with catalog.write() as con:
