@@ -71,6 +71,18 @@ class Layout:
         """The file of tracebacks that one black box left when it was run."""
         return self.root / "logs" / f"{_checked(name)}.log"
 
+    def generation(self) -> tuple[int, ...]:
+        """Changes whenever anything was committed: what caches compare."""
+        return tuple(value for path in (self.catalog, self.write_ahead_log) for value in _version(path))
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return (0, 0)
+    return status.st_mtime_ns, status.st_size
+
 
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):

@@ -234,9 +234,3 @@ class Store:
         query = "SELECT count(*) FROM images WHERE status = 'present' AND (width <> ? OR height <> ?)"
         with self.catalog.read() as con:
             return scalar(con, query, [side, side])
-
-    def generation(self) -> tuple[int, ...]:
-        """Changes whenever anything was committed: what caches compare."""
-        files = (self.layout.catalog, self.layout.write_ahead_log)
-        stats = [f.stat() for f in files if f.exists()]
-        return tuple(value for s in stats for value in (s.st_mtime_ns, s.st_size))

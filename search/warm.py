@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,7 @@ from fsearch.diagnoser.fitted import Fitted
 from fsearch.indexer.device import Device
 from fsearch.indexer.encoder import Encoder, load_encoder
 from fsearch.indexer.errors import BadInput
+from fsearch.indexer.layout import Layout
 from fsearch.indexer.nearest.index import VectorIndex
 from fsearch.indexer.store import Losses, Store
 from fsearch.search.ask import Asking
@@ -22,12 +25,20 @@ class Warm:
     """The encoder, the fits, the losses, the index and the diagnoses of one workspace."""
 
     def __init__(self) -> None:
+        self._store: tuple[tuple[int, ...], Store] | None = None
         self._encoder: Encoder | None = None
         self._generation: tuple[int, ...] | None = None
         self._fits: dict[str, Fitted] = {}
         self._losses: dict[str, Losses] = {}
         self._index: VectorIndex | None = None
         self._diagnoses: dict[tuple[str, str | None], Diagnosis] = {}
+
+    def store(self, root: Path) -> Store:
+        """The open workspace; its settings are read anew only when something was committed since."""
+        now = Layout(root).generation()
+        if self._store is None or self._store[0] != now:
+            self._store = now, Store.open(root)
+        return self._store[1]
 
     def keep(self, encoder: Encoder) -> None:
         """Use an encoder that was loaded already."""
@@ -41,17 +52,17 @@ class Warm:
 
     def fitted(self, store: Store, model: str) -> Fitted:
         """The fit of `model`, read anew only when something was committed since."""
-        generation = store.generation()
-        if generation != self._generation:
+        now = store.layout.generation()
+        if now != self._generation:
             self._diagnoses, self._fits, self._losses, self._index = {}, {}, {}, None
-            self._generation = generation
+            self._generation = now
         if model not in self._fits:
             self._fits[model] = fits.load(store.layout, model)
         return self._fits[model]
 
     def nothing_changed(self, store: Store) -> None:
         """Say that what was just committed changes no fit and no loss."""
-        self._generation = store.generation()
+        self._generation = store.layout.generation()
 
     def slices(self, store: Store, model: str, asking: Asking) -> tuple[dict[str | None, Diagnosis], tuple[str, ...]]:
         """The diagnoses to ask: of all images, of those that fulfil a condition, or one for each value of a column."""

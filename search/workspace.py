@@ -106,7 +106,7 @@ class Workspace:
 
         check_engine(engine)
         place = choose(device)
-        store = Store.open(self.root)
+        store = self._warm.store(self.root)
         name = store.only_model(model)
         with store.writer():
             reference, tick = text_side(self._warm.encoder(store, device), store.templates), named(progress, "fitting")
@@ -138,7 +138,7 @@ class Workspace:
         correction : of p-values: "bh", or "by" under any dependence between phrases.
         """
         asking = Asking(top, bridge, seed, where, by, correction)
-        return self._ask(Store.open(self.root), from_phrases(texts), model, asking)
+        return self._ask(self._warm.store(self.root), from_phrases(texts), model, asking)
 
     def rank(
         self,
@@ -159,7 +159,7 @@ class Workspace:
         else:
             asked, source = from_phrases(hypotheses), "api"
         asking = Asking(top, bridge, seed, where, by, correction)
-        store = Store.open(self.root)
+        store = self._warm.store(self.root)
         with store.writer():
             answers = self._ask(store, asked, model, asking, named(progress, "asking"))
             fit = self._warm.fitted(store, answers.model).report
@@ -185,20 +185,20 @@ class Workspace:
 
     def runs(self) -> pa.Table:
         """Every stored ranking, newest first."""
-        return history.listed(Store.open(self.root))
+        return history.listed(self._warm.store(self.root))
 
     def run(self, run_id: int) -> StoredRun:
         """One stored ranking with all it was made with. Raises BadInput where there is none such."""
-        return history.show(Store.open(self.root), run_id)
+        return history.show(self._warm.store(self.root), run_id)
 
     def diff(self, before: int, after: int) -> RunDiff:
         """What changed between two stored rankings: settings, verdicts, ranks and lifts."""
-        store = Store.open(self.root)
+        store = self._warm.store(self.root)
         return history.diff(history.show(store, before), history.show(store, after))
 
     def sql(self, query: str) -> pa.Table:
         """Run one read-only SQL statement over the catalog; files and network are out of its reach."""
-        return Store.open(self.root).catalog.sql(query)
+        return self._warm.store(self.root).catalog.sql(query)
 
     def check(self, *, repair: bool = False, progress: Progress | None = None) -> Checked:
         """Read every file and row, say what is damaged, and make again what can be if `repair`."""
@@ -210,7 +210,7 @@ class Workspace:
 
     def info(self) -> Info:
         """What the workspace holds."""
-        return inventory(Store.open(self.root))
+        return inventory(self._warm.store(self.root))
 
     def _ask(
         self,
