@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInput, require_one_of
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -13,8 +13,7 @@ def choose(asked: Device = "auto") -> str:
     """What torch calls it: "cpu" or "cuda". Raises BadInput for a GPU that torch does not see."""
     import torch
 
-    if asked not in get_args(Device):
-        raise BadInput(f"unknown device {asked!r}; use one of: {', '.join(get_args(Device))}")
+    require_one_of("device", asked, get_args(Device))
     there = torch.cuda.is_available()
     if asked == "cuda" and not there:
         raise BadInput("--device cuda: torch sees no GPU here (does nvidia-smi?); leave --device out for the CPU")

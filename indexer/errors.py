@@ -7,6 +7,8 @@ FsearchError
 └── WorkspaceError   a workspace is locked, damaged, or made by a newer version
 """
 
+from collections.abc import Iterable
+
 
 class FsearchError(Exception):
     """Base of every error that fsearch raises on purpose. Its message is one line, whatever a file's own words hold."""
@@ -29,3 +31,10 @@ class EncoderError(FsearchError):
 
 class WorkspaceError(FsearchError):
     """A workspace is locked, damaged, or made by a newer version."""
+
+
+def require_one_of(what: str, given: str, known: Iterable[str]) -> None:
+    """Raise BadInput where `given` is none of the `known` names of a `what`."""
+    known = list(known)
+    if given not in known:
+        raise BadInput(f"unknown {what} {given!r}; use one of: {', '.join(known)}")

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from fsearch.indexer import registered
 from fsearch.indexer.device import Device
 from fsearch.indexer.encoder import identify, load_encoder
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInput, require_one_of
 from fsearch.indexer.indexing import Engine, IndexReport, here, index_images
 from fsearch.indexer.ingest import Split, check_metadata, write_losses
 from fsearch.indexer.layout import Layout
@@ -89,18 +89,12 @@ def named(progress: Progress | None, what: str) -> Callable[[int, int], None] | 
     return (lambda done, total: progress(what, done, total)) if progress else None
 
 
-def check_engine(name: str) -> None:
-    """Raise BadInput where there is no such engine."""
-    if name not in get_args(EngineName):
-        raise BadInput(f"unknown engine {name!r}; use one of: {', '.join(get_args(EngineName))}")
-
-
 def _check(asked: Intake) -> None:
     for template in asked.templates or ():
         check_template(template, "--template")
     if asked.memory_gib is not None and not asked.memory_gib > 0:
         raise BadInput(f"--memory-gib {asked.memory_gib:g}: give a number above 0")
-    check_engine(asked.engine)
+    require_one_of("engine", asked.engine, get_args(EngineName))
     if asked.recall is not None and not 0 < asked.recall <= 1:
         raise BadInput(f"--recall {asked.recall:g}: give a share, above 0 and at most 1")
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 
@@ -16,7 +16,7 @@ from fsearch.diagnoser.evidence import Correction
 from fsearch.diagnoser.report import FitReport
 from fsearch.indexer.compact import CompactReport
 from fsearch.indexer.device import Device, choose
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import require_one_of
 from fsearch.indexer.indexing import IndexReport
 from fsearch.indexer.ingest import Split
 from fsearch.indexer.store import Store
@@ -27,7 +27,7 @@ from fsearch.search.history import RunDiff, StoredRun
 from fsearch.search.hypotheses import from_phrases, read_hypotheses
 from fsearch.search.hypothesis import Hypothesis
 from fsearch.search.info import Info
-from fsearch.search.intake import EngineName, Intake, Progress, check_engine, intake, named
+from fsearch.search.intake import EngineName, Intake, Progress, intake, named
 from fsearch.search.inventory import inventory
 from fsearch.search.losses import ModelLosses
 from fsearch.search.reference import text_side
@@ -104,7 +104,7 @@ class Workspace:
         """Fit the ensemble of `model` (the only one by default) and measure it out of bag. See `index`."""
         from fsearch.diagnoser.fit import fit_model
 
-        check_engine(engine)
+        require_one_of("engine", engine, get_args(EngineName))
         place = choose(device)
         store = self._warm.store(self.root)
         name = store.only_model(model)
@@ -220,8 +220,7 @@ class Workspace:
         asking: Asking,
         progress: Callable[[int, int], None] | None = None,
     ) -> Answers:
-        if asking.bridge not in BRIDGES:
-            raise BadInput(f"unknown bridge {asking.bridge!r}; use one of: {', '.join(BRIDGES)}")
+        require_one_of("bridge", asking.bridge, BRIDGES)
         slices, notes = self._warm.slices(store, store.only_model(model), asking)
         encoder = self._warm.encoder(store)
         foreign = encoder.only_side is not None and store.images_of_other_size(encoder.only_side) > 0
