@@ -56,6 +56,10 @@ class Staging:
         except (ValueError, KeyError, TypeError, DamagedArray):
             return None
 
+    def holds(self, name: str) -> bool:
+        """Whether a chunk of that name is there; only reading it tells whether it is whole."""
+        return Storage(self.place).holds(f"{name}.json")
+
     def forget(self, name: str) -> None:
         """Drop a chunk that is committed."""
         for ending in ("json", "npy"):

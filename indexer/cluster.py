@@ -21,11 +21,16 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fsearch.indexer.chunk import IMAGES, Staging, name_of, work_off
+from fsearch.indexer.commit import Refused
+from fsearch.indexer.decode import Rejected
 from fsearch.indexer.encoder import Encoder, load_encoder
 from fsearch.indexer.errors import BadInput, FsearchError, WorkspaceError
 from fsearch.indexer.indexing import ROWS_PER_SHARD, Engine, Outcome
+from fsearch.indexer.reading import UNREAD
 from fsearch.indexer.sources.item import Item
 from fsearch.indexer.spec import EncoderSpec
+
+_log = logging.getLogger(__name__)
 
 _CORES = 4  # of one encoder, where there is no GPU
 _AT_ONCE = 2  # chunks in one worker: one is decoded while the other is embedded
@@ -84,22 +89,42 @@ class Cluster:
         while (chunk := list(islice(items, IMAGES))) or waiting:
             if chunk:
                 name = name_of(chunk, spec)
-                if staging.read(name, chunk) is None:
-                    self._got(pool.submit, name, [replace(item, metadata={}) for item in chunk])
+                if not staging.holds(name):
+                    self._got(pool.submit, name, chunk)
                 waiting.append((name, chunk))
                 if len(waiting) <= pool.ahead:
                     continue
             name, chunk = waiting.popleft()
-            self._got(pool.finish, name)
-            outcomes = staging.read(name, chunk)
-            if outcomes is None:
-                raise WorkspaceError(
-                    f"{staging.place} does not hold what a worker wrote there; is it seen by every machine?"
-                )
-            yield from outcomes
+            outcomes = self._finished(pool, staging, name, chunk)
+            yield from self._with_unread(pool, staging, name, outcomes)
             behind.append(name)
             if len(behind) * IMAGES > 2 * ROWS_PER_SHARD:  # so far back everything is committed
                 staging.forget(behind.popleft())
+
+    def _finished(self, pool: _Pool, staging: Staging, name: str, chunk: list[Item]) -> list[Outcome]:
+        """What became of a chunk, once it is worked off; anew where a run that was stopped left it torn."""
+        self._got(pool.finish, name)
+        outcomes = staging.read(name, chunk)
+        if outcomes is None:
+            self._got(pool.submit, name, chunk)
+            self._got(pool.finish, name)
+            outcomes = staging.read(name, chunk)
+        if outcomes is None:
+            raise WorkspaceError(
+                f"{staging.place} does not hold what a worker wrote there; is it seen by every machine?"
+            )
+        return outcomes
+
+    def _with_unread(self, pool: _Pool, staging: Staging, name: str, outcomes: list[Outcome]) -> list[Outcome]:
+        """`outcomes`; images that the worker could not read, but this process can, were sent there and worked off."""
+        held = {i: item for i, outcome in enumerate(outcomes) if (item := _read_here(outcome)) is not None}
+        if not held:
+            return outcomes
+        items, name = list(held.values()), f"{name}-sent"
+        _log.warning("workers cannot read %r (and %d more), so they are sent there", items[0].key, len(items) - 1)
+        sent = dict(zip(held, self._finished(pool, staging, name, items), strict=True))
+        staging.forget(name)
+        return [sent.get(i, outcome) for i, outcome in enumerate(outcomes)]
 
     def _machines(self) -> list[dict[str, float]]:
         """What each machine that is alive has."""
@@ -140,6 +165,17 @@ def _knock(address: str | None) -> None:
         socket.create_connection((host, int(port)), _PATIENCE).close()
 
 
+def _read_here(outcome: Outcome) -> Item | None:
+    """The image of `outcome` as one that is in memory, if reading it failed there and does not here."""
+    if not isinstance(outcome, Refused) or not outcome.reason.startswith(UNREAD):
+        return None
+    try:
+        content = outcome.item.read()
+    except (OSError, Rejected):
+        return None
+    return replace(outcome.item, read=lambda: content)
+
+
 class _Pool:
     """Hands chunks to workers, and to others where a worker is gone with its machine."""
 
@@ -152,8 +188,8 @@ class _Pool:
         self.ahead = 2 * len(self._free)
 
     def submit(self, name: str, items: list[Item]) -> None:
-        """Have a chunk worked off."""
-        self._queue.append((name, items))
+        """Have a chunk worked off; metadata stay here."""
+        self._queue.append((name, [replace(item, metadata={}) for item in items]))
         self._start()
 
     def finish(self, name: str) -> None:

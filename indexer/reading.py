@@ -15,6 +15,8 @@ from PIL import Image
 from fsearch.indexer.decode import Rejected, decode, to_rgb
 from fsearch.indexer.sources.item import Item
 
+UNREAD = "cannot be read: "  # how the reason begins where a file, not what is in it, is at fault
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -38,7 +40,7 @@ def read_image(item: Item) -> Read | str:
         pixels = image.tobytes()
         return Read(image, hashlib.sha256(f"{image.size}".encode() + pixels).hexdigest(), len(pixels))
     except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
+        return f"{UNREAD}{error.strerror or error}"
     except Rejected as error:
         return str(error)
 

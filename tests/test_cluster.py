@@ -10,11 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from made_sources import MADE
 from PIL import Image
 from tests.conftest import Planted
 
@@ -23,6 +25,7 @@ from fsearch.indexer import cluster as engine
 from fsearch.indexer.chunk import Staging, name_of, work_off
 from fsearch.indexer.encoder import Encoder
 from fsearch.indexer.errors import BadInput, EncoderError, FsearchError
+from fsearch.indexer.indexing import Ready
 from fsearch.indexer.sources.folder import Folder
 from fsearch.indexer.sources.item import Item
 from fsearch.indexer.spec import EncoderSpec
@@ -152,6 +155,60 @@ def test_chunks_are_staged_at_a_url_and_found_again(
     monkeypatch.setattr(engine._Pool, "submit", lambda *_: pytest.fail("it is there already"))
     assert ws.index(few.folder, engine="ray", address=nodes.address, staging=place).embedded == 60
     assert not (tmp_path / "shared").exists()
+
+
+def only_here(path: Path) -> Any:
+    """What reads a file in the process that asked for this, and nowhere else."""
+    here = os.getpid()
+
+    def read() -> bytes:
+        if os.getpid() != here:
+            raise OSError("not on this machine")
+        return path.read_bytes()
+
+    return read
+
+
+def test_what_a_worker_cannot_read_is_sent_to_it(
+    nodes: Any, few: Planted, encoder: Encoder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    items = list(Folder(few.folder).items())
+    lone = {item.key: replace(item, read=only_here(few.folder / item.key)) for item in items[::3]}
+    gone = replace(items[1], read=few.folder.joinpath("gone.png").read_bytes, key="gone.png")
+    found = []
+    with engine.Cluster(nodes.address) as cluster:
+        for place, asked in (("a", items), ("b", [lone.get(item.key, item) for item in items])):
+            staging = Staging(str(tmp_path / place))
+            outcomes, _ = cluster.embedding(encoder.spec, staging)([*asked, gone], None)  # type: ignore[arg-type]
+            found.append(list(outcomes))
+    for everywhere, partly in zip(*found, strict=True):
+        if isinstance(everywhere, Ready) and isinstance(partly, Ready):
+            assert everywhere.image.sha256 == partly.image.sha256
+            assert np.array_equal(everywhere.prepared, partly.prepared)  # type: ignore[arg-type]
+        else:
+            assert everywhere.item.key == partly.item.key == "gone.png"  # type: ignore[union-attr]
+    assert "workers cannot read '000.png' (and 19 more)" in caplog.text
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_containers_are_indexed_as_in_one_process(nodes: Any, tmp_path: Path) -> None:
+    for kind in ("zip", "webdataset", "parquet of bytes", "hugging face saved"):
+        made = MADE[kind](tmp_path / kind)
+        source = fsearch.images(made.pop("held"), **made)
+        fsearch.open(f"{kind}-one").index(source)
+        report = fsearch.open(f"{kind}-many").index(source, engine="ray", address=nodes.address)
+        assert report.embedded == report.found
+        assert contents(f"{kind}-one") == contents(f"{kind}-many")
+
+
+def test_a_torn_chunk_is_worked_off_again(nodes: Any, few: Planted, encoder: Encoder, tmp_path: Path) -> None:
+    items, staging = list(Folder(few.folder).items()), Staging(str(tmp_path / "s"))
+    name = name_of(items, encoder.spec)
+    staging.write(name, *work_off(items, encoder))
+    (tmp_path / "s" / f"{name}.npy").write_bytes(b"torn")
+    with engine.Cluster(nodes.address) as cluster:
+        outcomes, _ = cluster.embedding(encoder.spec, staging)(items, None)  # type: ignore[arg-type]
+        assert sum(isinstance(o, Ready) for o in outcomes) == 60
 
 
 def test_a_torn_chunk_is_no_chunk(few: Planted, encoder: Encoder, tmp_path: Path) -> None:

@@ -137,6 +137,22 @@ def test_metadata_of_unchanged_images_is_kept_up(tmp_path: Path, ws: Workspace) 
     )
 
 
+IN_PLACE = {"zip", "tar", "webdataset"}  # of containers
+
+
+def test_images_can_be_read_in_another_process(kind: str, source: Any) -> None:
+    pytest.importorskip("ray")
+    from ray import cloudpickle
+
+    def content(held: Any) -> bytes:
+        return held if isinstance(held, bytes) else bytes(held.tobytes())
+
+    for item in source.source.items():
+        sent = cloudpickle.dumps(item.read)
+        assert content(cloudpickle.loads(sent)()) == content(item.read())
+        assert kind not in IN_PLACE or len(sent) < 500  # what is sent says where it lies
+
+
 def test_columns_that_have_our_names_get_free_ones(tmp_path: Path, ws: Workspace) -> None:
     files(tmp_path)
     rows = "\n".join(f"photos/{name(i)},{i},resnet,{i}" for i in range(COUNT))

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pyarrow as pa
 
-from fsearch.indexer.decode import MAX_BYTES, Rejected
+from fsearch.indexer.decode import MAX_BYTES
 from fsearch.indexer.errors import BadInput
 from fsearch.indexer.sources.folder import is_image
 from fsearch.indexer.sources.item import Item, refuse_repeated, sized_item
+from fsearch.indexer.sources.members import TarMember, ZipMember, check_member, open_zip
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 SUFFIXES = (".zip", *TARS)
-
-
-def check_member(name: str, archive: str) -> None:
-    """Raise BadInput for a member whose name is absolute or climbs out of the archive."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
-        raise BadInput(f"archive {archive}: the member {name!r} points outside the archive; such archives are refused")
 
 
 @dataclass(frozen=True)
@@ -71,9 +63,11 @@ class Archive:
     def items(self) -> Iterator[Item]:
         """The members."""
         if self._is_zip:
-            yield from (sized_item(n, _zip_reader(self._zip, n), s, self._changed) for n, s, _ in self._members)
+            for name, size, _ in self._members:
+                yield sized_item(name, ZipMember(self.path, name, self._changed), size, self._changed)
         elif self.path.suffix.lower() == ".tar":
-            yield from (sized_item(n, _tar_reader(self.path, s, o), s, self._changed) for n, s, o in self._members)
+            for name, size, offset in self._members:
+                yield sized_item(name, TarMember(self.path, offset, size), size, self._changed)
         else:
             yield from self._compressed()
 
@@ -81,15 +75,11 @@ class Archive:
     def _is_zip(self) -> bool:
         return self.path.suffix.lower() == ".zip"
 
-    @cached_property
-    def _zip(self) -> zipfile.ZipFile:
-        """Open as long as this object lives: threads read members after the last item was handed out."""
-        return zipfile.ZipFile(self.path)
-
     def _zip_members(self) -> list[tuple[str, int, int]]:
-        for name in self._zip.namelist():
+        archive = open_zip(self.path, self._changed)
+        for name in archive.namelist():
             check_member(name, str(self.path))
-        return [(i.filename, i.file_size, 0) for i in self._zip.infolist() if not i.is_dir()]
+        return [(i.filename, i.file_size, 0) for i in archive.infolist() if not i.is_dir()]
 
     def _tar_members(self) -> list[tuple[str, int, int]]:
         found = []
@@ -110,25 +100,3 @@ class Archive:
                     data = file.read() if file else b""
                     yield sized_item(member.name, lambda data=data: data, member.size, self._changed)  # type: ignore[misc]
                 tar.members = []  # type: ignore[attr-defined]  # else it keeps every header
-
-
-def _zip_reader(archive: zipfile.ZipFile, name: str) -> Callable[[], bytes]:
-    def read() -> bytes:
-        try:
-            with archive.open(name) as member:
-                return member.read(MAX_BYTES + 1)
-        except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
-            raise Rejected(f"damaged in its archive: {error}") from error
-
-    return read
-
-
-def _tar_reader(path: Path, size: int, offset: int) -> Callable[[], bytes]:
-    def read() -> bytes:
-        with path.open("rb") as file:
-            data = os.pread(file.fileno(), size, offset)
-        if len(data) < size:
-            raise Rejected("cut off: the archive ends within it")
-        return data
-
-    return read

@@ -120,6 +120,11 @@ class Storage:
                 return None
             return data
 
+    def holds(self, name: str) -> bool:
+        """Whether there is such a file."""
+        with self._opened() as (files, folder):
+            return bool(files.exists(f"{folder}/{name}"))
+
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
         with self._opened() as (files, folder), contextlib.suppress(FileNotFoundError):

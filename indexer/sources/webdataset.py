@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from fsearch.indexer.decode import MAX_BYTES
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.sources.archive import check_member
 from fsearch.indexer.sources.folder import SUFFIXES
 from fsearch.indexer.sources.item import Item, refusal, sized_item
 from fsearch.indexer.sources.location import check_url, is_url, open_stream
+from fsearch.indexer.sources.members import TarMember, check_member, is_plain_tar
 
 _IMAGES = tuple(s.lstrip(".") for s in sorted(SUFFIXES))
 _LABELS = ("cls", "label")
@@ -52,7 +52,8 @@ def expand(location: str) -> list[str]:
 class WebDataset:
     """The samples of some tar shards. A key is SHARD/KEY; metadata are .cls, .txt and the fields of .json.
 
-    A shard that cannot be read to its end is quarantined from there on, and the others go on.
+    A shard that cannot be read to its end is quarantined from there on, and the others go on. Images in a local shard
+    that is not compressed are read where they lie; all else is streamed.
     """
 
     location: str
@@ -83,7 +84,8 @@ def _samples(shard: str) -> Iterator[Item]:
     changed = 0 if is_url(shard) else Path(shard).stat().st_mtime_ns
     try:
         with open_stream(shard) as stream:
-            for sample in tariterators.group_by_keys(_members(stream, shard)):
+            local = Path(shard) if not is_url(shard) and is_plain_tar(Path(shard)) else None
+            for sample in tariterators.group_by_keys(_members(stream, shard, local)):
                 yield _item(f"{stem}/{sample['__key__']}", sample, changed)
     except BadInput:
         raise
@@ -92,15 +94,28 @@ def _samples(shard: str) -> Iterator[Item]:
         yield Item(stem, refusal(f"the shard cannot be read to its end: {reason}"), 0, None)
 
 
-def _members(stream: IO[bytes], shard: str) -> Iterator[dict[str, Any]]:
-    """The files of a shard, as `webdataset` groups them; one that is too large is its size instead of its content."""
-    with tarfile.open(fileobj=stream, mode="r|*") as tar:
+def _members(stream: IO[bytes], shard: str, local: Path | None) -> Iterator[dict[str, Any]]:
+    """The files of a shard, as `webdataset` groups them, each with its content, or where that lies in a `local` tar."""
+    with tarfile.open(fileobj=stream, mode="r:" if local else "r|*") as tar:
         for member in tar:
             check_member(member.name, shard)
             if member.isfile() and not member.name.startswith("__"):
-                file = tar.extractfile(member) if member.size <= MAX_BYTES else None
-                yield {"fname": member.name, "data": file.read() if file else member.size, "__url__": shard}
+                yield {"fname": member.name, "data": _content(tar, member, local), "__url__": shard}
             tar.members = []  # type: ignore[attr-defined]  # else it keeps every header
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, local: Path | None) -> bytes | TarMember | int:
+    """What a file holds; where an image lies in a `local` tar; the size of what is too large."""
+    if member.size > MAX_BYTES:
+        return member.size
+    if local and not member.issparse() and _is_image(member.name):
+        return TarMember(local, member.offset_data, member.size)
+    file = tar.extractfile(member)
+    return file.read() if file else b""
+
+
+def _is_image(name: str) -> bool:
+    return name.rsplit(".", 1)[-1].lower() in _IMAGES
 
 
 def _item(key: str, sample: dict[str, Any], changed: int) -> Item:
@@ -110,6 +125,8 @@ def _item(key: str, sample: dict[str, Any], changed: int) -> Item:
     if kind is None:
         return Item(key, refusal("the sample holds no image"), 0, changed, metadata)
     data = sample[kind]
+    if isinstance(data, TarMember):
+        return sized_item(key, data, data.size, changed, metadata)
     return sized_item(key, lambda: data, data if isinstance(data, int) else len(data), changed, metadata)
 
 
