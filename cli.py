@@ -78,6 +78,7 @@ def query(
     bridge: BridgeOption = "membership",
     fdr: FdrOption = "bh",
     seed: SeedOption = 0,
+    device: DeviceOption = "auto",
     as_json: JsonOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
@@ -85,7 +86,15 @@ def query(
     from fsearch.search.hypotheses import contrasted
 
     answers = open_workspace(workspace).query(
-        *contrasted(texts), model=model, top=top, bridge=bridge, seed=seed, where=where, by=by, correction=fdr
+        *contrasted(texts),
+        model=model,
+        top=top,
+        bridge=bridge,
+        seed=seed,
+        where=where,
+        by=by,
+        correction=fdr,
+        device=device,
     )
     if as_json:
         print_json(answers.as_dict())
@@ -107,6 +116,7 @@ def rank(
     bridge: BridgeOption = "membership",
     fdr: FdrOption = "bh",
     seed: SeedOption = 0,
+    device: DeviceOption = "auto",
     as_json: JsonOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
@@ -126,6 +136,7 @@ def rank(
             where=where,
             by=by,
             correction=fdr,
+            device=device,
             progress=progress,
         )
     if out is not None:

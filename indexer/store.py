@@ -19,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsearch.indexer.catalog import Catalog, quoted, scalar
+from fsearch.indexer.device import Device
 from fsearch.indexer.errors import BadInput, NotReady, WorkspaceError
 from fsearch.indexer.layout import Layout
 from fsearch.indexer.migrations import migrate
@@ -128,13 +129,15 @@ class Store:
         """Every embedding, (rows, dim) float16, by global row, read as far as asked."""
         return Vectors(self.layout, self.shards(), self.encoder.dim)
 
-    def index(self) -> VectorIndex:
-        """The FAISS index over every committed row, as it is on disk."""
-        return kept.for_reading(self.catalog, self.vectors())
+    def index(self, device: Device = "auto") -> VectorIndex:
+        """The FAISS index over every committed row, as it is on disk; many questions are asked of it on `device`."""
+        return kept.for_reading(self.catalog, self.vectors(), device)
 
-    def bring_index_up(self, texts: kept.Texts | None = None, progress: kept.Progress | None = None) -> VectorIndex:
+    def bring_index_up(
+        self, texts: kept.Texts | None = None, progress: kept.Progress | None = None, device: Device = "auto"
+    ) -> VectorIndex:
         """Bring the index file up to the committed shards; `texts` gives phrases to measure it with. For the writer."""
-        return kept.bring_up(self.catalog, self.vectors(), self.wanted_index, texts, progress)
+        return kept.bring_up(self.catalog, self.vectors(), self.wanted_index, texts, progress, device)
 
     def keys(self, source: str) -> list[str]:
         """Keys of the images of one source that are present."""

@@ -12,6 +12,7 @@ from fsearch.diagnoser.bridge import DEFAULT, Bridge, unit
 from fsearch.diagnoser.diagnosis import Assessment, Diagnosis
 from fsearch.diagnoser.evidence import Correction, q_values
 from fsearch.diagnoser.verdict import Facts, judge, material_lift
+from fsearch.indexer.device import Device
 from fsearch.indexer.encoder import Encoder
 from fsearch.search.answer import Answer, Answers, Basis, Neighbour
 from fsearch.search.compare import adjust, contrast
@@ -33,6 +34,7 @@ class Asking:
     where: str | None = None
     by: str | None = None
     correction: Correction = "bh"
+    device: Device = "auto"
 
 
 def embed(

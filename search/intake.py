@@ -75,7 +75,7 @@ def intake(
         if report.rejected == report.found:
             reasons = "reasons: fsearch info"
             raise BadInput(f"none of the {report.found:,} images in {found.source.name} can be used; {reasons}")
-        report.index = _index(store, warm, progress)
+        report.index = _index(store, warm, asked.device, progress)
         if table:
             if rows is None:
                 rows = match_rows(table, store.keys(found.source.name), found)
@@ -131,9 +131,11 @@ def _store_for(root: Path, warm: Warm, asked: Intake) -> Store:
     return store
 
 
-def _index(store: Store, warm: Warm, progress: Progress | None) -> str:
+def _index(store: Store, warm: Warm, device: Device, progress: Progress | None) -> str:
     """Bring the FAISS index up; what is to be said of it."""
     before = record(store.catalog)
-    store.bring_index_up(lambda: text_side(warm.encoder(store), store.templates).texts, named(progress, "indexing"))
+    store.bring_index_up(
+        lambda: text_side(warm.encoder(store, device), store.templates).texts, named(progress, "indexing"), device
+    )
     now = record(store.catalog)
     return str(now) if now is not None and now.lists and now != before else ""

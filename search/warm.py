@@ -67,7 +67,7 @@ class Warm:
     def slices(self, store: Store, model: str, asking: Asking) -> tuple[dict[str | None, Diagnosis], tuple[str, ...]]:
         """The diagnoses to ask: of all images, of those that fulfil a condition, or one for each value of a column."""
         if asking.by is None:
-            return {None: self.diagnosis(store, model, asking.where)}, ()
+            return {None: self.diagnosis(store, model, asking.where, asking.device)}, ()
         wanted = None if asking.where is None else store.rows_where(model, asking.where)
         slices: dict[str | None, Diagnosis] = {}
         small = []
@@ -77,7 +77,7 @@ class Warm:
             if len(rows) < MIN_IMAGES:
                 small.append(value)
             else:
-                slices[f"{asking.by} = {value}"] = self._make(store, model, rows)
+                slices[f"{asking.by} = {value}"] = self._make(store, model, rows, asking.device)
             if len(slices) > MOST_SLICES:
                 raise BadInput(f"--by {asking.by}: more than {MOST_SLICES} values; use a column of few, or --where")
         if not slices:
@@ -85,19 +85,19 @@ class Warm:
         left = f"--by {asking.by}: left out, with fewer than {MIN_IMAGES} images: {', '.join(small[:8])}"
         return slices, (left,) if small else ()
 
-    def diagnosis(self, store: Store, model: str, where: str | None) -> Diagnosis:
+    def diagnosis(self, store: Store, model: str, where: str | None, device: Device = "auto") -> Diagnosis:
         """The diagnosis of `model`, on all images or those that fulfil a condition, kept until something changes."""
         self.fitted(store, model)
         if (model, where) not in self._diagnoses:
             rows = None if where is None else store.rows_where(model, where)
-            self._diagnoses[model, where] = self._make(store, model, rows)
+            self._diagnoses[model, where] = self._make(store, model, rows, device)
         return self._diagnoses[model, where]
 
-    def _make(self, store: Store, model: str, rows: NDArray[np.int64] | None) -> Diagnosis:
+    def _make(self, store: Store, model: str, rows: NDArray[np.int64] | None, device: Device) -> Diagnosis:
         """A diagnosis on some rows; however many are made, losses and index are read once."""
         fitted = self.fitted(store, model)
         if model not in self._losses:
             self._losses[model] = store.losses(model)
         if self._index is None:
-            self._index = store.index()
+            self._index = store.index(device)
         return Diagnosis(fitted, self._losses[model], self._index, store.vectors, rows)

@@ -127,6 +127,7 @@ class Workspace:
         where: str | None = None,
         by: str | None = None,
         correction: Correction = "bh",
+        device: Device = "auto",
     ) -> Answers:
         """Ask whether the model fails on images that `texts` describe.
 
@@ -136,8 +137,9 @@ class Workspace:
         where : SQL predicate on the view `examples`: only such images are asked about, the baseline included.
         by : column of `examples`: the question is asked again within each of its values.
         correction : of p-values: "bh", or "by" under any dependence between phrases.
+        device : where phrases are embedded, and an index is searched for many of them; see `index`.
         """
-        asking = Asking(top, bridge, seed, where, by, correction)
+        asking = Asking(top, bridge, seed, where, by, correction, device)
         return self._ask(self._warm.store(self.root), from_phrases(texts), model, asking)
 
     def rank(
@@ -151,6 +153,7 @@ class Workspace:
         where: str | None = None,
         by: str | None = None,
         correction: Correction = "bh",
+        device: Device = "auto",
         progress: Progress | None = None,
     ) -> Ranking:
         """Rank a file (or sequence) of hypotheses, worst first, and store the run with its evidence. See `query`."""
@@ -158,7 +161,7 @@ class Workspace:
             asked, source = read_hypotheses(Path(hypotheses)), str(hypotheses)
         else:
             asked, source = from_phrases(hypotheses), "api"
-        asking = Asking(top, bridge, seed, where, by, correction)
+        asking = Asking(top, bridge, seed, where, by, correction, device)
         store = self._warm.store(self.root)
         with store.writer():
             answers = self._ask(store, asked, model, asking, named(progress, "asking"))
@@ -222,7 +225,7 @@ class Workspace:
     ) -> Answers:
         require_one_of("bridge", asking.bridge, BRIDGES)
         slices, notes = self._warm.slices(store, store.only_model(model), asking)
-        encoder = self._warm.encoder(store)
+        encoder = self._warm.encoder(store, asking.device)
         foreign = encoder.only_side is not None and store.images_of_other_size(encoder.only_side) > 0
         found = ask(
             slices,

@@ -14,7 +14,7 @@ import fsearch
 from fsearch.indexer.catalog import Catalog
 from fsearch.indexer.check import find_problems
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.nearest import kept, kinds
+from fsearch.indexer.nearest import gpu, kept, kinds
 from fsearch.indexer.nearest.building import make
 from fsearch.indexer.nearest.index import VectorIndex, exact, read
 from fsearch.indexer.nearest.kinds import EXACT_ROWS, Kind, choose
@@ -354,3 +354,58 @@ def test_whatever_makes_an_index_anew_measures_it_with_phrases(few: Planted, mon
     store.layout.index.write_bytes(b"nonsense")
     assert ws.check(repair=True).sound
     assert measured_with() > images - 1
+
+
+def many(count: int = 300) -> np.ndarray:
+    """As many queries as make it worth to copy an index to a GPU."""
+    return np.concatenate([clustered(count // 2, 8).astype(np.float32), texts(count - count // 2, 9)])
+
+
+@pytest.mark.skipif(gpu.wanted("auto"), reason="there is a GPU")
+def test_what_a_gpu_cannot_do_is_done_on_the_cpu(
+    index: VectorIndex, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said that there is one; FAISS finds that there is none when it is asked."""
+    monkeypatch.setattr(gpu, "wanted", lambda _: True)
+    made = make(index.kind, DIM, lambda n: vectors[:n].astype(np.float32), device="cuda")
+    here = VectorIndex(index.kind, made, vectors, "cuda")
+    here.add(blocks(vectors))
+    tune(here, vectors, 0.95, texts(64))
+    found, queries = here.search(many(), 100), many()
+    assert share(found[1], truth(vectors, queries, 100)) > 0.9
+    assert here.search(many(), 100)[1].tolist() == found[1].tolist()
+    said = [r.message for r in caplog.records]
+    assert f"an index of {LISTS} vectors stays on the CPU: Invalid GPU device 0" in said[0]
+    assert f"an index of {ROWS} vectors stays on the CPU" in said[1]
+    assert len(said) == 2  # it is tried once
+
+
+def test_a_gpu_is_not_asked_under_a_condition_or_for_more_than_it_takes(
+    index: VectorIndex, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "wanted", lambda _: True)
+    monkeypatch.setattr(gpu, "copied", lambda _: pytest.fail("copied to a GPU"))
+    here = VectorIndex(index.kind, index._index, vectors, "cuda")
+    here.search(many(), 10, np.arange(ROWS) % 2 == 0)
+    here.search(many(), 2049)
+    here.search(many()[:200], 10)  # too few so far
+    with pytest.raises(pytest.fail.Exception, match="copied to a GPU"):
+        here.search(many()[:200], 10)
+
+
+@pytest.mark.skipif(not gpu.wanted("auto"), reason="needs a GPU")
+def test_a_gpu_searches_as_the_cpu_does(index: VectorIndex, vectors: np.ndarray) -> None:
+    there = VectorIndex(index.kind, index._index, vectors, "cuda")
+    (near, rows), (cosines, found) = (i.search(many(), 100, probes=index.probes) for i in (index, there))
+    assert there._searching._copy is not None
+    assert share(found, rows) > 0.99
+    assert np.allclose(cosines, near, atol=2e-3)
+
+
+@pytest.mark.skipif(not gpu.wanted("auto"), reason="needs a GPU")
+def test_a_gpu_builds_an_index_that_finds_as_much(index: VectorIndex, vectors: np.ndarray) -> None:
+    made = make(index.kind, DIM, lambda n: vectors[:n].astype(np.float32), device="cuda")
+    there = VectorIndex(index.kind, made, vectors, "cuda")
+    there.add(blocks(vectors))
+    assert tune(there, vectors, 0.95, texts(64)).least >= 0.95
+    assert there.probes <= 1.5 * index.probes + 2

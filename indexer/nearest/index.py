@@ -15,9 +15,11 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from fsearch.indexer.device import Device
 from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.layout import sync_folder
 from fsearch.indexer.nearest.building import placing
+from fsearch.indexer.nearest.gpu import Searching
 from fsearch.indexer.nearest.kinds import Kind, Name
 from fsearch.indexer.nearest.scan import Found, Rows, Singles, merged, nothing, scan
 from fsearch.indexer.vectors import Embeddings, Vectors, blocks
@@ -28,8 +30,10 @@ _RANKED_AT_ONCE = 65_536  # candidates whose own vectors are read together
 class VectorIndex:
     """Nearest neighbours by cosine among all of `vectors`."""
 
-    def __init__(self, kind: Kind, index: faiss.Index, vectors: Embeddings) -> None:
+    def __init__(self, kind: Kind, index: faiss.Index, vectors: Embeddings, device: Device = "cpu") -> None:
         self.kind = kind
+        self._device: Device = device
+        self._searching = Searching(index, device)
         self._index: Any = index  # FAISS's stubs do not know all of it
         self._vectors = vectors
         self._lists: NDArray[np.int32] | None = None
@@ -54,7 +58,7 @@ class VectorIndex:
 
     def add(self, blocks: Iterable[NDArray[np.float16]]) -> None:
         """Add rows in the order of the shards; each block is (n, dim)."""
-        place = placing(self._index) if self.kind.lists else None
+        place = placing(self._index, self._device) if self.kind.lists else None
         for block in blocks:
             vectors = np.ascontiguousarray(block, dtype=np.float32)
             if place is None:
@@ -117,9 +121,7 @@ class VectorIndex:
             bits = np.packbits(allowed, bitorder="little")
             selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg,arg-type]
         if not self.kind.lists:
-            parameters = None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-            found: Found = self._index.search(queries, k, params=parameters)
-            return found
+            return self._searching(queries, k, selector=selector)
         if allowed is not None:
             probes = self._probes_among(queries, allowed, probes)
         wanted = k if not self.kind.candidates else min(self.rows, int(np.ceil(k * self.kind.candidates)))
@@ -127,8 +129,7 @@ class VectorIndex:
 
     def _probed(self, queries: Singles, k: int, wanted: int, selector: faiss.IDSelector | None, probes: int) -> Found:
         """Look at `probes` lists; at twice as many for queries that found fewer than k there."""
-        parameters = faiss.SearchParametersIVF(nprobe=min(probes, self.kind.lists), sel=selector)  # type: ignore[call-arg]
-        similarities, rows = self._index.search(queries, wanted, params=parameters)
+        similarities, rows = self._searching(queries, wanted, probes=min(probes, self.kind.lists), selector=selector)
         if self.kind.candidates:
             similarities, rows = self._ranked_again(queries, rows)
         similarities, rows = similarities[:, :k], rows[:, :k]
@@ -175,12 +176,12 @@ class VectorIndex:
         return self._lists
 
 
-def exact(vectors: Embeddings, dim: int) -> VectorIndex:
+def exact(vectors: Embeddings, dim: int, device: Device = "cpu") -> VectorIndex:
     """An exact index of `vectors`, (n, dim), that holds none of them itself yet."""
-    return VectorIndex(Kind("exact", 0, 4 * dim), faiss.IndexFlatIP(dim), vectors)
+    return VectorIndex(Kind("exact", 0, 4 * dim), faiss.IndexFlatIP(dim), vectors, device)
 
 
-def read(path: Path, vectors: Vectors, *, mapped: bool = False) -> VectorIndex | None:
+def read(path: Path, vectors: Vectors, device: Device = "cpu", *, mapped: bool = False) -> VectorIndex | None:
     """The index at `path`; None where the file is missing, damaged, or not of these vectors.
 
     `mapped` leaves inverted lists on disk: it opens at once, and cannot be added to.
@@ -191,7 +192,9 @@ def read(path: Path, vectors: Vectors, *, mapped: bool = False) -> VectorIndex |
         return None
     kind = _kind(index)
     rows, dim = vectors.shape
-    return None if kind is None or index.d != dim or index.ntotal > rows else VectorIndex(kind, index, vectors)
+    if kind is None or index.d != dim or index.ntotal > rows:
+        return None
+    return VectorIndex(kind, index, vectors, device)
 
 
 def _kind(index: faiss.Index) -> Kind | None:

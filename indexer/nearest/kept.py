@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsearch.indexer.catalog import Catalog, insert, utc_now
+from fsearch.indexer.device import Device
 from fsearch.indexer.layout import file_sha256
 from fsearch.indexer.nearest.building import make
 from fsearch.indexer.nearest.index import VectorIndex, exact, read
@@ -73,18 +74,23 @@ def record(catalog: Catalog) -> Record | None:
     return Record(*rows[0]) if rows else None
 
 
-def for_reading(catalog: Catalog, vectors: Vectors) -> VectorIndex:
+def for_reading(catalog: Catalog, vectors: Vectors, device: Device) -> VectorIndex:
     """The index as a reader has it: the file, and what is not in it yet from the shards."""
-    index = read(catalog.layout.index, vectors, mapped=True)
+    index = read(catalog.layout.index, vectors, device, mapped=True)
     if index is None or index.rows < len(vectors) <= EXACT_ROWS:
-        index = exact(vectors, vectors.shape[1])
+        index = exact(vectors, vectors.shape[1], device)
         if len(vectors) <= EXACT_ROWS:  # so few are read at once
             index.add(blocks(vectors))
     return index
 
 
 def bring_up(
-    catalog: Catalog, vectors: Vectors, wanted: Wanted, texts: Texts | None = None, progress: Progress | None = None
+    catalog: Catalog,
+    vectors: Vectors,
+    wanted: Wanted,
+    texts: Texts | None = None,
+    progress: Progress | None = None,
+    device: Device = "auto",
 ) -> VectorIndex:
     """Bring the index file up to `vectors`, measure it and record it. For the writer.
 
@@ -92,12 +98,13 @@ def bring_up(
     """
     path, (rows, dim) = catalog.layout.index, vectors.shape
     kind = choose(rows, dim, wanted.memory_gib)
-    known, index = record(catalog), read(path, vectors)
+    known, index = record(catalog), read(path, vectors, device)
     if index is None and path.exists():
         _log.warning("%s is damaged; it is rebuilt from the shards", path)
     fresh = index is None or index.kind.outgrown_by(kind)
     if index is None or fresh:
-        index = VectorIndex(kind, make(kind, dim, lambda n: _sample(vectors, n)), vectors)
+        made = make(kind, dim, lambda n: _sample(vectors, n), device=device)
+        index = VectorIndex(kind, made, vectors, device)
     elif index.rows == rows and known is not None and known.rows == rows and known.target == wanted.recall:
         return index
     index.add(_counted(vectors, index.rows, progress))
