@@ -81,14 +81,16 @@ class Vectors:
             yield np.array(self._map(i)[max(0, start - here) : stop - here])
 
     def _gather(self, rows: NDArray[np.int64]) -> Halves:
-        """(len(rows), dim), in the order asked."""
+        """(len(rows), dim), in the order asked; read in the order they lie in.
+
+        One by one: a few rows of as many shards are wanted more often than many of one.
+        """
         found = np.empty((len(rows), self._dim), DTYPE)
         order = np.argsort(rows, kind="stable")
-        rising = rows[order]
-        cuts = np.searchsorted(rising, self._starts)
-        for i in np.flatnonzero(np.diff(cuts)):
-            part = slice(cuts[i], cuts[i + 1])
-            found[order[part]] = self._kept(int(i))[rising[part] - self._starts[i]]
+        shards = np.searchsorted(self._starts, rows[order], side="right") - 1
+        inside = rows[order] - self._starts[shards]
+        for place, shard, row in zip(order.tolist(), shards.tolist(), inside.tolist(), strict=True):
+            found[place] = self._kept(shard)[row]
         return found
 
     def _kept(self, number: int) -> Halves:
@@ -96,7 +98,7 @@ class Vectors:
         if number not in self._mapped:
             if len(self._mapped) >= _OPEN:
                 self._mapped.clear()
-            self._mapped[number] = self._map(number)
+            self._mapped[number] = self._map(number).view(np.ndarray)  # a memmap's own indexing takes long
         return self._mapped[number]
 
     def _map(self, number: int) -> Halves:

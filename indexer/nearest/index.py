@@ -143,11 +143,10 @@ class VectorIndex:
         similarities = np.full(candidates.shape, -np.inf, np.float32)
         at_once = max(1, _RANKED_AT_ONCE // candidates.shape[1])
         for first in range(0, len(queries), at_once):
-            rows = candidates[first : first + at_once]
-            distinct, places = np.unique(rows, return_inverse=True)
-            vectors = self._vectors[distinct.clip(min=0)].astype(np.float32)
-            for i, place in enumerate(places.reshape(rows.shape)):
-                similarities[first + i] = np.where(rows[i] < 0, -np.inf, vectors[place] @ queries[first + i])
+            some = slice(first, first + at_once)
+            rows = candidates[some]
+            vectors = self._vectors[rows.clip(min=0).ravel()].astype(np.float32).reshape(*rows.shape, -1)
+            similarities[some] = np.where(rows < 0, -np.inf, (vectors @ queries[some, :, None])[..., 0])
         order = np.argsort(-similarities, axis=1, kind="stable")
         return np.take_along_axis(similarities, order, axis=1), np.take_along_axis(candidates, order, axis=1)
 
