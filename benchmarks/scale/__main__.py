@@ -23,6 +23,7 @@ from benchmarks.measure import OwnMemory, machine
 from benchmarks.scale import autofaiss_rival, engines, index, whole
 
 AUTOFAISS_FROM, AUTOFAISS_TO = 100_001, 1_000_000  # exact ones have no rival; larger ones would take it hours
+COARSE = {1_000_000: ("0.6", "0.15")}  # by rows, the GiB with which coarser codes are built too
 STEPS = {
     "fill": index.fill,
     "build": index.build,
@@ -81,20 +82,29 @@ def _index(work: Path, rows: int, autofaiss: str | None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=work.parent) as folder:
         filled = step("fill", folder, str(rows))
         print(f"\n{rows:,} vectors ({filled['seconds']:.0f} s to make)", flush=True)
-        built = step("build", folder)
-        print(f"  {built['index']}")
-        print(
-            f"  build {built['build_s']:.0f} s, peak RSS {built['peak_gib']:.2f} GiB (its own, without mapped shards: "
-            f"{built['own_gib']:.2f}), {built['bytes_per_vector']:.0f} bytes a vector",
-            flush=True,
-        )
-        asked = step("ask", folder)
-        for line in index.lines(asked):
-            print(f"  {line}", flush=True)
+        built, asked = _built_and_asked(folder)
         if autofaiss and AUTOFAISS_FROM <= rows <= AUTOFAISS_TO:
             rival = autofaiss_rival.line(autofaiss, Path(folder), built, rows, asked["deep_p50_ms"])
             print(f"  {rival}", flush=True)
+        for gib in COARSE.get(rows, ()):
+            print(f"  with --memory-gib {gib}:", flush=True)
+            _built_and_asked(folder, gib)
         return built | asked
+
+
+def _built_and_asked(folder: str, *memory_gib: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Build an index and ask it, printing what came out."""
+    built = step("build", folder, *memory_gib)
+    print(f"  {built['index']}")
+    print(
+        f"  build {built['build_s']:.0f} s, peak RSS {built['peak_gib']:.2f} GiB (its own, without mapped shards: "
+        f"{built['own_gib']:.2f}), {built['bytes_per_vector']:.0f} bytes a vector",
+        flush=True,
+    )
+    asked = step("ask", folder)
+    for line in index.lines(asked):
+        print(f"  {line}", flush=True)
+    return built, asked
 
 
 def _growth(sizes: list[int], grown: list[dict[str, Any]]) -> None:

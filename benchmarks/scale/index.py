@@ -37,11 +37,12 @@ def fill(folder: str, rows: str) -> dict[str, Any]:
     return {"rows": start}
 
 
-def build(folder: str) -> dict[str, Any]:
-    """Train, add, measure and save the index."""
+def build(folder: str, memory_gib: str | None = None) -> dict[str, Any]:
+    """Train, add, measure and save the index, anew if another one was there."""
     store = Store.open(Path(folder, "w"))
-    began = time.perf_counter()
     with store.writer():
+        store = store.remember(memory_gib=None if memory_gib is None else float(memory_gib))
+        began = time.perf_counter()
         store.bring_index_up(lambda: World.of(0).texts(64))
     took = time.perf_counter() - began
     told = kept.record(store.catalog)
