@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.conftest import Planted
 
 import fsearch
 from fsearch.indexer.errors import NotReady, WorkspaceError
@@ -222,3 +223,16 @@ def test_many_phrases_are_answered_as_if_asked_alone(copied: Path) -> None:
         assert together[i].nearest == alone.nearest
         assert together[i].lift == pytest.approx(alone.lift, abs=1e-6)
         assert together[i].p_value == pytest.approx(alone.p_value, abs=1e-3)
+
+
+def test_settings_are_read_anew_once_another_process_committed(few: Planted) -> None:
+    asked = fsearch.open("w")
+    with pytest.raises(NotReady):
+        asked.sql("SELECT 1")
+    fsearch.open("w").index(few.folder)
+    assert asked.info().templates == ()
+    fsearch.open("w").index(few.folder, templates=["a photo of {}"])
+    assert asked.info().templates == ("a photo of {}",)
+    shutil.rmtree("w")
+    with pytest.raises(NotReady):
+        asked.sql("SELECT 1")
