@@ -23,7 +23,7 @@ from benchmarks.measure import OwnMemory, machine
 from benchmarks.scale import autofaiss_rival, engines, index, whole
 
 AUTOFAISS_FROM, AUTOFAISS_TO = 100_001, 1_000_000  # exact ones have no rival; larger ones would take it hours
-COARSE = {1_000_000: ("0.6", "0.15")}  # by rows, the GiB with which coarser codes are built too
+COARSE = {1_000_000: ("0.6", "0.15"), 10_000_000: ("5.5",)}  # by rows, the GiB with which coarser codes are built too
 STEPS = {
     "fill": index.fill,
     "build": index.build,
