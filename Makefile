@@ -45,7 +45,7 @@ $(RIVAL)/.ready:
 	$(RIVAL)/bin/python -m pip install --quiet 'autofaiss>=2.18' 'faiss-cpu<1.9' 'numpy<2' 'pandas<3' 'pyarrow<18'
 	touch $(RIVAL)/.ready
 
-bench-scale: $(READY) $(RIVAL)/.ready ## cost from 100,000 to 10,000,000 images (an hour and a half, 30 GB of disk)
+bench-scale: $(READY) $(RIVAL)/.ready ## cost from 100,000 to 10,000,000 images (an hour, 30 GB of disk)
 	$(BIN)/python -m benchmarks.scale --autofaiss $(RIVAL)/bin/python --work build
 
 train: $(READY) ## train the demo's encoder (about an hour on 2 cores; resumable) and black box again
