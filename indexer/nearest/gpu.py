@@ -58,7 +58,8 @@ class Searching:
     """
 
     def __init__(self, index: Any, device: Device) -> None:
-        self._index, self._copy = index, None
+        self._index = index
+        self._copy: Any = None
         self._left = _WORTH
         self._gpu = wanted(device)
 
@@ -72,7 +73,7 @@ class Searching:
         found: Found
         if self._gpu and selector is None and max(k, probes) <= _MOST and self._moved(len(queries)):
             try:
-                found = self._copy.search(queries, k, params=parameters)  # type: ignore[attr-defined]
+                found = self._copy.search(queries, k, params=parameters)
                 return found
             except RuntimeError as error:
                 _log.warning("searches go on on the CPU: %s", _line(error))

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from fsearch.indexer.decode import MAX_BYTES
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.sources.folder import SUFFIXES
+from fsearch.indexer.sources.folder import SUFFIXES, is_image
 from fsearch.indexer.sources.item import Item, refusal, sized_item
 from fsearch.indexer.sources.location import check_url, is_url, open_stream
 from fsearch.indexer.sources.members import TarMember, check_member, is_plain_tar
@@ -108,14 +108,10 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, local: Path | None) 
     """What a file holds; where an image lies in a `local` tar; the size of what is too large."""
     if member.size > MAX_BYTES:
         return member.size
-    if local and not member.issparse() and _is_image(member.name):
+    if local and not member.issparse() and is_image(member.name):
         return TarMember(local, member.offset_data, member.size)
     file = tar.extractfile(member)
     return file.read() if file else b""
-
-
-def _is_image(name: str) -> bool:
-    return name.rsplit(".", 1)[-1].lower() in _IMAGES
 
 
 def _item(key: str, sample: dict[str, Any], changed: int) -> Item:
