@@ -54,4 +54,4 @@ train: $(READY) ## train the demo's encoder (about an hour on 2 cores; resumable
 	$(BIN)/python -m fsearch.data.training.train_blackbox
 
 docs: $(READY) ## make the pages that come from the code
-	$(BIN)/python -m fsearch.indexer.schema > docs/schema.md
+	$(BIN)/python -m fsearch.indexer.storage.schema > docs/schema.md

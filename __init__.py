@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fsearch.indexer.errors import BadInput, EncoderError, FsearchError, NotReady, WorkspaceError
 
 if TYPE_CHECKING:
-    from fsearch.indexer.sources.opening import Images
+    from fsearch.indexer.sources.resolve import Images
     from fsearch.search.workspace import Workspace
 
 __version__ = "0.1.0"
@@ -31,9 +31,9 @@ def images(held: Any, **options: Any) -> Images:
     """The images of a data set, or a part of them, for `Workspace.index`; nothing is read yet.
 
     `held` is a path, a pattern of shards, `module:object`, a torch `Dataset`, or a list or dictionary of images. The
-    options are those of `fsearch.indexer.sources.opening.open_images`: kind, image_column, root, allow_outside, where,
+    options are those of `fsearch.indexer.sources.resolve.open_images`: kind, image_column, root, allow_outside, where,
     sample, seed, limit, name.
     """
-    from fsearch.indexer.sources.opening import open_images
+    from fsearch.indexer.sources.resolve import open_images
 
     return open_images(held, **options)

@@ -12,10 +12,11 @@ import typer.core
 
 from fsearch import __version__
 from fsearch import open as open_workspace
-from fsearch.search.commands import losses, runs
-from fsearch.search.commands.index import index
-from fsearch.search.commands.upkeep import check, compact
-from fsearch.search.options import (
+from fsearch.search.terminal.app import Commands, called_as, console, print_json, print_ranking, print_rows
+from fsearch.search.terminal.commands import losses, runs
+from fsearch.search.terminal.commands.index import index
+from fsearch.search.terminal.commands.maintenance import check, compact
+from fsearch.search.terminal.options import (
     HERE,
     AddressOption,
     BridgeOption,
@@ -31,7 +32,6 @@ from fsearch.search.options import (
     WhereOption,
     WorkspaceOption,
 )
-from fsearch.search.terminal import Commands, called_as, console, print_json, print_ranking, print_rows
 
 app = typer.Typer(
     cls=Commands,
@@ -58,7 +58,7 @@ def fit(
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Learn where in the embedding space the loss is high, and say how well that worked, out of bag."""
-    from fsearch.search.bars import bars
+    from fsearch.search.terminal.progress import bars
 
     with bars() as progress:
         report = open_workspace(workspace).fit(
@@ -99,7 +99,7 @@ def query(
     if as_json:
         print_json(answers.as_dict())
         return
-    from fsearch.search.render import answers_text
+    from fsearch.search.terminal.render import answers_text
 
     console().print(answers_text(answers, explain), soft_wrap=True)
 
@@ -121,8 +121,8 @@ def rank(
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Rank a file of hypotheses, worst first, with q-values; the run is stored in the workspace."""
-    from fsearch.search.bars import bars
     from fsearch.search.export import check_target, write_ranking
+    from fsearch.search.terminal.progress import bars
 
     if out is not None:
         check_target(out)
@@ -183,9 +183,9 @@ def demo(
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """See the whole story on portraits and a really biased model: render, judge, index, fit, rank. Offline."""
-    from fsearch.search.bars import bars
     from fsearch.search.demo import run_demo
-    from fsearch.search.render import demo_lines
+    from fsearch.search.terminal.progress import bars
+    from fsearch.search.terminal.render import demo_lines
 
     with bars() as progress:
         report = run_demo(open_workspace(workspace), folder, progress)

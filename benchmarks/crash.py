@@ -37,12 +37,15 @@ import torch
 import fsearch
 import fsearch.search.workspace  # what a child would else import anew each time
 from fsearch.data.portraits import draw, sample
-from fsearch.indexer import commit, compact, indexing, migrations
-from fsearch.indexer.blackbox import run as black_box_run
-from fsearch.indexer.check import find_problems
-from fsearch.indexer.encoder import identify, load_encoder
-from fsearch.indexer.nearest import index as nearest
-from fsearch.indexer.store import Store
+from fsearch.indexer.embedding import pipeline as indexing
+from fsearch.indexer.embedding import writer as commit
+from fsearch.indexer.embedding.encoder import identify, load_encoder
+from fsearch.indexer.losses.loss_file.blackbox import runner as black_box_run
+from fsearch.indexer.storage.schema import migrations
+from fsearch.indexer.vector_index import index as nearest
+from fsearch.indexer.workspace import compact
+from fsearch.indexer.workspace.check import find_problems
+from fsearch.indexer.workspace.store import Store
 
 POOL, AT_ONCE, LONGEST = 90, 40, 0.3
 POINTS = ("random", "after a shard", "before a commit", "after a commit", "in the index", "after the index")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fsearch.data.training.measure import COUNT, SEED, phrase_aurocs
-from fsearch.indexer.encoder import DEMO_FOLDER
+from fsearch.indexer.embedding.encoder import DEMO_FOLDER
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from benchmarks.measure import machine, seconds
 
 from fsearch.diagnoser.bridge import membership, reference_similarity
 from fsearch.diagnoser.diagnosis import neighbourhood_size
-from fsearch.diagnoser.evidence import Retrieval, observe, permuted_losses, q_values
+from fsearch.diagnoser.observed import Retrieval, observe, permuted_losses, q_values
 
 PHRASES, IMAGES, PERMUTATIONS, REPEATS = 1000, 100_000, 1000, 3
 

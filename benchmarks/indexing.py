@@ -19,12 +19,12 @@ from PIL import Image, ImageFilter
 from safetensors.torch import save_file
 
 from fsearch.data.portraits import draw, sample
-from fsearch.indexer.decode import decode
-from fsearch.indexer.encoder import Encoder, identify, load_encoder
-from fsearch.indexer.indexing import BATCH, here, index_images
+from fsearch.indexer.embedding.encoder import Encoder, identify, load_encoder
+from fsearch.indexer.embedding.pipeline import BATCH, here, index_images
+from fsearch.indexer.sources.decode import decode
 from fsearch.indexer.sources.folder import Folder
-from fsearch.indexer.spec import EncoderSpec
-from fsearch.indexer.store import Store
+from fsearch.indexer.workspace.encoder_spec import EncoderSpec
+from fsearch.indexer.workspace.store import Store
 
 REPEATS = 3
 NAME = "ViT-B-32"

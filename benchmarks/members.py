@@ -7,7 +7,7 @@ import xgboost
 from benchmarks.measure import machine, paired
 
 from fsearch.diagnoser.ensemble import MEMBERS, PARAMETERS, ROUNDS, here, train
-from fsearch.diagnoser.sample import fitting_rows
+from fsearch.diagnoser.subsample import fitting_rows
 
 ROWS, DIM, REPEATS = 100_000, 512, 3
 _PLAIN = {k: v for k, v in PARAMETERS.items() if k != "disable_default_eval_metric"}

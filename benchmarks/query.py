@@ -16,10 +16,10 @@ from benchmarks.indexing import random_weights
 from benchmarks.measure import machine, paired
 
 import fsearch
-from fsearch.indexer.catalog import insert, utc_now
-from fsearch.indexer.encoder import load_encoder
-from fsearch.indexer.shards import write_shard
-from fsearch.indexer.store import Store
+from fsearch.indexer.embedding.encoder import load_encoder
+from fsearch.indexer.storage.catalog import insert, utc_now
+from fsearch.indexer.storage.shards import write_shard
+from fsearch.indexer.workspace.store import Store
 
 ROWS, REPEATS, TOP = 100_000, 50, 20
 

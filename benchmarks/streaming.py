@@ -41,7 +41,7 @@ def write_shards(folder: Path, images: int) -> str:
 
 
 def baseline() -> None:
-    from fsearch.indexer.encoder import identify, load_encoder
+    from fsearch.indexer.embedding.encoder import identify, load_encoder
 
     encoder = load_encoder(identify("demo", None))
     encoder.embed_images([encoder.prepare(Image.new("RGB", (224, 224))) for _ in range(64)])

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from fsearch.diagnoser.bridge import Moments, attention
 from fsearch.diagnoser.diagnosis import neighbourhood_size
 from fsearch.diagnoser.ensemble import Bagged, out_of_bag_base, out_of_bag_mean
-from fsearch.diagnoser.evidence import n_effective, normalised
 from fsearch.diagnoser.lift import combine, member_lifts, residual_lift, spread
-from fsearch.indexer.vectors import Embeddings, placed_blocks
+from fsearch.diagnoser.observed import n_effective, normalised
+from fsearch.indexer.storage.vectors import Embeddings, placed_blocks
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from fsearch.diagnoser.evidence import normalised, permuted_losses
+from fsearch.diagnoser.observed import normalised, permuted_losses
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]

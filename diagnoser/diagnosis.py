@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser import bridge as bridges
+from fsearch.diagnoser.artifact import Fitted
 from fsearch.diagnoser.bridge import DEFAULT, PROTOTYPE_IMAGES, Bridge
 from fsearch.diagnoser.ensemble import out_of_bag_base, out_of_bag_mean
-from fsearch.diagnoser.evidence import Observed, Retrieval, normalised, observe, permuted_losses
-from fsearch.diagnoser.fitted import Fitted
 from fsearch.diagnoser.lift import Lift, combine, half_width, member_lifts, residual_lift, spread
-from fsearch.diagnoser.reference import percentile
+from fsearch.diagnoser.observed import Observed, Retrieval, normalised, observe, permuted_losses
+from fsearch.diagnoser.reference_bank import percentile
 from fsearch.diagnoser.support import Floors, Support
 from fsearch.indexer.errors import NotReady
-from fsearch.indexer.nearest.index import VectorIndex
-from fsearch.indexer.store import Losses
-from fsearch.indexer.vectors import Embeddings
+from fsearch.indexer.storage.vectors import Embeddings
+from fsearch.indexer.vector_index.index import VectorIndex
+from fsearch.indexer.workspace.store import Losses
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]

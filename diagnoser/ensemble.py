@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.diagnoser import linear
-from fsearch.diagnoser.blend import Blend
-from fsearch.diagnoser.target import Target
+from fsearch.diagnoser import ridge as linear
+from fsearch.diagnoser.loss_transform import Target
+from fsearch.diagnoser.stacking import Blend
 from fsearch.indexer.errors import WorkspaceError
 
 Floats = NDArray[np.float64]

@@ -10,19 +10,19 @@ import pyarrow as pa
 import scipy.stats
 from numpy.typing import NDArray
 
-from fsearch.diagnoser import fitted as storage
+from fsearch.diagnoser import artifact as storage
 from fsearch.diagnoser.bridge import Moments
 from fsearch.diagnoser.calibration import calibration_errors
 from fsearch.diagnoser.diagnosis import MIN_IMAGES
 from fsearch.diagnoser.ensemble import MEMBERS, Bagged, Spread, elsewhere, here, train
+from fsearch.diagnoser.fit_report import FitReport
 from fsearch.diagnoser.lift import conformal_quantile
-from fsearch.diagnoser.reference import Reference
-from fsearch.diagnoser.report import FitReport
-from fsearch.diagnoser.sample import FIT_IMAGES, fitting_rows
-from fsearch.indexer.catalog import insert, utc_now
+from fsearch.diagnoser.reference_bank import Reference
+from fsearch.diagnoser.subsample import FIT_IMAGES, fitting_rows
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.store import Losses, Store
-from fsearch.indexer.vectors import Embeddings, placed_blocks
+from fsearch.indexer.storage.catalog import insert, utc_now
+from fsearch.indexer.storage.vectors import Embeddings, placed_blocks
+from fsearch.indexer.workspace.store import Losses, Store
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]  # (members done, members in all)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.diagnoser.evidence import n_effective, normalised
+from fsearch.diagnoser.observed import n_effective, normalised
 
 Floats = NDArray[np.float64]
 

@@ -17,11 +17,11 @@ import numpy as np
 from PIL import Image
 
 from fsearch.data.portraits import Portrait, draw_many, sample
-from fsearch.diagnoser.report import FitReport
+from fsearch.diagnoser.fit_report import FitReport
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.layout import Layout, write_aside
+from fsearch.indexer.storage.layout import Layout, write_aside
 from fsearch.search.answer import Ranking
-from fsearch.search.intake import Progress
+from fsearch.search.ingest import Progress
 from fsearch.search.workspace import Workspace
 
 STARTER = Path(__file__).parents[1] / "data" / "hypotheses" / "portraits.csv"

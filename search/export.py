@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.layout import write_aside
+from fsearch.indexer.storage.layout import write_aside
 from fsearch.search.answer import Ranking
-from fsearch.search.render import table_bytes
+from fsearch.search.terminal.render import table_bytes
 
 _KINDS = (".parquet", ".csv", ".json")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.store import Store
+from fsearch.indexer.workspace.store import Store
 
 _LIST = (
     'SELECT run_id, created_at, model, source, bridge, condition, "by", seed, count(*) AS hypotheses, '

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.tables import SUFFIXES, read_table
+from fsearch.indexer.storage.tabular import SUFFIXES, read_table
 from fsearch.search.hypothesis import Hypothesis, check_template
 
 TEXT_COLUMNS = ("text", "hypothesis", "phrase", "query")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fsearch.indexer.nearest.kept import Record
+from fsearch.indexer.vector_index.sync import Record
 
 
 @dataclass(frozen=True, slots=True)

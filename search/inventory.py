@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fsearch.indexer.nearest.kept import record
-from fsearch.indexer.store import Store
+from fsearch.indexer.vector_index.sync import record
+from fsearch.indexer.workspace.store import Store
 from fsearch.search.info import Info, ModelInfo
 
 _SHOWN = 10

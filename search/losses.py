@@ -10,22 +10,22 @@ from typing import Any
 
 import pyarrow as pa
 
-from fsearch.indexer.blackbox.opening import open_black_box
-from fsearch.indexer.blackbox.pixels import InputOptions
-from fsearch.indexer.blackbox.run import run_black_box
-from fsearch.indexer.catalog import scalar
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.ingest import Split, check_metadata, write_losses
-from fsearch.indexer.judged import add_predictions
-from fsearch.indexer.judging import Judging
-from fsearch.indexer.layout import Layout
-from fsearch.indexer.losses import LossTable, match, read_losses
-from fsearch.indexer.pending import LossesReport
-from fsearch.indexer.registered import reopen
-from fsearch.indexer.sources.opening import Images, open_images
-from fsearch.indexer.store import Store
-from fsearch.indexer.targets import known_images
-from fsearch.indexer.tasks.settings import ScoreKind
+from fsearch.indexer.losses.blackbox.preprocess import InputOptions
+from fsearch.indexer.losses.blackbox.resolve import open_black_box
+from fsearch.indexer.losses.blackbox.runner import run_black_box
+from fsearch.indexer.losses.from_predictions import add_predictions
+from fsearch.indexer.losses.functions.settings import ScoreKind
+from fsearch.indexer.losses.ground_truth import known_images
+from fsearch.indexer.losses.ingest import Split, check_metadata, write_losses
+from fsearch.indexer.losses.loss_file import LossTable, match, read_losses
+from fsearch.indexer.losses.loss_spec import Judging
+from fsearch.indexer.losses.loss_store import LossesReport
+from fsearch.indexer.sources.resolve import Images, open_images
+from fsearch.indexer.storage.catalog import scalar
+from fsearch.indexer.storage.layout import Layout
+from fsearch.indexer.workspace.source_registry import reopen
+from fsearch.indexer.workspace.store import Store
 
 _OF_MODEL = ("losses", "predictions", "models", "black_boxes", "pending_losses", "prediction_errors")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fsearch.diagnoser.reference import Reference
+from fsearch.diagnoser.reference_bank import Reference
 from fsearch.diagnoser.support import Floors
-from fsearch.indexer.encoder import Encoder
-from fsearch.search.ask import embed
+from fsearch.indexer.embedding.encoder import Encoder
 from fsearch.search.hypotheses import from_phrases, read_hypotheses
+from fsearch.search.query import embed
 
 _FOLDER = Path(__file__).parents[1] / "data" / "hypotheses"
 PHOTOGRAPHS, PORTRAITS = _FOLDER / "reference.txt", _FOLDER / "portraits.csv"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from fsearch.indexer.catalog import Connection, insert, scalar, utc_now
-from fsearch.indexer.store import Store
+from fsearch.indexer.storage.catalog import Connection, insert, scalar, utc_now
+from fsearch.indexer.workspace.store import Store
 from fsearch.search.answer import Answer
 from fsearch.search.hypothesis import Hypothesis
 

@@ -12,27 +12,28 @@ import pyarrow as pa
 
 from fsearch.diagnoser.bridge import BRIDGES, DEFAULT, Bridge
 from fsearch.diagnoser.diagnosis import PERMUTATIONS
-from fsearch.diagnoser.evidence import Correction
-from fsearch.diagnoser.report import FitReport
-from fsearch.indexer.compact import CompactReport
+from fsearch.diagnoser.fit_report import FitReport
+from fsearch.diagnoser.observed import Correction
 from fsearch.indexer.device import Device, choose
+from fsearch.indexer.embedding.pipeline import IndexReport
 from fsearch.indexer.errors import require_one_of
-from fsearch.indexer.indexing import IndexReport
-from fsearch.indexer.ingest import Split
-from fsearch.indexer.store import Store
-from fsearch.search import history, runs, upkeep
+from fsearch.indexer.losses.ingest import Split
+from fsearch.indexer.workspace.compact import CompactReport
+from fsearch.indexer.workspace.store import Store
+from fsearch.search import history, runs
+from fsearch.search import maintenance as upkeep
 from fsearch.search.answer import Answers, Ranking, ranked
-from fsearch.search.ask import Asking, ask
 from fsearch.search.history import RunDiff, StoredRun
 from fsearch.search.hypotheses import from_phrases, read_hypotheses
 from fsearch.search.hypothesis import Hypothesis
 from fsearch.search.info import Info
-from fsearch.search.intake import EngineName, Intake, Progress, intake, named
+from fsearch.search.ingest import EngineName, Intake, Progress, intake, named
 from fsearch.search.inventory import inventory
 from fsearch.search.losses import ModelLosses
+from fsearch.search.maintenance import Checked
+from fsearch.search.query import Asking, ask
 from fsearch.search.reference import text_side
-from fsearch.search.upkeep import Checked
-from fsearch.search.warm import Warm
+from fsearch.search.session import Warm
 
 DEFAULT_MODEL = "model"
 
@@ -112,7 +113,7 @@ class Workspace:
             reference, tick = text_side(self._warm.encoder(store, device), store.templates), named(progress, "fitting")
             if engine == "local":
                 return fit_model(store, name, reference, seed=seed, progress=tick, device=place)
-            from fsearch.indexer.cluster import Cluster
+            from fsearch.indexer.embedding.ray_cluster import Cluster
 
             with Cluster(address) as cluster:
                 return fit_model(store, name, reference, seed=seed, progress=tick, spread=cluster.spread)

@@ -13,7 +13,7 @@ from hypothesis import settings
 
 import fsearch
 from fsearch.data.portraits import Portrait, draw, sample
-from fsearch.indexer.encoder import Encoder, identify, load_encoder
+from fsearch.indexer.embedding.encoder import Encoder, identify, load_encoder
 from fsearch.search.workspace import Workspace
 
 COUNT = 320

@@ -13,15 +13,15 @@ ROOT = Path(__file__).parents[1]
 ORDER = ["indexer", "diagnoser", "search"]  # imports go from right to left only
 PACKAGE = sorted(p for part in (*ORDER, "data") for p in (ROOT / part).rglob("*.py"))
 FOREIGN = {
-    "faiss": "indexer/nearest/",
-    "duckdb": "indexer/catalog.py",
+    "faiss": "indexer/vector_index/",
+    "duckdb": "indexer/storage/catalog.py",
     "xgboost": "diagnoser/ensemble.py",
-    "onnxruntime": "indexer/blackbox/onnx.py",
-    "timm": "indexer/blackbox/timm_model.py",
-    "urllib3": "indexer/blackbox/endpoint.py",
+    "onnxruntime": "indexer/losses/blackbox/onnx.py",
+    "timm": "indexer/losses/blackbox/timm_model.py",
+    "urllib3": "indexer/losses/blackbox/endpoint.py",
     "datasets": "indexer/sources/huggingface.py",
-    "ray": "indexer/cluster.py",
-    "fsspec": "indexer/sources/location.py",
+    "ray": "indexer/embedding/ray_cluster.py",
+    "fsspec": "indexer/sources/paths.py",
 }
 
 

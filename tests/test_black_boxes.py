@@ -31,8 +31,8 @@ from made_sources import CLASSES, COUNT, MADE, csv_manifest, label, name, portra
 from PIL import Image
 
 import fsearch
-from fsearch.indexer.blackbox.pixels import InputOptions
 from fsearch.indexer.errors import BadInput
+from fsearch.indexer.losses.blackbox.preprocess import InputOptions
 from fsearch.search.workspace import Workspace
 
 NORMALISED = InputOptions(size=(SIDE, SIDE), mean=MEAN, std=STD, resize="squash")
@@ -278,7 +278,7 @@ def test_an_endpoint_that_refuses_an_image_costs_that_image_only(ws: Workspace) 
 
 
 def test_an_endpoint_that_goes_away_loses_nothing(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsearch.indexer.blackbox.endpoint.RETRIES", 1)
+    monkeypatch.setattr("fsearch.indexer.losses.loss_file.blackbox.endpoint.RETRIES", 1)
     with serve() as gone:
         url = gone.url
         how: dict[str, Any] = {"input": NORMALISED, "scores": "logits", "classes": CLASSES}
@@ -317,7 +317,7 @@ def test_a_corrected_label_is_judged_anew(ws: Workspace, models: dict[str, Any],
 
 
 def test_a_model_that_dies_half_way_keeps_what_was_done(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsearch.indexer.blackbox.run._MOST_IN_A_ROW", 8)
+    monkeypatch.setattr("fsearch.indexer.losses.loss_file.blackbox.runner._MOST_IN_A_ROW", 8)
     ws = fsearch.open("few.fsearch")
     ws.index(few.folder)
     alive = [True]
@@ -365,8 +365,8 @@ def test_two_sources_with_the_same_names_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_an_endpoint_that_hangs_is_given_up(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsearch.indexer.blackbox.endpoint.RETRIES", 1)
-    monkeypatch.setattr("fsearch.indexer.blackbox.endpoint.TIMEOUT", 0.2)
+    monkeypatch.setattr("fsearch.indexer.losses.loss_file.blackbox.endpoint.RETRIES", 1)
+    monkeypatch.setattr("fsearch.indexer.losses.loss_file.blackbox.endpoint.TIMEOUT", 0.2)
     with serve() as slow:
         slow.refuses = lambda pixels: time.sleep(1)
         with pytest.raises(BadInput, match=r"in a row, the last: .*timed out"):

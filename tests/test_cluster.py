@@ -21,15 +21,15 @@ from PIL import Image
 from tests.conftest import Planted
 
 import fsearch
-from fsearch.indexer import cluster as engine
-from fsearch.indexer.chunk import Staging, name_of, work_off
-from fsearch.indexer.encoder import Encoder
+from fsearch.indexer.embedding import ray_cluster as engine
+from fsearch.indexer.embedding.encoder import Encoder
+from fsearch.indexer.embedding.pipeline import Ready
+from fsearch.indexer.embedding.staging import Staging, name_of, work_off
 from fsearch.indexer.errors import BadInput, EncoderError, FsearchError
-from fsearch.indexer.indexing import Ready
+from fsearch.indexer.sources.base import Item
 from fsearch.indexer.sources.folder import Folder
-from fsearch.indexer.sources.item import Item
-from fsearch.indexer.spec import EncoderSpec
-from fsearch.indexer.store import Store
+from fsearch.indexer.workspace.encoder_spec import EncoderSpec
+from fsearch.indexer.workspace.store import Store
 
 pytestmark = pytest.mark.slow
 PHRASES = ["dark skin tone", "light skin tone", "bald", "a hat"]
@@ -110,7 +110,8 @@ def test_a_node_that_dies_costs_nothing(nodes: Any, planted: Planted, tmp_path: 
 _DRIVER = """
 import sys
 import fsearch
-from fsearch.indexer import cluster, indexing
+from fsearch.indexer.embedding import ray_cluster as cluster
+from fsearch.indexer.embedding import pipeline as indexing
 cluster.IMAGES = 32
 indexing.ROWS_PER_SHARD = indexing.BATCH = 32
 fsearch.open(sys.argv[1]).index(sys.argv[2], engine="ray", address=sys.argv[3])

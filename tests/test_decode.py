@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fsearch.indexer.decode import MAX_PIXELS, Rejected, decode
+from fsearch.indexer.sources.decode import MAX_PIXELS, Rejected, decode
 
 RED = (200, 40, 30)
 

@@ -14,7 +14,7 @@ from fsearch.cli import app
 from fsearch.data.blackbox import model as blackbox
 from fsearch.data.portraits import draw, phrases, sample
 from fsearch.data.training.measure import auroc
-from fsearch.indexer.encoder import DEMO_FOLDER, Encoder
+from fsearch.indexer.embedding.encoder import DEMO_FOLDER, Encoder
 from fsearch.search import demo
 from fsearch.search.demo import run_demo
 

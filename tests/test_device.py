@@ -12,7 +12,7 @@ from tests.conftest import Planted
 
 import fsearch
 from fsearch.indexer.device import choose
-from fsearch.indexer.encoder import identify, load_encoder
+from fsearch.indexer.embedding.encoder import identify, load_encoder
 from fsearch.indexer.errors import BadInput
 
 GPU = torch.cuda.is_available()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fsearch.diagnoser import ensemble
 from fsearch.diagnoser.bridge import Moments, attention, prototype, shift, unit
 from fsearch.diagnoser.ensemble import out_of_bag_mean
-from fsearch.diagnoser.target import Target
+from fsearch.diagnoser.loss_transform import Target
 from fsearch.diagnoser.verdict import Facts, judge, material_lift
 from fsearch.indexer.errors import WorkspaceError
 

@@ -6,10 +6,12 @@ import re
 import tomllib
 from pathlib import Path
 
-from fsearch.indexer.schema import TABLES, VIEWS, markdown
+from fsearch.indexer.losses.functions.registry import TASKS
 from fsearch.indexer.sources.archive import SUFFIXES as ARCHIVES
-from fsearch.indexer.tables import SUFFIXES
-from fsearch.indexer.tasks.registry import TASKS
+from fsearch.indexer.storage.schema import TABLES
+from fsearch.indexer.storage.schema.__main__ import markdown
+from fsearch.indexer.storage.schema.views import VIEWS
+from fsearch.indexer.storage.tabular import SUFFIXES
 from fsearch.search.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 import fsearch
 from fsearch.data.portraits import known_words
-from fsearch.indexer.encoder import DEMO_FOLDER, Encoder, identify, load_encoder
+from fsearch.indexer.embedding.encoder import DEMO_FOLDER, Encoder, identify, load_encoder
 from fsearch.indexer.errors import EncoderError
 
 SMALL = "RN50"  # any open_clip name would do; this one is quick to make

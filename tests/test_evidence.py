@@ -8,8 +8,8 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsearch.diagnoser.evidence import Observed, Retrieval, n_effective, permuted_losses, q_values
-from fsearch.diagnoser.evidence import observe as observe_with
+from fsearch.diagnoser.observed import Observed, Retrieval, n_effective, permuted_losses, q_values
+from fsearch.diagnoser.observed import observe as observe_with
 
 
 def observe(weights: np.ndarray, neighbours: np.ndarray, losses: np.ndarray, shuffled: np.ndarray) -> Observed:

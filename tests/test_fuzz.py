@@ -24,13 +24,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fsearch.diagnoser import fitted as fits
-from fsearch.indexer.decode import Rejected, decode
+from fsearch.diagnoser import artifact as fits
 from fsearch.indexer.errors import FsearchError
-from fsearch.indexer.layout import Layout
-from fsearch.indexer.losses import read_losses
-from fsearch.indexer.predictions import read_predictions
-from fsearch.indexer.sources.opening import open_source
+from fsearch.indexer.losses.loss_file import read_losses
+from fsearch.indexer.losses.prediction_file import read_predictions
+from fsearch.indexer.sources.decode import Rejected, decode
+from fsearch.indexer.sources.resolve import open_source
+from fsearch.indexer.storage.layout import Layout
 from fsearch.search.hypotheses import read_hypotheses
 
 SECONDS, GIB = 10, 2**30

@@ -16,10 +16,10 @@ from PIL import Image
 from tests.conftest import Planted
 
 import fsearch
-from fsearch.indexer.decode import decode
-from fsearch.indexer.encoder import Encoder
+from fsearch.indexer.embedding.encoder import Encoder
 from fsearch.indexer.errors import BadInput, EncoderError
-from fsearch.indexer.store import Store
+from fsearch.indexer.sources.decode import decode
+from fsearch.indexer.workspace.store import Store
 
 
 def rows(root: str, query: str) -> list[tuple[object, ...]]:
@@ -147,7 +147,7 @@ def test_a_workspace_refuses_another_encoder(few: Planted) -> None:
 
 _SLOW_RUN = """
 import sys
-import fsearch.indexer.indexing as indexing
+import fsearch.indexer.embedding.pipeline as indexing
 import fsearch
 indexing.BATCH = indexing.ROWS_PER_SHARD = 16
 fsearch.open(sys.argv[1]).index(sys.argv[2])
@@ -180,7 +180,7 @@ def test_a_killed_run_loses_nothing_and_the_next_one_finishes(planted: Planted, 
 
 _PATIENT = """
 import time
-from fsearch.indexer.encoder import Encoder
+from fsearch.indexer.embedding.encoder import Encoder
 honest = Encoder.embed_images
 def unhurried(self, prepared):
     time.sleep(0.2)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fsearch
-from fsearch.indexer import digests
-from fsearch.indexer.digests import Digests, of_hash, of_text
+from fsearch.indexer.embedding import hash_map as digests
+from fsearch.indexer.embedding.hash_map import Digests, of_hash, of_text
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsearch.diagnoser.bridge import ALLOWANCE, membership, mixture, reference_similarity
-from fsearch.diagnoser.evidence import Retrieval, observe, permuted_losses
 from fsearch.diagnoser.lift import (
     MEMBERSHIP_ERROR,
     combine,
@@ -18,6 +17,7 @@ from fsearch.diagnoser.lift import (
     residual_lift,
     spread,
 )
+from fsearch.diagnoser.observed import Retrieval, observe, permuted_losses
 
 one = np.array([1.0])
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.losses import match, read_losses
+from fsearch.indexer.losses.loss_file import match, read_losses
 
 IMAGES = ["a/cat.jpg", "a/dog.jpg", "b/cat.png", "bird.webp"]
 

@@ -11,8 +11,8 @@ import pytest
 
 import fsearch
 from fsearch.indexer.errors import NotReady
-from fsearch.indexer.migrations import _NEW_IN_2, MIGRATIONS
-from fsearch.indexer.schema import TABLES, VERSION
+from fsearch.indexer.storage.schema import TABLES, VERSION
+from fsearch.indexer.storage.schema.migrations import _NEW_IN_2, MIGRATIONS
 
 
 @pytest.fixture

@@ -11,20 +11,22 @@ from hypothesis import strategies as st
 from tests.conftest import Planted
 
 import fsearch
-from fsearch.indexer.catalog import Catalog
-from fsearch.indexer.check import find_problems
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.nearest import gpu, kept, kinds
-from fsearch.indexer.nearest.building import make
-from fsearch.indexer.nearest.index import VectorIndex, exact, read
-from fsearch.indexer.nearest.kinds import EXACT_ROWS, Kind, choose
-from fsearch.indexer.nearest.recall import tune
-from fsearch.indexer.nearest.scan import scan
-from fsearch.indexer.repair import repair
-from fsearch.indexer.shards import write_shard
-from fsearch.indexer.spec import EncoderSpec
-from fsearch.indexer.store import Store
-from fsearch.indexer.vectors import Vectors, blocks
+from fsearch.indexer.storage.catalog import Catalog
+from fsearch.indexer.storage.shards import write_shard
+from fsearch.indexer.storage.vectors import Vectors, blocks
+from fsearch.indexer.vector_index import gpu
+from fsearch.indexer.vector_index import spec as kinds
+from fsearch.indexer.vector_index import sync as kept
+from fsearch.indexer.vector_index.build import make
+from fsearch.indexer.vector_index.exact_search import scan
+from fsearch.indexer.vector_index.index import VectorIndex, exact, read
+from fsearch.indexer.vector_index.recall import tune
+from fsearch.indexer.vector_index.spec import EXACT_ROWS, Kind, choose
+from fsearch.indexer.workspace.check import find_problems
+from fsearch.indexer.workspace.encoder_spec import EncoderSpec
+from fsearch.indexer.workspace.repair import repair
+from fsearch.indexer.workspace.store import Store
 
 DIM, ROWS, LISTS = 32, 20_000, 150
 KINDS = [Kind("ivf-fp16", LISTS, 2 * DIM), Kind("ivf-sq8", LISTS, DIM), Kind("ivf-pq", LISTS, DIM // 2)]

@@ -289,7 +289,7 @@ CE = ("--task", "cross-entropy")
 def test_each_thing_wrong_is_one_line_and_changes_nothing(
     make: Callable[[], list[str]], message: str, ws: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fsearch.indexer.blackbox.endpoint.RETRIES", 0)
+    monkeypatch.setattr("fsearch.indexer.losses.loss_file.blackbox.endpoint.RETRIES", 0)
     code, out, err = run(*make())
     assert (code, out) == (2, "")
     assert message in err
@@ -355,7 +355,7 @@ def test_rows_of_pixels_feed_a_flat_model(tmp_path: Path) -> None:
     held = [Image.new("L", (8, 8), 51 * i) for i in range(6)]
     with pytest.raises(fsearch.BadInput, match="rows of 64 values; give --size"):
         ws.losses.add("f", black_box="flat.onnx", task="loss", images=held)
-    from fsearch.indexer.blackbox.pixels import InputOptions
+    from fsearch.indexer.losses.blackbox.preprocess import InputOptions
 
     report = ws.losses.add("f", black_box="flat.onnx", task="loss", images=held, input=InputOptions(size=(8, 8)))
     assert "input 8x8 grey" in report.notes[0]

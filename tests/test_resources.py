@@ -150,7 +150,7 @@ def test_eight_readers_of_a_thousand_queries_see_only_whole_commits(few: Any, tm
 
 def test_a_second_writer_is_told_who_holds_the_workspace(fitted: Path, tmp_path: Path) -> None:
     root = shutil.copytree(fitted, tmp_path / "copy.fsearch")
-    from fsearch.indexer.store import Store
+    from fsearch.indexer.workspace.store import Store
 
     store = Store.open(Path(root))
     with store.writer(), pytest.raises(WorkspaceError, match=f"is being written by process {os.getpid()}"):

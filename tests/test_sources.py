@@ -78,7 +78,7 @@ def test_columns_come_along_with_their_types(kind: str, source: Any, ws: Workspa
 
 def test_embeddings_do_not_depend_on_the_source(kind: str, source: Any, ws: Workspace, encoder: Any) -> None:
     ws.index(source)
-    from fsearch.indexer.store import Store
+    from fsearch.indexer.workspace.store import Store
 
     store = Store.open(ws.root)
     rows = np.array(ws.sql("SELECT row FROM images ORDER BY image_id")["row"].to_pylist())

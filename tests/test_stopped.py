@@ -24,7 +24,8 @@ PREDICTING = """
 import sys, time
 from pathlib import Path
 import fsearch
-from fsearch.indexer.blackbox import function, run
+from fsearch.indexer.losses.loss_file.blackbox import function
+from fsearch.indexer.losses.loss_file.blackbox import runner as run
 sys.path.insert(0, {support!r})
 run._EVERY_ROWS = 4
 
@@ -40,16 +41,16 @@ class Small(function.Function):
         super().__init__(named)
         self.batch, self.digest = 4, "slow"
 
-from fsearch.indexer.blackbox import opening
+from fsearch.indexer.losses.loss_file.blackbox import resolve as opening
 opening.Function = Small
 print(fsearch.open("w.fsearch").losses.add("slow", black_box=slow, task="loss"))
 """
 INDEXING = """
 import time
 import fsearch
-from fsearch.indexer import indexing
+from fsearch.indexer.embedding import pipeline as indexing
 indexing.BATCH, indexing.ROWS_PER_SHARD = 4, 4
-from fsearch.indexer.encoder import Encoder
+from fsearch.indexer.embedding.encoder import Encoder
 embed = Encoder.embed_images
 def slow(self, prepared):
     time.sleep({pause})

@@ -18,10 +18,10 @@ from tests.conftest import Planted
 
 import fsearch
 from fsearch.indexer.errors import NotReady, WorkspaceError
-from fsearch.indexer.layout import Layout, write_aside
-from fsearch.indexer.nearest.index import exact
-from fsearch.indexer.shards import Shard, drop_orphans, read_shard, write_shard
-from fsearch.indexer.store import Store
+from fsearch.indexer.storage.layout import Layout, write_aside
+from fsearch.indexer.storage.shards import Shard, drop_orphans, read_shard, write_shard
+from fsearch.indexer.vector_index.index import exact
+from fsearch.indexer.workspace.store import Store
 
 
 @pytest.fixture

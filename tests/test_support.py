@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsearch.diagnoser import linear
-from fsearch.diagnoser.blend import Blend
+from fsearch.diagnoser import ridge as linear
 from fsearch.diagnoser.bridge import centre, unit
 from fsearch.diagnoser.fit import learn
-from fsearch.diagnoser.reference import percentile
-from fsearch.diagnoser.sample import fitting_rows
+from fsearch.diagnoser.reference_bank import percentile
+from fsearch.diagnoser.stacking import Blend
+from fsearch.diagnoser.subsample import fitting_rows
 from fsearch.diagnoser.support import Floors, Support
 
 

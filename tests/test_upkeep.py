@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import fsearch
 from fsearch.cli import app
 from fsearch.indexer.errors import WorkspaceError
-from fsearch.indexer.store import Store
+from fsearch.indexer.workspace.store import Store
 from fsearch.search.workspace import Workspace
 
 

@@ -23,7 +23,7 @@ from benchmarks.planted.table import print_tables
 from benchmarks.planted.worlds import SETTINGS, World
 
 from fsearch.diagnoser.bridge import DEFAULT, unit
-from fsearch.diagnoser.reference import Reference
+from fsearch.diagnoser.reference_bank import Reference
 from fsearch.search.reference import text_side
 
 FIRST_HELD_OUT, HELD_OUT, DEVELOPMENT = 1000, "1000:1020", "0:5"

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from benchmarks.planted.rivals import Evidence
 
-from fsearch.diagnoser import linear
+from fsearch.diagnoser import ridge as linear
+from fsearch.diagnoser.artifact import Fitted
 from fsearch.diagnoser.bridge import BRIDGES, DEFAULT, unit
 from fsearch.diagnoser.diagnosis import Assessment, Diagnosis
 from fsearch.diagnoser.ensemble import Bagged, out_of_bag_mean
-from fsearch.diagnoser.evidence import normalised, q_values
 from fsearch.diagnoser.fit import learn
-from fsearch.diagnoser.fitted import Fitted
-from fsearch.diagnoser.reference import Reference
+from fsearch.diagnoser.observed import normalised, q_values
+from fsearch.diagnoser.reference_bank import Reference
 from fsearch.diagnoser.verdict import judge
-from fsearch.indexer.nearest.index import exact
-from fsearch.indexer.store import Losses
-from fsearch.search.ask import facts_of
+from fsearch.indexer.vector_index.index import exact
+from fsearch.indexer.workspace.store import Losses
+from fsearch.search.query import facts_of
 
 
 @dataclass(frozen=True)

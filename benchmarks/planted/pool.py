@@ -12,7 +12,7 @@ from benchmarks.planted.blackbox import shrink
 
 from fsearch.data.portraits import CONCEPTS, Concept, Portrait, draw_many, phrases, sample
 from fsearch.data.training.measure import embed_pixels
-from fsearch.indexer.encoder import Encoder, identify, load_encoder
+from fsearch.indexer.embedding.encoder import Encoder, identify, load_encoder
 
 POOL = 12_000
 LEAST_SHARE = 0.004

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fsearch.diagnoser import linear
+from fsearch.diagnoser import ridge as linear
 from fsearch.diagnoser.bridge import unit
 
 NEAREST = 20

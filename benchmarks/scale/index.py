@@ -12,12 +12,12 @@ from benchmarks.measure import paired
 from benchmarks.scale.made import DIM, World
 from numpy.typing import NDArray
 
-from fsearch.indexer.nearest import kept
-from fsearch.indexer.nearest.scan import scan
-from fsearch.indexer.shards import write_shard
-from fsearch.indexer.spec import EncoderSpec
-from fsearch.indexer.store import Store
-from fsearch.indexer.vectors import blocks
+from fsearch.indexer.storage.shards import write_shard
+from fsearch.indexer.storage.vectors import blocks
+from fsearch.indexer.vector_index import sync as kept
+from fsearch.indexer.vector_index.exact_search import scan
+from fsearch.indexer.workspace.encoder_spec import EncoderSpec
+from fsearch.indexer.workspace.store import Store
 
 TOP, DEEP = 100, 2048
 HELD_OUT = 10**6  # number of a block that no workspace holds

@@ -17,14 +17,15 @@ from PIL import Image
 
 import fsearch
 from fsearch.diagnoser import diagnosis, fit
-from fsearch.indexer.catalog import insert, utc_now
-from fsearch.indexer.indexing import here, index_images
-from fsearch.indexer.nearest import kept
-from fsearch.indexer.shards import write_shard
-from fsearch.indexer.sources.item import Item, held_item
-from fsearch.indexer.spec import EncoderSpec
-from fsearch.indexer.store import Store
-from fsearch.search import ask, runs
+from fsearch.indexer.embedding.pipeline import here, index_images
+from fsearch.indexer.sources.base import Item, held_item
+from fsearch.indexer.storage.catalog import insert, utc_now
+from fsearch.indexer.storage.shards import write_shard
+from fsearch.indexer.vector_index import sync as kept
+from fsearch.indexer.workspace.encoder_spec import EncoderSpec
+from fsearch.indexer.workspace.store import Store
+from fsearch.search import query as ask
+from fsearch.search import runs
 
 SIDE, BASES = 16, 64
 EARLY = 100_000

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from scipy.stats import rankdata
 
 from fsearch.data.portraits import draw_many, phrases, sample
-from fsearch.indexer.encoder import Encoder
+from fsearch.indexer.embedding.encoder import Encoder
 
 SEED, COUNT = 424_242, 4000
 

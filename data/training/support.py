@@ -18,7 +18,7 @@ from fsearch.data.portraits import CONCEPTS, Concept, draw_many, phrases, sample
 from fsearch.data.training.measure import embed_pixels
 from fsearch.diagnoser.bridge import membership, reference_similarity
 from fsearch.diagnoser.support import Support
-from fsearch.indexer.encoder import Encoder, identify, load_encoder
+from fsearch.indexer.embedding.encoder import Encoder, identify, load_encoder
 
 FILE = Path(__file__).parents[1] / "encoder" / "support.json"
 SEED, POOL, INDEXED, RARE = 515_151, 8000, 3000, 30

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from fsearch.indexer.decode import MAX_BYTES
 from fsearch.indexer.errors import BadInput
+from fsearch.indexer.sources.archive_members import TarMember, ZipMember, check_member, open_zip
+from fsearch.indexer.sources.base import Item, refuse_repeated, sized_item
+from fsearch.indexer.sources.decode import MAX_BYTES
 from fsearch.indexer.sources.folder import is_image
-from fsearch.indexer.sources.item import Item, refuse_repeated, sized_item
-from fsearch.indexer.sources.members import TarMember, ZipMember, check_member, open_zip
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 SUFFIXES = (".zip", *TARS)

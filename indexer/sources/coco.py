@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.sources.item import Item, refuse_repeated
-from fsearch.indexer.sources.location import Places
-from fsearch.indexer.tables import read_json
+from fsearch.indexer.sources.base import Item, refuse_repeated
+from fsearch.indexer.sources.paths import Places
+from fsearch.indexer.storage.tabular import read_json
 
 
 def read_coco(path: Path) -> dict[str, list[dict[str, Any]]]:

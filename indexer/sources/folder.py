@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.sources.item import Item, refusal
+from fsearch.indexer.sources.base import Item, refusal
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})

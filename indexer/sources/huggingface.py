@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.sources.item import Item, held_item
-from fsearch.indexer.sources.location import Places
-from fsearch.indexer.tables import name_classes
+from fsearch.indexer.sources.base import Item, held_item
+from fsearch.indexer.sources.paths import Places
+from fsearch.indexer.storage.tabular import name_classes
 
 _BATCH = 64
 

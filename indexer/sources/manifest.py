@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.sources.item import Item, held_item, refuse_repeated
-from fsearch.indexer.sources.location import Places
-from fsearch.indexer.tables import batches, class_names, count_rows, name_classes, schema_of
+from fsearch.indexer.sources.base import Item, held_item, refuse_repeated
+from fsearch.indexer.sources.paths import Places
+from fsearch.indexer.storage.tabular import batches, class_names, count_rows, name_classes, schema_of
 
 PATHS = ("image", "path", "file", "filename", "file_name", "image_path", "url", "uri", "image_url")
 PIXELS = ("image", "img", "bytes", "jpg", "jpeg", "png", "image_bytes")

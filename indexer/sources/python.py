@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from fsearch.indexer.decode import Rejected
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.named import load_object
-from fsearch.indexer.sources.item import Item, refusal
+from fsearch.indexer.object_path import load_object
+from fsearch.indexer.sources.base import Item, refusal
+from fsearch.indexer.sources.decode import Rejected
 
 _IMAGE_FIELDS = ("image", "img", "pixel_values", "pixels")
 _LABEL_FIELDS = ("label", "target", "y")

@@ -11,9 +11,9 @@ from functools import cached_property
 
 import pyarrow as pa
 
-from fsearch.indexer.catalog import positions_where
 from fsearch.indexer.errors import BadInput
-from fsearch.indexer.sources.item import Item, Source
+from fsearch.indexer.sources.base import Item, Source
+from fsearch.indexer.storage.catalog import positions_where
 
 _CHUNK = 256
 

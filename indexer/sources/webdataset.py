@@ -11,12 +11,12 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from fsearch.indexer.decode import MAX_BYTES
 from fsearch.indexer.errors import BadInput
+from fsearch.indexer.sources.archive_members import TarMember, check_member, is_plain_tar
+from fsearch.indexer.sources.base import Item, refusal, sized_item
+from fsearch.indexer.sources.decode import MAX_BYTES
 from fsearch.indexer.sources.folder import SUFFIXES, is_image
-from fsearch.indexer.sources.item import Item, refusal, sized_item
-from fsearch.indexer.sources.location import check_url, is_url, open_stream
-from fsearch.indexer.sources.members import TarMember, check_member, is_plain_tar
+from fsearch.indexer.sources.paths import check_url, is_url, open_stream
 
 _IMAGES = tuple(s.lstrip(".") for s in sorted(SUFFIXES))
 _LABELS = ("cls", "label")

@@ -1,0 +1,72 @@
+"""How well a fit explains the losses, and what the reader must know about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fsearch.diagnoser.loss_transform import Kind, Target
+
+NO_SIGNAL = (
+    "no better than chance: these embeddings do not explain where this model fails, so no phrase is judged; "
+    "the observed lifts are real, but may be luck"
+)
+TRAINING_LOSSES = (
+    "of these losses {share:.0%} come from images the model was trained on; a model knows those by heart, so what it "
+    "fails on can look fine: use losses of held-out images"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """A fit in figures, measured out of bag.
+
+    Attributes
+    ----------
+    images : distinct images with a loss; `sampled` : those the ensemble was trained on.
+    loss_std : standard deviation of the losses.
+    trees, linear : weight of each side of the ensemble; `rounds` : trees a member keeps, mean.
+    spearman, r2 : out-of-bag rank correlation, and share of variance explained, of predicted and real loss.
+    spearman_permuted : the same correlation after fitting to permuted losses: what no signal gives.
+    signal : whether the rank or the linear correlation is above both that and what luck gives.
+    conformal : factor on the standard error that makes a 90% interval.
+    residual_variance : variance of real less predicted loss.
+    training_share : share of the losses that come from the model's own training images; None where it is not known.
+    """
+
+    model: str
+    images: int
+    sampled: int
+    mean_loss: float
+    loss_std: float
+    members: int
+    trees: float
+    linear: float
+    rounds: float
+    spearman: float
+    r2: float
+    spearman_permuted: float
+    signal: bool
+    conformal: float
+    residual_variance: float
+    target: Kind
+    training_share: float | None
+    seed: int
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Warnings that go with every answer."""
+        found = () if self.signal else (NO_SIGNAL,)
+        return (*found, TRAINING_LOSSES.format(share=self.training_share)) if self.training_share else found
+
+    def __str__(self) -> str:
+        sample = "" if self.sampled == self.images else f" (trained on a stratified sample of {self.sampled:,})"
+        lines = [
+            f"model {self.model}: {self.members} members on {self.images:,} images{sample}, "
+            f"target {Target(self.target)}",
+            f"  weights: trees {self.trees:.2f} ({self.rounds:.0f} a member), linear {self.linear:.2f}",
+            f"  out of bag: Spearman {self.spearman:.3f}, R2 {self.r2:.3f} "
+            f"(Spearman with permuted losses: {self.spearman_permuted:.3f})",
+        ]
+        if self.training_share is None:
+            lines.append("  split: not said; if these are training losses, say so: fsearch index … --split train")
+        return "\n".join([*lines, *(f"  warning: {note}" for note in self.notes)])

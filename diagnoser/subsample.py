@@ -1,0 +1,42 @@
+"""A bounded, stratified sample to fit on where there are more images than an ensemble needs."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsearch.indexer.storage.vectors import Embeddings, placed_blocks
+
+FIT_IMAGES = 50_000
+_LOSS_BINS, _DIRECTIONS, _LOOKED_AT = 10, 4, 20_000
+
+
+def fitting_rows(
+    embeddings: Embeddings, losses: NDArray[np.float64], seed: int, limit: int = FIT_IMAGES
+) -> NDArray[np.int64]:
+    """Rising positions of at most `limit` of n images, every stratum in its own proportion.
+
+    Strata are tenths of the loss by region; a region is the side of the mean an image lies on along each of the first
+    four principal directions. Shares stay as they are, so nothing needs weights afterwards.
+
+    Parameters
+    ----------
+    embeddings : (n, d), read in blocks, so it may be on disk; `losses` : (n,).
+    """
+    n = len(losses)
+    if n <= limit:
+        return np.arange(n)
+    rng = np.random.default_rng([seed, 41])
+    some = np.sort(rng.choice(n, min(n, _LOOKED_AT), replace=False))
+    looked = embeddings[some].astype(np.float32)
+    middle = looked.mean(axis=0)
+    directions = np.linalg.eigh(np.cov(looked.T))[1][:, -_DIRECTIONS:].astype(np.float32)
+    region = np.zeros(n, np.int64)
+    for start, block in placed_blocks(embeddings):
+        sides = (block.astype(np.float32) - middle) @ directions > 0
+        region[start : start + len(block)] = sides @ (1 << np.arange(sides.shape[1]))
+    edges = np.quantile(losses, np.linspace(0, 1, _LOSS_BINS + 1)[1:-1])
+    stratum = region * _LOSS_BINS + np.searchsorted(edges, losses, side="right")
+    # In order of stratum, shuffled within: evenly spaced picks then take each stratum's own share.
+    order = np.lexsort((rng.random(n), stratum))
+    return np.sort(order[np.floor((np.arange(limit) + rng.random()) * (n / limit)).astype(np.int64)])

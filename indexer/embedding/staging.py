@@ -1,0 +1,123 @@
+"""A chunk of images embedded elsewhere: worked off there, kept as a file of vectors and a manifest, read back here.
+
+Vectors are written first, and the manifest names them by their hash, so a chunk is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fsearch.indexer.embedding.encoder import Encoder
+from fsearch.indexer.embedding.pipeline import BATCH, Outcome, Ready
+from fsearch.indexer.embedding.writer import Refused, Seen
+from fsearch.indexer.sources.base import Item
+from fsearch.indexer.sources.paths import Storage
+from fsearch.indexer.sources.prefetch import ahead, read_image
+from fsearch.indexer.storage.arrays import DamagedArray, load_array
+from fsearch.indexer.storage.shards import encode
+from fsearch.indexer.workspace.encoder_spec import EncoderSpec
+
+IMAGES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """Where chunks are kept until they are committed: a folder that every worker sees, or an fsspec URL."""
+
+    place: str
+
+    def write(self, name: str, vectors: bytes, outcomes: list[dict[str, Any]]) -> None:
+        """Keep a chunk."""
+        storage = Storage(self.place)
+        storage.write(f"{name}.npy", vectors)
+        manifest = {"sha256": hashlib.sha256(vectors).hexdigest(), "outcomes": outcomes}
+        storage.write(f"{name}.json", json.dumps(manifest).encode())
+
+    def read(self, name: str, items: Sequence[Item]) -> list[Outcome] | None:
+        """What became of `items`, in their order; None where the chunk is not there, or not whole."""
+        storage = Storage(self.place)
+        manifest, data = storage.read(f"{name}.json"), storage.read(f"{name}.npy")
+        if manifest is None or data is None:
+            return None
+        try:
+            found = json.loads(manifest)
+            if found["sha256"] != hashlib.sha256(data).hexdigest():
+                return None
+            vectors = load_array(io.BytesIO(data)).astype(np.float32)
+            return [_outcome(item, o, vectors) for item, o in zip(items, found["outcomes"], strict=True)]
+        except (ValueError, KeyError, TypeError, DamagedArray):
+            return None
+
+    def holds(self, name: str) -> bool:
+        """Whether a chunk of that name is there; only reading it tells whether it is whole."""
+        return Storage(self.place).holds(f"{name}.json")
+
+    def forget(self, name: str) -> None:
+        """Drop a chunk that is committed."""
+        for ending in ("json", "npy"):
+            Storage(self.place).remove(f"{name}.{ending}")
+
+    def clear(self) -> None:
+        """Drop the place with all that is in it."""
+        Storage(self.place).clear()
+
+
+def name_of(items: Sequence[Item], spec: EncoderSpec) -> str:
+    """The name of a chunk: the same for the same unchanged images and encoder, so that a later run finds it."""
+    said = [spec.name, spec.digest, *(f"{i.key}\n{i.size}\n{i.mtime_ns}" for i in items)]
+    if any(i.mtime_ns is None for i in items):  # only reading tells whether such a one has changed
+        said.append(secrets.token_hex(16))
+    return hashlib.sha256("\0".join(said).encode()).hexdigest()[:32]
+
+
+def work_off(items: Sequence[Item], encoder: Encoder) -> tuple[bytes, list[dict[str, Any]]]:
+    """Read and embed `items`: the content of a shard, and what became of each. Twins are embedded once."""
+    vectors = [np.empty((0, encoder.spec.dim), np.float32)]
+    outcomes: list[dict[str, Any]] = []
+    rows: dict[str, int] = {}
+    for batch in _batches(items, encoder, outcomes, rows):
+        vectors.append(encoder.embed_images(batch))
+    return encode(np.concatenate(vectors)), outcomes
+
+
+def _batches(
+    items: Sequence[Item], encoder: Encoder, outcomes: list[dict[str, Any]], rows: dict[str, int]
+) -> Iterator[list[Any]]:
+    """Prepared images, BATCH at a time; the outcome of each item is written down on the way."""
+    batch: list[Any] = []
+    for read in ahead(items, lambda item: _read(item, encoder), 3 * BATCH):
+        if isinstance(read, str):
+            outcomes.append({"refused": read})
+            continue
+        found, prepared = read
+        if found.sha256 not in rows:
+            rows[found.sha256] = len(rows)
+            batch.append(prepared)
+        outcomes.append(
+            {"sha256": found.sha256, "size": found.image.size, "bytes": found.bytes, "row": rows[found.sha256]}
+        )
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _read(item: Item, encoder: Encoder) -> tuple[Any, Any] | str:
+    found = read_image(item)
+    return found if isinstance(found, str) else (found, encoder.prepare(found.image))
+
+
+def _outcome(item: Item, said: dict[str, Any], vectors: Any) -> Outcome:
+    if "refused" in said:
+        return Refused(item, said["refused"])
+    width, height = said["size"]
+    return Ready(Seen(item, said["sha256"], (width, height), said["bytes"]), vectors[said["row"]])

@@ -1,0 +1,43 @@
+"""From what a user types to a black box."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fsearch.indexer.errors import BadInput
+from fsearch.indexer.losses.blackbox.base import BlackBox
+from fsearch.indexer.losses.blackbox.endpoint import Endpoint
+from fsearch.indexer.losses.blackbox.function import Function
+from fsearch.indexer.losses.blackbox.onnx import OnnxModel
+from fsearch.indexer.losses.blackbox.preprocess import InputOptions
+from fsearch.indexer.losses.blackbox.timm_model import TimmModel
+from fsearch.indexer.losses.blackbox.torch_program import TorchProgram
+from fsearch.indexer.object_path import is_named
+
+TORCH = (".pt", ".pt2", ".pts", ".ts", ".pth", ".torchscript")
+
+
+def open_black_box(named: str | Callable[..., Any], options: InputOptions, weights: Path | None = None) -> BlackBox:
+    """The black box that `named` means: a model file, timm:NAME, a URL, `module:function`, or a function itself.
+
+    Raises BadInput where it means none, or the model cannot be loaded.
+    """
+    if not isinstance(named, str):
+        return Function(named)
+    path = Path(named)
+    if named.startswith("timm:"):
+        return TimmModel(named.removeprefix("timm:"), weights, options)
+    if named.startswith(("http://", "https://")):
+        return Endpoint(named, options)
+    if path.suffix.lower() == ".onnx":
+        return OnnxModel(path, options)
+    if path.suffix.lower() in TORCH:
+        return TorchProgram(path, options)
+    if is_named(named):
+        return Function(named)
+    raise BadInput(
+        f"black box {named!r}: use a model file (.onnx, {', '.join(TORCH)}), timm:NAME, http://…/v2/models/NAME, "
+        "or module:function"
+    )

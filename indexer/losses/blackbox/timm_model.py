@@ -1,0 +1,87 @@
+"""A black box by its timm name, with the user's own checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from fsearch.indexer.errors import BadInput
+from fsearch.indexer.losses.blackbox.preprocess import InputOptions
+from fsearch.indexer.losses.from_predictions import digest
+from fsearch.indexer.losses.functions.settings import ScoreKind
+
+
+class TimmModel:
+    """A timm architecture with weights from a local file; the input is made as timm's own configuration says."""
+
+    def __init__(self, name: str, weights: Path | None, options: InputOptions) -> None:
+        """Load `name` with `weights`. Raises BadInput where there is none such, or the weights do not fit."""
+        import timm.data
+        import torch
+
+        library: Any = timm
+
+        if weights is None:
+            raise BadInput(f"timm:{name} needs its weights: --weights FILE (.safetensors, .pt or .pth)")
+        if not weights.is_file():
+            raise BadInput(f"no such checkpoint: {weights}")
+        if not library.is_model(name):
+            near = ", ".join(library.list_models(f"*{name.split('_')[0]}*")[:5])
+            raise BadInput(f"timm knows no model {name!r}" + (f"; near: {near}" if near else ""))
+        state = _state(weights)
+        try:
+            head = library.models.get_pretrained_cfg_value(name, "classifier")
+            sizes = [
+                len(v) for k, v in state.items() if isinstance(head, str) and k in (f"{head}.weight", f"{head}.bias")
+            ]
+            model = library.create_model(name, pretrained=False, **({"num_classes": sizes[0]} if sizes else {}))
+            model.load_state_dict(state)
+        except Exception as error:  # timm and torch raise whatever does not fit
+            reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+            raise BadInput(f"{weights} does not fit timm's {name}: {reason}") from error
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._model = model.eval().to(self._device)
+        config = library.data.resolve_data_config({}, model=model)
+        if options.size:
+            config["input_size"] = (config["input_size"][0], *options.size)
+        config |= {k: v * 3 if len(v) == 1 else v for k, v in (("mean", options.mean), ("std", options.std)) if v}
+        self._transform: Any = library.data.create_transform(**config, is_training=False)
+        self.origin, self.batch = f"timm:{name} with {weights}", 32
+        self.digest = f"{name} {digest(weights)} {sorted((k, str(v)) for k, v in config.items())}"
+        self.classes = options.classes
+        self.scores: ScoreKind | None = options.scores or "logits"
+        self.note = f"input as timm configures {name}: {config['input_size'][1]}x{config['input_size'][2]}"
+        self.squashes = False
+
+    def prepare(self, image: Image.Image) -> Any:
+        """The input tensor of one image."""
+        return self._transform(image)
+
+    def predict(self, inputs: Sequence[Any]) -> Sequence[Any]:
+        """Logits, one row an image."""
+        import torch
+
+        with torch.inference_mode():
+            out = self._model(torch.stack(list(inputs)).to(self._device))
+        return list(out.float().cpu().numpy())
+
+
+def _state(weights: Path) -> dict[str, Any]:
+    """The weights by name. Nothing but tensors is loaded."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if weights.suffix == ".safetensors":
+            return load_file(weights)
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
+        raise BadInput(f"{weights} cannot be loaded: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # an unpickling error: the file holds more than tensors
+        raise BadInput(f"{weights} holds more than tensors and is refused; save its state_dict") from error
+    state = next((state[k] for k in ("state_dict", "model") if isinstance(state.get(k), dict)), state)
+    return {str(k).removeprefix("module."): v for k, v in state.items()}

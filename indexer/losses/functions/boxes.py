@@ -1,0 +1,136 @@
+"""Detections beside true objects: read from COCO's words, checked, and matched as COCO does at one IoU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsearch.indexer.errors import BadInput
+from fsearch.indexer.losses.functions.settings import Outcomes, Settings
+
+_SLACK = 1.0  # pixels that a box may stick out, from rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """Objects in one image.
+
+    Attributes
+    ----------
+    corners : (n, 4) float64, left, top, right, bottom in pixels.
+    categories : (n,) int64.
+    scores : (n,) float64, of detections; 1 for true objects.
+    crowds : (n,) bool, true objects that stand for many: what hits one is not counted.
+    """
+
+    corners: NDArray[np.float64]
+    categories: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    crowds: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Detections against objects: the IoU of each true positive, and how many are false or missed."""
+
+    ious: NDArray[np.float64]
+    false_positives: int
+    false_negatives: int
+
+
+def read_boxes(objects: Sequence[Mapping[str, Any]], name: str, size: tuple[int, int] | None) -> Boxes:
+    """Boxes of COCO objects, each with `bbox` [left, top, width, height], `category_id` and, if detected, `score`.
+
+    `size` is the image's width and height; None where they are not known. Raises BadInput for a box that is malformed,
+    has a negative side, or lies outside of the image.
+    """
+    corners = np.array([_corners(o, f"{name}, box {i}", size) for i, o in enumerate(objects, start=1)]).reshape(-1, 4)
+    try:
+        return Boxes(
+            corners,
+            np.array([int(o["category_id"]) for o in objects], np.int64),
+            np.array([float(o.get("score", 1.0)) for o in objects], np.float64),
+            np.array([bool(o.get("iscrowd", 0)) for o in objects], bool),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"{name}: a box needs a numeric 'category_id', and 'score' if it is a detection: {error}"
+        ) from error
+
+
+def _corners(found: Mapping[str, Any], name: str, size: tuple[int, int] | None) -> list[float]:
+    try:
+        left, top, width, height = (float(v) for v in found["bbox"])
+    except (KeyError, TypeError, ValueError):
+        raise BadInput(f"{name}: 'bbox' must be four numbers, left, top, width, height") from None
+    if not np.isfinite([left, top, width, height]).all():
+        raise BadInput(f"{name}: 'bbox' holds a number that is not finite")
+    if width < 0 or height < 0:
+        raise BadInput(f"{name}: a side is negative ({width:g} x {height:g}); is it left, top, right, bottom?")
+    if size is not None:
+        over = max(-left, -top, left + width - size[0], top + height - size[1])
+        if over > _SLACK:
+            raise BadInput(f"{name}: it sticks out of the image of {size[0]} x {size[1]} pixels by {over:g}")
+    return [left, top, left + width, top + height]
+
+
+def ious(
+    detections: NDArray[np.float64], objects: NDArray[np.float64], crowds: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """(n, m) intersection over union; over the detection alone for a crowd, as COCO has it."""
+    low = np.maximum(detections[:, None, :2], objects[None, :, :2])
+    high = np.minimum(detections[:, None, 2:], objects[None, :, 2:])
+    common = np.prod(np.clip(high - low, 0, None), axis=2)
+    area = np.prod(detections[:, 2:] - detections[:, :2], axis=1)[:, None]
+    union = area + np.prod(objects[:, 2:] - objects[:, :2], axis=1)[None, :] - common
+    whole = np.where(crowds[None, :], area, union)
+    return np.asarray(np.divide(common, whole, out=np.zeros_like(common), where=whole > 0))
+
+
+def match(detections: Boxes, objects: Boxes, iou: float, score: float) -> Matched:
+    """Match detections of at least `score` to objects of their category, highest score first, each object once.
+
+    Each takes the free object it overlaps most, if by at least `iou`; else a crowd takes it and it is not counted.
+    Source: the matching of pycocotools' COCOeval.evaluateImg at one threshold and all areas.
+    """
+    order = np.argsort(-detections.scores, kind="stable")
+    order = order[detections.scores[order] >= score]
+    overlaps = ious(detections.corners[order], objects.corners, objects.crowds)
+    same = detections.categories[order][:, None] == objects.categories[None, :]
+    free = ~objects.crowds
+    taken, false_positives = [], 0
+    for row in np.where(same, overlaps, -1.0):
+        candidates = np.where(free, row, -1.0)
+        best = int(candidates.argmax()) if len(candidates) else -1
+        if best >= 0 and candidates[best] >= iou:
+            taken.append(candidates[best])
+            free[best] = False
+        elif not (objects.crowds & (row >= iou)).any():
+            false_positives += 1
+    return Matched(np.array(taken), false_positives, int(free.sum()))
+
+
+def outcomes_of_boxes(
+    formula: Callable[..., float], predictions: Any, targets: Sequence[Any], names: Sequence[str], settings: Settings
+) -> Outcomes:
+    """Apply a formula on each image's matches. A target is (width, height, objects); a prediction a list of detections.
+
+    The parameters `iou` and `score` are the matching's; the formula gets the former.
+    """
+    params = dict(settings.params)
+    iou, score = params.get("iou", 0.5), params.pop("score", 0.5)
+    losses = np.full(len(targets), np.nan)
+    reasons: list[str | None] = [None] * len(targets)
+    for i, (said, target, name) in enumerate(zip(predictions, targets, names, strict=True)):
+        if target is None or said is None:
+            reasons[i] = "it is not in the ground truth" if target is None else "the prediction is missing"
+            continue
+        width, height, objects = target
+        size = (width, height) if width and height else None
+        truth = read_boxes(objects, f"{name}, ground truth", size)
+        losses[i] = formula(match(read_boxes(said, f"{name}, prediction", size), truth, iou, score), **params)
+    return Outcomes(losses, [None] * len(losses), [None] * len(losses), reasons)

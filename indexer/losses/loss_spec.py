@@ -1,0 +1,86 @@
+"""How predictions become losses: which task, columns, classes. What the command line and the API hand down."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from fsearch.indexer.errors import BadInput
+from fsearch.indexer.losses.functions.registry import Task, find_task
+from fsearch.indexer.losses.functions.settings import ScoreKind, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """A task and how its input is read.
+
+    Attributes
+    ----------
+    task : name of a task, or the user's own `module:function`.
+    target : columns that hold what is right (of the predictions file, else of the images' metadata); for masks also a
+        folder, for detection a COCO file.
+    prediction : columns of the predictions file, `prefix*` for all that begin so; found by their usual names if empty.
+    classes : names of the classes in the order of the outputs.
+    scores : whether class scores are probabilities or logits.
+    params : settings of the task, such as k.
+    """
+
+    task: str
+    target: tuple[str, ...] = ()
+    prediction: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    scores: ScoreKind | None = None
+    params: Mapping[str, float] = field(default_factory=dict)
+
+    def find(self) -> Task:
+        """The task itself. Raises BadInput where there is none such."""
+        return find_task(self.task, self.params)
+
+    def knowing(self, classes: Sequence[str], scores: ScoreKind | None) -> Judging:
+        """The same, with what a model or file says of itself where nothing was said before."""
+        return replace(self, classes=self.classes or tuple(classes), scores=self.scores or scores)
+
+    def settings(self, prediction_root: Path = Path(), target_root: Path = Path()) -> Settings:
+        """What the task is told."""
+        return Settings(self.classes, self.scores, prediction_root, target_root, self.params)
+
+    def fingerprint(self, *others: str) -> str:
+        """A hash of all of this and of `others`: equal for equal losses."""
+        said = [self.task, self.target, self.prediction, self.classes, self.scores, dict(sorted(self.params.items()))]
+        return hashlib.sha256(json.dumps([said, others]).encode()).hexdigest()
+
+    def __str__(self) -> str:
+        params = ", ".join(f"{k} = {v:g}" for k, v in self.params.items())
+        return f"{self.task} ({params})" if params else self.task
+
+
+def read_classes(text: str) -> tuple[str, ...]:
+    """Class names from a file of one a line, or a list with commas. Raises BadInput for an empty or repeated name."""
+    path = Path(text)
+    if "," not in text and path.suffix and not path.is_file():
+        raise BadInput(f"no such file of class names: {path}")
+    try:
+        names = path.read_text(encoding="utf-8").splitlines() if path.is_file() else text.split(",")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is no text in UTF-8: {error.reason}") from error
+    classes = tuple(name.strip() for name in names)
+    while classes and not classes[-1]:
+        classes = classes[:-1]
+    if len(classes) < 2 or "" in classes or len(set(classes)) < len(classes):
+        raise BadInput(f"--classes {text}: give at least two names, each once, none empty")
+    return classes
+
+
+def read_params(texts: Sequence[str]) -> dict[str, float]:
+    """Settings from texts like `k=3`. Raises BadInput for another form."""
+    params = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            params[name.strip()] = float(value)
+        except ValueError:
+            raise BadInput(f"--param {text}: write NAME=NUMBER, like k=3") from None
+    return params

@@ -1,0 +1,198 @@
+"""Read a file of predictions: CSV, TSV, Parquet, JSONL, npz, COCO results, or a folder of masks. It judges nothing."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from fsearch.indexer.errors import BadInput
+from fsearch.indexer.losses.functions.settings import ScoreKind
+from fsearch.indexer.losses.loss_file import KEY_COLUMNS, image_key, read_keys
+from fsearch.indexer.storage.arrays import DamagedArray, load_arrays
+from fsearch.indexer.storage.tabular import SUFFIXES, read_json, read_table
+
+_MASKS = (".png", ".npy", ".tif", ".tiff", ".bmp", ".gif")
+_NAMES: Mapping[str, ScoreKind | None] = {
+    "probabilities": "probabilities",
+    "probs": "probabilities",
+    "logits": "logits",
+    "scores": None,
+    "prediction": None,
+    "predictions": None,
+    "predicted": None,
+    "pred": None,
+    "embedding": None,
+    "embeddings": None,
+    "mask": None,
+    "masks": None,
+}
+_PREFIXES: Mapping[str, ScoreKind | None] = {
+    "prob_": "probabilities",
+    "probability_": "probabilities",
+    "p_": "probabilities",
+    "logit_": "logits",
+    "score_": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a black box said, as it stands in a file.
+
+    Attributes
+    ----------
+    keys : n strings that name images; COCO image ids, as text, in COCO results.
+    values : n predictions: an array (n, ...) or a list.
+    columns : the file's further columns by name, n values each.
+    classes, scores : what column names say of them.
+    path : the file, for messages; `root` is the folder that paths in it are relative to.
+    """
+
+    keys: list[str]
+    values: Any
+    columns: Mapping[str, Sequence[Any]]
+    path: Path
+    root: Path
+    classes: tuple[str, ...] = ()
+    scores: ScoreKind | None = None
+
+    def names(self) -> list[str]:
+        """Where each prediction stands, for messages."""
+        return [f"{self.path} row {row} ({key})" for row, key in enumerate(self.keys, start=1)]
+
+
+def read_predictions(path: Path, wanted: Sequence[str] = ()) -> Predictions:
+    """Read `path`; `wanted` names the columns that hold predictions. Raises BadInput where it cannot be read."""
+    if path.is_dir():
+        return _folder(path)
+    kind = path.suffix.lower()
+    if not path.is_file():
+        raise BadInput(f"no such predictions file: {path}")
+    if kind == ".npz":
+        return _npz(path, wanted)
+    if kind == ".json":
+        return _coco_results(path)
+    if kind not in SUFFIXES:
+        raise BadInput(f"predictions file {path}: use {', '.join((*SUFFIXES, '.npz', '.json'))} or a folder of masks")
+    return _table(path, wanted)
+
+
+def _table(path: Path, wanted: Sequence[str]) -> Predictions:
+    table = read_table(path, "predictions file")
+    if table.num_rows == 0:
+        raise BadInput(f"predictions file {path} has no rows")
+    key_column, keys = read_keys(table, path)
+    columns, classes, scores = _columns(table.column_names, wanted, path)
+    if len(columns) > 1 or (wanted and wanted[0].endswith("*")):
+        values: Any = np.column_stack([_numbers(table[c], c, path) for c in columns])
+    else:
+        values = _values(table[columns[0]], path, columns[0])
+    rest = {c: table[c].to_pylist() for c in table.column_names if c not in (key_column, *columns)}
+    return Predictions(keys, values, rest, path, path.parent, classes, scores)
+
+
+def _columns(
+    seen: Sequence[str], wanted: Sequence[str], path: Path
+) -> tuple[list[str], tuple[str, ...], ScoreKind | None]:
+    """Columns of predictions, the class names in them, and whether they are probabilities or logits."""
+    if not wanted:
+        listed = next(
+            (c for c in seen if c.lower() in _NAMES and c.lower() not in ("prediction", "predicted", "pred")), None
+        )
+        prefix = next((p for p in _PREFIXES if sum(c.startswith(p) for c in seen) > 1), None)
+        plain = next((c for c in seen if c.lower() in _NAMES), None)
+        chosen = listed or (f"{prefix}*" if prefix else plain)
+        if chosen is None:
+            raise BadInput(f"{path}: no column looks like predictions (seen: {', '.join(seen)}); name it: --prediction")
+        wanted = [chosen]
+    if len(wanted) == 1 and wanted[0].endswith("*"):
+        prefix = wanted[0][:-1]
+        found = [c for c in seen if fnmatch.fnmatchcase(c, wanted[0])]
+        if not found:
+            raise BadInput(f"{path} has no columns {wanted[0]!r} (seen: {', '.join(seen)})")
+        names = tuple(c.removeprefix(prefix) for c in found)
+        numbered = all(n.isdecimal() for n in names)
+        if numbered:
+            found = sorted(found, key=lambda c: int(c.removeprefix(prefix)))
+        return found, () if numbered else names, _PREFIXES.get(prefix)
+    for column in wanted:
+        if column not in seen:
+            raise BadInput(f"{path} has no column {column!r} (seen: {', '.join(seen)})")
+    return list(wanted), (), _NAMES.get(wanted[0].lower()) if len(wanted) == 1 else None
+
+
+def _numbers(column: pa.ChunkedArray, name: str, path: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
+    try:
+        return column.cast(pa.float64()).to_numpy()  # type: ignore[no-any-return]
+    except pa.ArrowInvalid as error:
+        raise BadInput(f"{path}, column {name!r}: {str(error).splitlines()[0]}") from error
+
+
+def _values(column: pa.ChunkedArray, path: Path, name: str) -> Any:
+    """One column as it is; lists of one length as a matrix, without a Python object a number."""
+    kind = column.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        flat, count = pa.compute.list_flatten(column), len(column)
+        lengths = pa.compute.unique(pa.compute.list_value_length(column)).to_pylist()
+        simple = pa.types.is_floating(flat.type) or pa.types.is_integer(flat.type)
+        if len(lengths) == 1 and lengths[0] is not None and simple and flat.null_count == 0:
+            return flat.to_numpy().reshape(count, -1)
+        return column.to_pylist()
+    values = column.to_pylist()
+    if any(isinstance(v, str) and v.lstrip().startswith("[") for v in values):
+        return [_listed(v, f"{path} row {row}, column {name!r}") for row, v in enumerate(values, start=1)]
+    return values
+
+
+def _listed(text: Any, where: str) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadInput(f"{where}: {str(text)[:40]!r} is no list of numbers") from error
+
+
+def _npz(path: Path, wanted: Sequence[str]) -> Predictions:
+    try:
+        arrays = load_arrays(path)
+    except DamagedArray as error:
+        raise BadInput(f"predictions file {path} cannot be read: {error}") from error
+    key = next((k for k in KEY_COLUMNS if k in arrays), None)
+    if key is None:
+        raise BadInput(f"{path} has no array that names images (seen: {', '.join(arrays)}); call it 'image'")
+    keys = [image_key(k, row, path) for row, k in enumerate(arrays.pop(key).tolist(), start=1)]
+    (column, *_), _, scores = _columns(list(arrays), wanted, path)
+    for name, array in arrays.items():
+        if len(array) != len(keys):
+            raise BadInput(f"{path}: {len(keys)} names of images and {len(array)} rows of {name!r}")
+    rest = {name: array.tolist() for name, array in arrays.items() if name != column and array.ndim == 1}
+    masks = {name: list(array) for name, array in arrays.items() if name != column and array.ndim > 1}
+    return Predictions(keys, arrays[column], rest | masks, path, path.parent, (), scores)
+
+
+def _coco_results(path: Path) -> Predictions:
+    """Detections of each COCO image id."""
+    said = read_json(path, "predictions file")
+    if not isinstance(said, list):
+        raise BadInput(f"{path} is no COCO results file: it must be a list of detections")
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row, detection in enumerate(said, start=1):
+        if not isinstance(detection, dict) or not {"image_id", "category_id", "bbox", "score"} <= set(detection):
+            raise BadInput(f"{path}, detection {row}: 'image_id', 'category_id', 'bbox' and 'score' are needed")
+        found[str(detection["image_id"])].append(detection)
+    return Predictions(list(found), list(found.values()), {}, path, path.parent)
+
+
+def _folder(path: Path) -> Predictions:
+    """The masks of a folder; a mask's path without its ending names its image."""
+    files = sorted(p.relative_to(path) for p in path.rglob("*") if p.suffix.lower() in _MASKS)
+    if not files:
+        raise BadInput(f"no masks in {path} (looked for {', '.join(_MASKS)})")
+    return Predictions([f.with_suffix("").as_posix() for f in files], [f.as_posix() for f in files], {}, path, path)

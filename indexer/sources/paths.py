@@ -1,0 +1,149 @@
+"""Paths and URLs that a data set names: kept below their root, fetched through fsspec, of the allowed schemes only."""
+
+from __future__ import annotations
+
+import contextlib
+import os.path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from fsearch.indexer.errors import BadInput
+from fsearch.indexer.sources.base import Item, is_utf8, refusal
+from fsearch.indexer.sources.decode import MAX_BYTES, Rejected
+
+SCHEMES = ("http", "https", "s3", "gs")
+
+
+def is_url(text: str) -> bool:
+    """Whether `text` has a scheme, allowed or not."""
+    return "://" in text
+
+
+def check_url(url: str, where: str) -> None:
+    """Raise BadInput where `url` is of a scheme that is not allowed, or its file system is not installed."""
+    import fsspec
+
+    scheme = url.split("://", 1)[0].lower()
+    if scheme not in SCHEMES or "::" in url:
+        raise BadInput(f"{where}: {url!r} is refused; allowed are paths and {', '.join(f'{s}://' for s in SCHEMES)}")
+    try:
+        fsspec.get_filesystem_class(scheme)
+    except ImportError as error:
+        raise BadInput(
+            f"{where}: {scheme}:// needs a library that is missing: pip install 'fsearch[remote]'"
+        ) from error
+
+
+def open_stream(place: str) -> IO[bytes]:
+    """Open a local path or an allowed URL for reading in order."""
+    if not is_url(place):
+        return open(place, "rb")
+    import fsspec
+
+    stream: Any = fsspec.open(place, "rb").open()
+    return stream  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """How a data set's words for its files are read: relative to `root`, and not outside it unless allowed."""
+
+    root: Path
+    allow_outside: bool = False
+
+    def key(self, text: str, where: str) -> str:
+        """A path as its key: relative to the root where it lies below it, else absolute. A URL is its own key.
+
+        Raises BadInput for a path outside the root, or a URL of a scheme that is not allowed.
+        """
+        if is_url(text) and not text.startswith("file://"):
+            check_url(text, where)
+            return text
+        text = text.removeprefix("file://").replace("\\", "/")
+        if "\0" in text or not is_utf8(text):
+            raise BadInput(f"{where}: {text!r} is no path")
+        root = os.path.abspath(self.root)
+        full = os.path.normpath(os.path.join(root, text))
+        if full.startswith(root + os.sep):
+            return Path(full).relative_to(root).as_posix()
+        if not self.allow_outside:
+            raise BadInput(f"{where}: {text!r} lies outside {self.root}; give --root FOLDER, or --allow-outside")
+        return full
+
+    def item(self, key: str, metadata: dict[str, Any]) -> Item:
+        """The item of a key that `key` gave."""
+        if is_url(key):
+            return Item(key, _fetch(key), 0, 0, metadata)
+        path = self.root / key
+        try:
+            status = path.stat()
+        except OSError as error:
+            return Item(key, refusal(f"cannot be read: {error.strerror}"), 0, None, metadata)
+        if not self.allow_outside and not path.resolve().is_relative_to(self.root.resolve()):
+            return Item(key, refusal("a link that leads outside the data set's root"), 0, None, metadata)
+        return Item(key, path.read_bytes, status.st_size, status.st_mtime_ns, metadata)
+
+
+def _fetch(url: str) -> Callable[[], bytes]:
+    def read() -> bytes:
+        try:
+            with open_stream(url) as stream:
+                return stream.read(MAX_BYTES + 1)
+        except Exception as error:  # each file system has its own errors
+            reason = str(error).split("\n")[0] or type(error).__name__
+            raise Rejected(f"cannot be fetched: {reason}") from error
+
+    return read
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Small files in a local folder or at an fsspec URL, each whole or not there. Raises BadInput where it is none."""
+
+    place: str
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file there."""
+        with self._opened() as (files, folder):
+            files.makedirs(folder, exist_ok=True)
+            files.pipe_file(f"{folder}/{name}.part", data)
+            files.mv(f"{folder}/{name}.part", f"{folder}/{name}")
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file; None where there is none."""
+        with self._opened() as (files, folder):
+            try:
+                data: bytes = files.cat_file(f"{folder}/{name}")
+            except FileNotFoundError:
+                return None
+            return data
+
+    def holds(self, name: str) -> bool:
+        """Whether there is such a file."""
+        with self._opened() as (files, folder):
+            return bool(files.exists(f"{folder}/{name}"))
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        with self._opened() as (files, folder), contextlib.suppress(FileNotFoundError):
+            files.rm_file(f"{folder}/{name}")
+
+    def clear(self) -> None:
+        """Remove the folder with all that is in it."""
+        with self._opened() as (files, folder):
+            if files.exists(folder):
+                files.rm(folder, recursive=True)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[tuple[Any, str]]:
+        import fsspec
+
+        try:
+            files, folder = fsspec.core.url_to_fs(self.place)
+            yield files, str(folder)
+        except OSError as error:
+            raise BadInput(f"{self.place} cannot be used: {error.strerror or error}") from error
+        except (ImportError, ValueError) as error:
+            raise BadInput(f"{self.place} cannot be opened: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,109 @@
+"""Bring a workspace of an older fsearch up to this schema: a copy of the catalog first, then one transaction.
+
+A migration is a numbered function that is never changed once released; it takes a connection inside the transaction.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+from fsearch.indexer.errors import WorkspaceError
+from fsearch.indexer.storage.catalog import Catalog, Connection, make_views
+from fsearch.indexer.storage.schema import VERSION
+
+_NEW_IN_2 = {
+    "losses": {"split": "VARCHAR"},
+    "models": {
+        "target": "VARCHAR",
+        "trees": "DOUBLE",
+        "linear": "DOUBLE",
+        "sampled": "BIGINT",
+        "training_share": "DOUBLE",
+    },
+    "runs": {
+        "condition": "VARCHAR",
+        "by": "VARCHAR",
+        "correction": "VARCHAR",
+        "templates": "VARCHAR",
+        "images": "BIGINT",
+        "fit_seed": "BIGINT",
+        "fit_images": "BIGINT",
+    },
+    "rankings": {
+        "predicted_lift": "DOUBLE",
+        "percentile": "DOUBLE",
+        "share": "DOUBLE",
+        "purity": "DOUBLE",
+        "within": "VARCHAR",
+        "contrast": "DOUBLE",
+        "contrast_q": "DOUBLE",
+        "adjusted_lift": "DOUBLE",
+    },
+}
+
+
+def m002_conditions_contrasts_and_confounding(con: Connection) -> None:
+    """Columns for conditions, contrasts, adjusted lifts and the split of the losses; the table of shared images."""
+    for table, columns in _NEW_IN_2.items():
+        for name, kind in columns.items():
+            con.execute(f'ALTER TABLE {table} ADD COLUMN "{name}" {kind}')
+    con.execute(
+        "CREATE TABLE shared_images (run_id BIGINT, within VARCHAR, hypothesis VARCHAR, other VARCHAR, overlap DOUBLE, "
+        "PRIMARY KEY (run_id, within, hypothesis, other))"
+    )
+
+
+def m003_sources_and_black_boxes(con: Connection) -> None:
+    """Tables of where images and losses come from, of losses under way, and of predictions that failed."""
+    con.execute("ALTER TABLE losses ADD COLUMN target_digest VARCHAR")
+    con.execute("CREATE TABLE sources (source VARCHAR, location VARCHAR, options VARCHAR, PRIMARY KEY (source))")
+    con.execute(
+        "CREATE TABLE black_boxes (model VARCHAR, task VARCHAR, origin VARCHAR, fingerprint VARCHAR, "
+        "added_at TIMESTAMP, PRIMARY KEY (model))"
+    )
+    con.execute(
+        "CREATE TABLE pending_losses (model VARCHAR, fingerprint VARCHAR, image_id BIGINT, target_digest VARCHAR, "
+        "loss DOUBLE, label VARCHAR, prediction VARCHAR, reason VARCHAR, PRIMARY KEY (model, image_id))"
+    )
+    con.execute(
+        "CREATE TABLE prediction_errors (model VARCHAR, image_id BIGINT, reason VARCHAR, PRIMARY KEY (model, image_id))"
+    )
+    # until now every source was a folder, and its name the folder's path
+    con.execute("INSERT INTO sources SELECT DISTINCT source, source, '{}' FROM images")
+
+
+def m004_vector_index(con: Connection) -> None:
+    """The table of what is known of the index file."""
+    con.execute(
+        "CREATE TABLE vector_index (kind VARCHAR, rows BIGINT, lists INTEGER, probes INTEGER, bytes BIGINT, "
+        "recall_100 DOUBLE, recall_2048 DOUBLE, target DOUBLE, measured_rows BIGINT, queries INTEGER, sha256 VARCHAR, "
+        "saved_at TIMESTAMP, PRIMARY KEY (kind))"
+    )
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {
+    2: m002_conditions_contrasts_and_confounding,
+    3: m003_sources_and_black_boxes,
+    4: m004_vector_index,
+}
+
+
+def migrate(catalog: Catalog, version: int) -> None:
+    """Migrate from schema `version` to this one. Call while holding the workspace for writing.
+
+    The old catalog stays beside the new one as catalog.vN.duckdb, N being its version.
+    """
+    path = catalog.layout.catalog
+    with catalog.write() as con:
+        con.execute("SELECT 1")  # opening for writing and closing folds the write-ahead log in
+    if catalog.layout.write_ahead_log.exists():
+        raise WorkspaceError(f"{path} cannot be written (is the disk full?), so it cannot be migrated yet")
+    part, backup = path.with_name("catalog.backup.part"), path.with_name(f"catalog.v{version}.duckdb")
+    shutil.copy2(path, part)
+    part.replace(backup)
+    with catalog.write() as con:
+        for number in range(version + 1, VERSION + 1):
+            MIGRATIONS[number](con)
+        con.execute("UPDATE settings SET value = ? WHERE name = 'schema_version'", [str(VERSION)])
+        make_views(con)

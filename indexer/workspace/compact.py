@@ -1,0 +1,89 @@
+"""Give back the room of what is not used any more: embeddings of no image, and images that are gone.
+
+New shards are written beside the old ones, one transaction turns to them, then the old ones are deleted; a crash before
+the transaction leaves the old state, after it the new.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from fsearch.indexer.storage.catalog import insert, scalar
+from fsearch.indexer.storage.schema import OF_IMAGES
+from fsearch.indexer.storage.shards import Shard, drop_orphans, read_shard, write_shard
+from fsearch.indexer.vector_index.sync import Texts
+from fsearch.indexer.workspace.store import Store
+
+ROWS_PER_SHARD = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class CompactReport:
+    """What was dropped, and the bytes of the workspace before and after. `fits` are the models to fit anew."""
+
+    embeddings: int
+    images: int
+    bytes_before: int
+    bytes_after: int
+    fits: tuple[str, ...]
+
+
+def compact(store: Store, texts: Texts | None = None) -> CompactReport:
+    """Drop missing images with all that is theirs, and embeddings that no image uses. Call inside `store.writer()`.
+
+    `texts` gives phrases to measure the new index with.
+    """
+    before = _size(store)
+    shards, dim = store.shards(), store.encoder.dim
+    total = sum(s.rows for s in shards)
+    with store.catalog.read() as con:
+        query = "SELECT DISTINCT row FROM images WHERE status <> 'missing' AND row IS NOT NULL ORDER BY row"
+        kept = con.execute(query).fetchnumpy()["row"].astype(np.int64)
+        gone = scalar(con, "SELECT count(*) FROM images WHERE status = 'missing'")
+        fits = tuple(name for (name,) in con.execute("SELECT model FROM models ORDER BY model").fetchall())
+    if len(kept) == total and not gone:
+        return CompactReport(0, 0, before, before, ())
+    number, start = max((s.number for s in shards), default=-1) + 1, 0
+    written: list[Shard] = []
+    pending: list[NDArray[np.float16]] = []
+    for shard in shards:
+        here = kept[(kept >= start) & (kept < start + shard.rows)] - start
+        pending.append(np.asarray(read_shard(store.layout, shard, dim)[here]))
+        start += shard.rows
+        if sum(map(len, pending)) >= ROWS_PER_SHARD or start == total:
+            joined = np.concatenate(pending)
+            if len(joined):
+                written.append(write_shard(store.layout, number + len(written), joined))
+            pending = []
+    store.layout.index.unlink(missing_ok=True)  # its rows are about to mean something else
+    for name in fits:  # so are theirs
+        shutil.rmtree(store.layout.model(name), ignore_errors=True)
+    with store.catalog.write() as con:
+        for table in OF_IMAGES:
+            con.execute(f"DELETE FROM {table} WHERE image_id IN (SELECT image_id FROM images WHERE status = 'missing')")
+        con.execute("DELETE FROM images WHERE status = 'missing'")
+        con.execute("DELETE FROM models")
+        con.execute("DELETE FROM predictions")
+        con.register("moved", pa.table({"old": kept, "new": np.arange(len(kept))}))
+        con.execute("UPDATE images SET row = moved.new FROM moved WHERE images.row = moved.old")
+        con.unregister("moved")
+        con.execute("DELETE FROM shards")
+        starts = np.cumsum([0, *(s.rows for s in written)])[: len(written)].tolist()
+        rows = [
+            {"shard": s.number, "first_row": first, "rows": s.rows, "sha256": s.sha256}
+            for s, first in zip(written, starts, strict=True)
+        ]
+        if rows:
+            insert(con, "shards", pa.Table.from_pylist(rows))
+    drop_orphans(store.layout, written)
+    store.bring_index_up(texts)
+    return CompactReport(total - len(kept), gone, before, _size(store), fits)
+
+
+def _size(store: Store) -> int:
+    return sum(p.stat().st_size for p in store.layout.root.rglob("*") if p.is_file())

@@ -1,0 +1,99 @@
+"""Make again what `check` found wrong, as far as it can be derived; set aside what cannot, and say so.
+
+Call inside `store.writer()`. Every step leaves the workspace no worse than it was if the next one is never reached.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsearch.indexer.errors import WorkspaceError
+from fsearch.indexer.storage.catalog import scalar
+from fsearch.indexer.storage.layout import write_aside
+from fsearch.indexer.storage.schema import OF_IMAGES
+from fsearch.indexer.storage.shards import DTYPE, Shard, drop_orphans, encode, write_shard
+from fsearch.indexer.vector_index.index import read
+from fsearch.indexer.vector_index.sync import Texts
+from fsearch.indexer.workspace.check import Problem
+from fsearch.indexer.workspace.store import Store
+
+
+def repair(store: Store, problems: Sequence[Problem], texts: Texts | None = None) -> list[str]:
+    """Repair `problems`; returns a line for each thing done. Raises WorkspaceError where the catalog is damaged.
+
+    `texts` gives phrases to measure a new index with.
+    """
+    for problem in problems:
+        if problem.part == "catalog":
+            raise WorkspaceError(f"{problem}; it cannot be made again: index the images into a new workspace")
+    done: list[str] = []
+    damaged = {p.number for p in problems if p.part == "shard"}
+    start = 0
+    for shard in store.shards():
+        if shard.number in damaged:
+            done.append(_shard(store, shard, start))
+        start += shard.rows
+    if any(p.part == "row" for p in problems):
+        done += _rows(store, start)
+    if any(p.part == "leftover" for p in problems):
+        done.append(f"{drop_orphans(store.layout, store.shards())} leftover files removed")
+    if any(p.part == "index" for p in problems) or any("set aside" in line for line in done):
+        store.layout.index.unlink(missing_ok=True)
+        store.bring_index_up(texts)
+        done.append("the index was built anew from the shards")
+    return done
+
+
+def _shard(store: Store, shard: Shard, start: int) -> str:
+    """Take a shard from the index, if that has it to the bit; else set it aside, and its images with it."""
+    path = store.layout.shard(shard.number)
+    data = _from_index(store, shard, start)
+    if data is not None:
+        write_aside(path, data)
+        return f"{path} was restored from the index"
+    aside = store.layout.damaged / path.name
+    if path.exists() and not aside.exists():  # a repair that was stopped has put it there already
+        aside.parent.mkdir(exist_ok=True)
+        path.replace(aside)
+    empty = write_shard(store.layout, shard.number, np.zeros((shard.rows, store.encoder.dim), DTYPE))
+    with store.catalog.write() as con:
+        lost = scalar(con, "SELECT count(*) FROM images WHERE row >= ? AND row < ?", [start, start + shard.rows])
+        con.execute(
+            "UPDATE images SET row = NULL, status = CASE WHEN status = 'present' THEN 'damaged' ELSE status END "
+            "WHERE row >= ? AND row < ?",
+            [start, start + shard.rows],
+        )
+        con.execute("UPDATE shards SET sha256 = ? WHERE shard = ?", [empty.sha256, shard.number])
+    return f"{path} was set aside; {lost:,} images must be embedded anew: run fsearch index on their source again"
+
+
+def _from_index(store: Store, shard: Shard, start: int) -> bytes | None:
+    """The shard's content as the index has it; None unless it is what was committed, to the bit."""
+    index = read(store.layout.index, store.vectors())
+    if index is None or not index.kind.lossless or index.rows < start + shard.rows:
+        return None
+    vectors: NDArray[np.float32] = index.stored(start, shard.rows)
+    data = encode(vectors)
+    return data if hashlib.sha256(data).hexdigest() == shard.sha256 else None
+
+
+def _rows(store: Store, total: int) -> list[str]:
+    """Images without an embedding must be embedded anew; rows of no image are nobody's."""
+    done = []
+    with store.catalog.write() as con:
+        where = "status = 'present' AND (row IS NULL OR row < 0 OR row >= ?)"
+        lost = scalar(con, f"SELECT count(*) FROM images WHERE {where}", [total])
+        if lost:
+            con.execute(f"UPDATE images SET row = NULL, status = 'damaged' WHERE {where}", [total])
+            done.append(f"{lost:,} images must be embedded anew: run fsearch index on their source again")
+        for table in OF_IMAGES:
+            dangling = f"FROM {table} WHERE image_id NOT IN (SELECT image_id FROM images)"
+            count = scalar(con, f"SELECT count(*) {dangling}")
+            if count:
+                con.execute(f"DELETE {dangling}")
+                done.append(f"{count:,} rows of {table} that were of no image removed")
+    return done

@@ -1,0 +1,33 @@
+"""The sources that a workspace remembers: recorded when they are indexed, opened again to run a black box on them."""
+
+from __future__ import annotations
+
+from fsearch.indexer.errors import BadInput
+from fsearch.indexer.sources.base import Source
+from fsearch.indexer.sources.resolve import Images, SourceOptions, open_source
+from fsearch.indexer.workspace.store import Store
+
+
+def record(store: Store, images: Images) -> None:
+    """Remember a source. Call inside `store.writer()`."""
+    with store.catalog.write() as con:
+        con.execute(
+            "INSERT OR REPLACE INTO sources VALUES (?, ?, ?)",
+            [images.source.name, images.location, images.options.as_json()],
+        )
+
+
+def reopen(store: Store) -> list[Source]:
+    """Every source that has images. Raises BadInput for one that only a program held."""
+    query = (
+        "SELECT s.source, s.location, s.options FROM sources s "
+        "WHERE s.source IN (SELECT source FROM images WHERE status = 'present') ORDER BY s.source"
+    )
+    with store.catalog.read() as con:
+        rows = con.execute(query).fetchall()
+    found = []
+    for source, location, options in rows:
+        if location is None:
+            raise BadInput(f"the images of {source!r} were a program's own; hand them over again: add_losses(images=…)")
+        found.append(open_source(location, SourceOptions.from_json(options)))
+    return found

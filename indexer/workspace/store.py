@@ -1,0 +1,239 @@
+"""A workspace on disk: create or open it, lock it for writing, and read back what it holds.
+
+A crash at any instant is harmless by the order of writing: shard file first, then one transaction that names it, then
+the FAISS file. Opening for writing drops shard files that no transaction names; the index is topped up from the shards.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from fsearch.indexer.device import Device
+from fsearch.indexer.errors import BadInput, NotReady, WorkspaceError
+from fsearch.indexer.storage.catalog import Catalog, quoted, scalar
+from fsearch.indexer.storage.layout import Layout
+from fsearch.indexer.storage.schema import VERSION
+from fsearch.indexer.storage.schema.migrations import migrate
+from fsearch.indexer.storage.shards import Shard, drop_orphans
+from fsearch.indexer.storage.vectors import Vectors
+from fsearch.indexer.vector_index import sync as kept
+from fsearch.indexer.vector_index.index import VectorIndex
+from fsearch.indexer.workspace.encoder_spec import EncoderSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """The losses of one black box on the images that are present, in order of global row.
+
+    Images of identical bytes share an embedding and count once, with their mean loss: copies are no further evidence.
+
+    Attributes
+    ----------
+    image_ids : (n,) int64, the first image of each embedding.
+    keys : n paths below their source.
+    rows : (n,) int64, global row of each embedding, rising.
+    values : (n,) float64, the losses.
+    """
+
+    model: str
+    image_ids: NDArray[np.int64]
+    keys: list[str]
+    rows: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An open workspace. Reading needs no lock; writing happens inside `with store.writer():`.
+
+    Attributes
+    ----------
+    templates : what phrases were to be put into, when it was opened; none for phrases as they are.
+    wanted_index : how much memory the index may take, and how much it must find.
+    """
+
+    layout: Layout
+    encoder: EncoderSpec
+    templates: tuple[str, ...] = ()
+    wanted_index: kept.Wanted = field(default_factory=kept.Wanted)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The rows."""
+        return Catalog(self.layout)
+
+    @classmethod
+    def open(cls, root: Path) -> Store:
+        """Open the workspace at `root`. Raises NotReady where there is none, WorkspaceError where it is unusable."""
+        layout = Layout(root)
+        if not layout.catalog.exists():
+            raise NotReady(f"no workspace at {root}; make one with: fsearch index IMAGES --losses FILE")
+        settings = Catalog(layout).settings()
+        templates = tuple(json.loads(settings.get("templates", "[]")))
+        wanted = kept.Wanted(**json.loads(settings.get("index", "{}")))
+        store = cls(layout, EncoderSpec.from_settings(settings), templates, wanted)
+        if int(settings["schema_version"]) < VERSION:
+            with store.writer():
+                version = int(store.catalog.settings()["schema_version"])  # another process may have been first
+                if version < VERSION:
+                    migrate(store.catalog, version)
+        return store
+
+    @classmethod
+    def create(cls, root: Path, encoder: EncoderSpec) -> Store:
+        """Make an empty workspace at `root` for embeddings of `encoder`."""
+        layout = Layout(root)
+        if root.exists() and not root.is_dir():
+            raise WorkspaceError(f"{root} is a file; a workspace is a folder")
+        layout.vectors.mkdir(parents=True, exist_ok=True)
+        Catalog(layout).create(encoder.as_settings())
+        return cls(layout, encoder)
+
+    @contextmanager
+    def writer(self, *, tidy: bool = True) -> Iterator[None]:
+        """Hold the workspace for writing. Raises WorkspaceError at once where another process does.
+
+        Shard files that a crash left are deleted first, unless not `tidy`.
+        """
+        with self.layout.lock.open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                lock.seek(0)
+                holder = lock.read().strip() or "another process"
+                raise WorkspaceError(f"{self.layout.root} is being written by {holder}; wait for it to end") from error
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()}")
+            lock.flush()
+            if tidy:
+                drop_orphans(self.layout, self.shards())
+            yield
+
+    def shards(self) -> list[Shard]:
+        """The committed shards, in order."""
+        with self.catalog.read() as con:
+            rows = con.execute("SELECT shard, rows, sha256 FROM shards ORDER BY shard").fetchall()
+        return [Shard(*row) for row in rows]
+
+    def vectors(self) -> Vectors:
+        """Every embedding, (rows, dim) float16, by global row, read as far as asked."""
+        return Vectors(self.layout, self.shards(), self.encoder.dim)
+
+    def index(self, device: Device = "auto") -> VectorIndex:
+        """The FAISS index over every committed row, as it is on disk; many questions are asked of it on `device`."""
+        return kept.for_reading(self.catalog, self.vectors(), device)
+
+    def bring_index_up(
+        self, texts: kept.Texts | None = None, progress: kept.Progress | None = None, device: Device = "auto"
+    ) -> VectorIndex:
+        """Bring the index file up to the committed shards; `texts` gives phrases to measure it with. For the writer."""
+        return kept.bring_up(self.catalog, self.vectors(), self.wanted_index, texts, progress, device)
+
+    def keys(self, source: str) -> list[str]:
+        """Keys of the images of one source that are present."""
+        query = "SELECT key FROM images WHERE source = ? AND status = 'present' ORDER BY image_id"
+        with self.catalog.read() as con:
+            return [key for (key,) in con.execute(query, [source]).fetchall()]
+
+    def models(self) -> list[str]:
+        """Names of the black boxes whose losses are here."""
+        with self.catalog.read() as con:
+            return [name for (name,) in con.execute("SELECT DISTINCT model FROM losses ORDER BY model").fetchall()]
+
+    def only_model(self, name: str | None) -> str:
+        """`name`, or the one black box there is. Raises NotReady where there is none, or no telling which."""
+        models = self.models()
+        if not models:
+            raise NotReady(f"no losses in {self.layout.root}; add them with: fsearch index IMAGES --losses FILE")
+        if name is None and len(models) == 1:
+            return models[0]
+        if name not in models:
+            asked = f"no losses of model {name!r}" if name else "several models"
+            raise NotReady(f"{asked}; this workspace has: {', '.join(models)} (choose with --model)")
+        return name
+
+    def losses(self, model: str) -> Losses:
+        """The losses of `model` on the images that are present."""
+        query = (
+            "SELECT min(l.image_id) AS image_id, arg_min(i.key, l.image_id) AS key, i.row, avg(l.loss) AS loss "
+            "FROM losses l JOIN images i USING (image_id) "
+            "WHERE l.model = ? AND i.status = 'present' GROUP BY i.row ORDER BY i.row"
+        )
+        with self.catalog.read() as con:
+            table = con.sql(query, params=[model]).to_arrow_table()
+        return Losses(
+            model,
+            table["image_id"].to_numpy(),
+            table["key"].to_pylist(),
+            table["row"].to_numpy(),
+            table["loss"].to_numpy(),
+        )
+
+    def rows_where(self, model: str, condition: str) -> NDArray[np.int64]:
+        """(n,) rising global rows of the images of `model` that fulfil an SQL predicate on the view `examples`.
+
+        Raises BadInput where the predicate is none.
+        """
+        query = f"SELECT DISTINCT embedding_row FROM (SELECT * FROM examples WHERE {condition}\n) WHERE model = ?"
+        return np.sort(self._examples(query, model, "--where")["embedding_row"].to_numpy())
+
+    def rows_by(self, model: str, column: str) -> dict[str, NDArray[np.int64]]:
+        """The global rows of the images of `model`, by their value in one column of the view `examples`; null is none.
+
+        Raises BadInput where there is no such column.
+        """
+        name = quoted(column)
+        query = (
+            f"SELECT CAST({name} AS VARCHAR) AS value, list_sort(list(DISTINCT embedding_row)) AS rows FROM examples "
+            f"WHERE model = ? AND {name} IS NOT NULL GROUP BY value ORDER BY value"
+        )
+        found = self._examples(query, model, f"--by {column}")
+        return {
+            v: np.asarray(r, np.int64) for v, r in zip(*(found[c].to_pylist() for c in ("value", "rows")), strict=True)
+        }
+
+    def _examples(self, query: str, model: str, option: str) -> pa.Table:
+        try:
+            return self.catalog.sql(query, [model])
+        except BadInput as error:
+            said = str(error).removeprefix("SQL: ")
+            raise BadInput(f'{option}: {said}; see its columns: fsearch sql "FROM examples LIMIT 1"') from error
+
+    def training_share(self, model: str) -> float | None:
+        """Share of the losses that are of images the model was trained on; None where that was not said of any."""
+        query = "SELECT avg(CAST(split = 'train' AS INTEGER)) FROM losses WHERE model = ?"
+        with self.catalog.read() as con:
+            row = con.execute(query, [model]).fetchone()
+        return None if row is None or row[0] is None else float(row[0])
+
+    def remember(
+        self, *, templates: Sequence[str] | None = None, memory_gib: float | None = None, recall: float | None = None
+    ) -> Store:
+        """Store other settings, those that are given; the store that has them. Call inside `writer`."""
+        wanted = kept.Wanted(memory_gib or self.wanted_index.memory_gib, recall or self.wanted_index.recall)
+        new = replace(self, templates=self.templates if templates is None else tuple(templates), wanted_index=wanted)
+        changed = {
+            "templates": json.dumps(list(new.templates)) if new.templates != self.templates else None,
+            "index": json.dumps(asdict(wanted)) if wanted != self.wanted_index else None,
+        }
+        rows = [[name, value] for name, value in changed.items() if value is not None]
+        if rows:
+            with self.catalog.write() as con:
+                con.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", rows)
+        return new
+
+    def images_of_other_size(self, side: int) -> int:
+        """How many present images are not `side` x `side` pixels: what the demo encoder was not made for."""
+        query = "SELECT count(*) FROM images WHERE status = 'present' AND (width <> ? OR height <> ?)"
+        with self.catalog.read() as con:
+            return scalar(con, query, [side, side])

@@ -1,0 +1,103 @@
+"""What a workspace keeps loaded between questions, and drops as soon as something was committed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsearch.diagnoser import artifact as fits
+from fsearch.diagnoser.artifact import Fitted
+from fsearch.diagnoser.diagnosis import MIN_IMAGES, Diagnosis
+from fsearch.indexer.device import Device
+from fsearch.indexer.embedding.encoder import Encoder, load_encoder
+from fsearch.indexer.errors import BadInput
+from fsearch.indexer.storage.layout import Layout
+from fsearch.indexer.vector_index.index import VectorIndex
+from fsearch.indexer.workspace.store import Losses, Store
+from fsearch.search.query import Asking
+
+MOST_SLICES = 100
+
+
+class Warm:
+    """The encoder, the fits, the losses, the index and the diagnoses of one workspace."""
+
+    def __init__(self) -> None:
+        self._store: tuple[tuple[int, ...], Store] | None = None
+        self._encoder: Encoder | None = None
+        self._generation: tuple[int, ...] | None = None
+        self._fits: dict[str, Fitted] = {}
+        self._losses: dict[str, Losses] = {}
+        self._index: VectorIndex | None = None
+        self._diagnoses: dict[tuple[str, str | None], Diagnosis] = {}
+
+    def store(self, root: Path) -> Store:
+        """The open workspace; its settings are read anew only when something was committed since."""
+        now = Layout(root).generation()
+        if self._store is None or self._store[0] != now:
+            self._store = now, Store.open(root)
+        return self._store[1]
+
+    def keep(self, encoder: Encoder) -> None:
+        """Use an encoder that was loaded already."""
+        self._encoder = encoder
+
+    def encoder(self, store: Store, device: Device = "auto") -> Encoder:
+        """The encoder of `store`; on `device`, if it is not loaded yet."""
+        if self._encoder is None or self._encoder.spec != store.encoder:
+            self._encoder = load_encoder(store.encoder, device)
+        return self._encoder
+
+    def fitted(self, store: Store, model: str) -> Fitted:
+        """The fit of `model`, read anew only when something was committed since."""
+        now = store.layout.generation()
+        if now != self._generation:
+            self._diagnoses, self._fits, self._losses, self._index = {}, {}, {}, None
+            self._generation = now
+        if model not in self._fits:
+            self._fits[model] = fits.load(store.layout, model)
+        return self._fits[model]
+
+    def nothing_changed(self, store: Store) -> None:
+        """Say that what was just committed changes no fit and no loss."""
+        self._generation = store.layout.generation()
+
+    def slices(self, store: Store, model: str, asking: Asking) -> tuple[dict[str | None, Diagnosis], tuple[str, ...]]:
+        """The diagnoses to ask: of all images, of those that fulfil a condition, or one for each value of a column."""
+        if asking.by is None:
+            return {None: self.diagnosis(store, model, asking.where, asking.device)}, ()
+        wanted = None if asking.where is None else store.rows_where(model, asking.where)
+        slices: dict[str | None, Diagnosis] = {}
+        small = []
+        for value, rows in store.rows_by(model, asking.by).items():
+            if wanted is not None:
+                rows = np.intersect1d(rows, wanted)
+            if len(rows) < MIN_IMAGES:
+                small.append(value)
+            else:
+                slices[f"{asking.by} = {value}"] = self._make(store, model, rows, asking.device)
+            if len(slices) > MOST_SLICES:
+                raise BadInput(f"--by {asking.by}: more than {MOST_SLICES} values; use a column of few, or --where")
+        if not slices:
+            raise BadInput(f"--by {asking.by}: no value has {MIN_IMAGES} images")
+        left = f"--by {asking.by}: left out, with fewer than {MIN_IMAGES} images: {', '.join(small[:8])}"
+        return slices, (left,) if small else ()
+
+    def diagnosis(self, store: Store, model: str, where: str | None, device: Device = "auto") -> Diagnosis:
+        """The diagnosis of `model`, on all images or those that fulfil a condition, kept until something changes."""
+        self.fitted(store, model)
+        if (model, where) not in self._diagnoses:
+            rows = None if where is None else store.rows_where(model, where)
+            self._diagnoses[model, where] = self._make(store, model, rows, device)
+        return self._diagnoses[model, where]
+
+    def _make(self, store: Store, model: str, rows: NDArray[np.int64] | None, device: Device) -> Diagnosis:
+        """A diagnosis on some rows; however many are made, losses and index are read once."""
+        fitted = self.fitted(store, model)
+        if model not in self._losses:
+            self._losses[model] = store.losses(model)
+        if self._index is None:
+            self._index = store.index(device)
+        return Diagnosis(fitted, self._losses[model], self._index, store.vectors, rows)

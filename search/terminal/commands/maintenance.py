@@ -1,0 +1,42 @@
+"""`fsearch check` and `fsearch compact`: is the workspace sound, and can it be smaller?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fsearch import open as open_workspace
+from fsearch.search.terminal.app import print_json
+from fsearch.search.terminal.options import HERE, JsonOption, WorkspaceOption
+
+
+def check(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Make again what can be derived; set aside the rest.")
+    ] = False,
+    as_json: JsonOption = False,
+    workspace: WorkspaceOption = HERE,
+) -> None:
+    """Read every file and row of the workspace and say what is damaged; exit code 1 where something is."""
+    from fsearch.search.terminal.progress import bars
+
+    with bars() as progress:
+        found = open_workspace(workspace).check(repair=repair, progress=progress)
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        typer.echo(str(found))
+    if not found.sound:
+        raise typer.Exit(1)
+
+
+def compact(workspace: WorkspaceOption = HERE) -> None:
+    """Forget images that are missing, and give back the room of embeddings that no image uses any more."""
+    report = open_workspace(workspace).compact()
+    saved = (report.bytes_before - report.bytes_after) / 2**20
+    typer.echo(
+        f"{report.images:,} missing images and {report.embeddings:,} embeddings dropped, {saved:.1f} MiB given back"
+    )
+    if report.fits:
+        typer.echo(f"fit again: {', '.join(f'fsearch fit --model {m}' for m in report.fits)}")

@@ -1,0 +1,48 @@
+"""`fsearch runs`: stored rankings."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from fsearch import open as open_workspace
+from fsearch.search.terminal.app import print_json, print_rows
+from fsearch.search.terminal.options import HERE, JsonOption, WorkspaceOption
+
+app = typer.Typer(help="List stored rankings; show one, or say what changed between two.")
+
+
+@app.callback(invoke_without_command=True)
+def runs(ctx: typer.Context, workspace: WorkspaceOption = HERE) -> None:
+    """List stored rankings; show one, or say what changed between two."""
+    if ctx.invoked_subcommand is None:
+        print_rows(open_workspace(workspace).runs(), "table")
+
+
+@app.command("show")
+def show(
+    run: Annotated[int, typer.Argument(help="Number of the run.")],
+    as_json: JsonOption = False,
+    workspace: WorkspaceOption = HERE,
+) -> None:
+    """Show a stored ranking and all it was made with."""
+    _print_stored(open_workspace(workspace).run(run), as_json)
+
+
+@app.command("diff")
+def diff(
+    before: Annotated[int, typer.Argument(help="Number of the earlier run.")],
+    after: Annotated[int, typer.Argument(help="Number of the later run.")],
+    as_json: JsonOption = False,
+    workspace: WorkspaceOption = HERE,
+) -> None:
+    """Say what changed between two stored rankings: settings, verdicts, ranks and lifts."""
+    _print_stored(open_workspace(workspace).diff(before, after), as_json)
+
+
+def _print_stored(found: Any, as_json: bool) -> None:
+    if as_json:
+        return print_json(found.as_dict())
+    typer.echo(f"{found}\n")
+    print_rows(found.rows, "table")

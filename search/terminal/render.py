@@ -1,0 +1,174 @@
+"""How results look on a terminal: rich tables from answers, rankings and SQL rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet
+from rich.table import Table
+from rich.text import Text
+
+from fsearch.indexer.embedding.pipeline import IndexReport
+from fsearch.indexer.errors import BadInput
+from fsearch.search.answer import Answer, Answers, Ranking
+from fsearch.search.terminal.explain import explanation
+
+if TYPE_CHECKING:
+    from fsearch.search.demo import DemoReport
+
+_COLOURS = {"fails": "bold red", "suspect": "yellow", "fine": "green", "unseen": "magenta", "unclear": "dim"}
+_WIDTHS = {
+    "rank": 4,
+    "verdict": 7,
+    "lift": 6,
+    "90% interval": 16,
+    "observed": 8,
+    "adjusted": 8,
+    "vs group": 8,
+    "n eff": 5,
+    "q": 5,
+}
+
+
+def answer_text(answer: Answer) -> Text:
+    """One answer with its numbers and nearest images."""
+    head, *rest = str(answer).split("\n")
+    text = Text(head, style=_COLOURS[answer.verdict])
+    return text.append("\n" + "\n".join(rest), style="default")
+
+
+def answers_text(answers: Answers, explain: bool = False) -> Text:
+    """All answers, then the notes."""
+    blocks = []
+    for answer in answers.answers:
+        blocks.append(answer_text(answer))
+        if explain:
+            blocks.append(Text(explanation(answer)))
+    blocks += [Text(f"note: {n}", style="yellow") for n in answers.notes]
+    return Text("\n").join(blocks)
+
+
+def ranking_table(ranking: Ranking) -> Table:
+    """One line a hypothesis, worst first."""
+    table = Table(box=None, pad_edge=False)
+    adjusted = any(a.adjusted_lift is not None for a in ranking.answers)
+    grouped = any(a.contrast is not None for a in ranking.answers)
+    more = [*(["adjusted"] if adjusted else []), *(["vs group"] if grouped else [])]
+    for name in ("rank", "hypothesis", "verdict", "lift", "90% interval", "observed", *more, "n eff", "q"):
+        if name == "hypothesis":
+            table.add_column(name, overflow="fold")
+        else:  # numbers keep their width on a narrow terminal; the phrase folds
+            table.add_column(name, justify="left" if name == "verdict" else "right", min_width=_WIDTHS.get(name))
+    for i, a in enumerate(ranking.answers, start=1):
+        table.add_row(
+            str(i),
+            Text(a.title),
+            Text(a.verdict, style=_COLOURS[a.verdict]),
+            *_lifts(a),
+            *([_signed(a.adjusted_lift)] if adjusted else []),
+            *([_signed(a.contrast)] if grouped else []),
+            *_evidence(a),
+        )
+    return table
+
+
+def _lifts(a: Answer) -> tuple[str, Text, str]:
+    """Lift, interval and observed lift; nothing where no image speaks for them."""
+    if a.verdict == "unseen":
+        return "", Text(""), ""
+    return f"{a.lift:+.3f}", Text(f"[{a.lo:+.3f}, {a.hi:+.3f}]"), f"{a.observed_lift:+.3f}"
+
+
+def _evidence(a: Answer) -> tuple[str, str]:
+    """Effective number of images, and q."""
+    if a.verdict == "unseen":
+        return "", ""
+    return f"{a.n_effective:.0f}", f"{a.q_value:.3f}" if a.q_value >= 0.001 else "<.001"
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.3f}"
+
+
+def index_lines(report: IndexReport) -> list[str]:
+    """What an index run did, in a line or two."""
+    counts = [
+        (report.embedded, "embedded"),
+        (report.duplicates, "already embedded (same bytes)"),
+        (report.unchanged, "unchanged"),
+        (report.changed, "changed"),
+        (report.renamed, "renamed"),
+        (report.missing, "now missing"),
+        (report.rejected, "rejected"),
+    ]
+    said = ", ".join(f"{n:,} {word}" for n, word in counts if n)
+    lines = [f"{report.found:,} images found: {said or 'nothing to do'}"]
+    if report.losses:
+        rest = f"; {report.without_loss:,} images have none and take no part" if report.without_loss else ""
+        lines.append(f"{report.losses:,} losses stored{rest}")
+    if report.index:
+        lines.append(f"index: {report.index}")
+    if report.rejected:
+        lines.append("rejected files and reasons: fsearch info")
+    return lines
+
+
+def demo_lines(report: DemoReport, program: str, options: str) -> list[str]:
+    """What the demo showed, and three commands to try next."""
+    stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items())
+    return [
+        "",
+        f"The black box is right on {report.accuracy:.1%} of these {report.fit.images:,} portraits "
+        f"(mean loss {report.mean_loss:.3f}). The list says on whom it is not.",
+        str(report.fit),
+        f"  {stages}",
+        "",
+        "Try next:",
+        f'  {program} query{options} "dark skin tone"',
+        f'  {program} query{options} "dark skin in dim light" vs "light skin in dim light"',
+        f'  {program} sql{options} "SELECT skin_tone, avg(loss) AS mean_loss FROM worst_images GROUP BY 1 ORDER BY 1"',
+    ]
+
+
+def sql_table(rows: pa.Table) -> Table:
+    """SQL rows for reading."""
+    table = Table(box=None, pad_edge=False)
+    for field in rows.schema:
+        number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        table.add_column(Text(field.name), justify="right" if number else "left")
+    for row in _tuples(rows):
+        table.add_row(*(Text(_cell(v)) for v in row))
+    return table
+
+
+def table_bytes(rows: pa.Table, kind: str) -> bytes:
+    """Rows as csv, json (a list of objects) or parquet. Raises BadInput for another kind."""
+    if kind == "parquet":
+        sink = io.BytesIO()
+        pa.parquet.write_table(rows, sink)
+        return sink.getvalue()
+    if kind == "json":
+        return (json.dumps(rows.to_pylist(), default=str, indent=1) + "\n").encode()
+    if kind == "csv":
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(rows.column_names)
+        writer.writerows(_tuples(rows))
+        return text.getvalue().encode()
+    raise BadInput(f"unknown format {kind!r}; use csv, json or parquet")
+
+
+def _tuples(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
+    """Row by row, by position: two columns of one name stay two."""
+    return zip(*(column.to_pylist() for column in rows.columns), strict=True)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
