@@ -10,14 +10,23 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from fsearch.indexer.errors import BadInput, EncoderError, FsearchError, NotReady, WorkspaceError
+from fsearch.indexer.errors import BadInputError, EncoderError, FsearchError, NotReadyError, WorkspaceError
 
 if TYPE_CHECKING:
     from fsearch.indexer.sources.resolve import Images
     from fsearch.search.workspace import Workspace
 
 __version__ = "0.1.0"
-__all__ = ["BadInput", "EncoderError", "FsearchError", "NotReady", "WorkspaceError", "__version__", "images", "open"]
+__all__ = [
+    "BadInputError",
+    "EncoderError",
+    "FsearchError",
+    "NotReadyError",
+    "WorkspaceError",
+    "__version__",
+    "images",
+    "open",
+]
 
 
 def open(workspace: str | os.PathLike[str] = ".fsearch") -> Workspace:

@@ -40,7 +40,7 @@ from fsearch.data.portraits import draw, sample
 from fsearch.indexer.embedding import pipeline as indexing
 from fsearch.indexer.embedding import writer as commit
 from fsearch.indexer.embedding.encoder import identify, load_encoder
-from fsearch.indexer.losses.loss_file.blackbox import runner as black_box_run
+from fsearch.indexer.losses.blackbox import runner as black_box_run
 from fsearch.indexer.storage.schema import migrations
 from fsearch.indexer.vector_index import index as nearest
 from fsearch.indexer.workspace import compact
@@ -123,15 +123,15 @@ class World:
     def index(self) -> str:
         """The index run, reporting each commit."""
         ws = fsearch.open(self.workspace)
-        ws._warm.keep(self.encoder)
-        flush = commit.Commit.flush
+        ws._session.keep(self.encoder)
+        flush = commit.BatchWriter.flush
 
-        def reporting(self_: commit.Commit) -> None:
+        def reporting(self_: commit.BatchWriter) -> None:
             rows = [(r["key"], r["image_id"], r["sha256"]) for r in self_._rows]
             flush(self_)
             self.report(["committed", rows])
 
-        commit.Commit.flush = reporting  # type: ignore[method-assign]
+        commit.BatchWriter.flush = reporting  # type: ignore[method-assign]
         return str(ws.index(self.folder))
 
     def judge(self) -> str:
@@ -202,7 +202,7 @@ class World:
         store = Store.open(self.workspace)
         with store.writer():
             problems = find_problems(store)
-            store.bring_index_up()
+            store.sync_index()
         if problems:
             raise Lost("; ".join(map(str, problems)))
         held = store.vectors()[:].astype(float)
@@ -285,8 +285,8 @@ def _arm(point: str, count: int) -> None:
         fuse.after(compact, "insert")
         migrations.MIGRATIONS = {k: _then(m, fuse.burn) for k, m in migrations.MIGRATIONS.items()}
     elif point == "after a commit":
-        fuse.after(commit.Commit, "flush")
-        fuse.after(black_box_run.Pending, "flush")
+        fuse.after(commit.BatchWriter, "flush")
+        fuse.after(black_box_run.LossStaging, "flush")
     elif point == "in the index":
         write = faiss.write_index
 

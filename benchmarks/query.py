@@ -35,7 +35,7 @@ def measure(work: Path) -> None:
     store = Store.create(work / "w", spec)
     with store.writer():
         fill(store, vectors)
-        store.bring_index_up()
+        store.sync_index()
     ws = fsearch.open(work / "w")
     ws.fit()
     encoder = load_encoder(spec)

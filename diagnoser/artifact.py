@@ -20,8 +20,8 @@ from fsearch.diagnoser.loss_transform import Target
 from fsearch.diagnoser.reference_bank import Reference
 from fsearch.diagnoser.stacking import Blend
 from fsearch.diagnoser.support import Floors
-from fsearch.indexer.errors import NotReady, WorkspaceError
-from fsearch.indexer.storage.arrays import DamagedArray, load_array
+from fsearch.indexer.errors import NotReadyError, WorkspaceError
+from fsearch.indexer.storage.files import DamagedArrayError, load_array
 from fsearch.indexer.storage.layout import Layout
 
 _FORMAT = 2
@@ -29,7 +29,7 @@ _ARRAYS = ("rows", "members", "out_of_bag", "mean", "covariance", "texts")
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FitArtifact:
     """An ensemble ready to be asked.
 
     Attributes
@@ -51,7 +51,7 @@ class Fitted:
     @classmethod
     def of(
         cls, bagged: Bagged, rows: NDArray[np.int64], moments: Moments, reference: Reference, report: FitReport
-    ) -> Fitted:
+    ) -> FitArtifact:
         """A fit that was just made."""
         return cls(report, rows, bagged.members, bagged.out_of_bag, moments, reference, bagged.predict)
 
@@ -94,21 +94,23 @@ def save(
     part.rename(folder)
 
 
-def load(layout: Layout, model: str) -> Fitted:
-    """Read the fit of `model`. Raises NotReady where there is none, WorkspaceError where it is damaged."""
+def load(layout: Layout, model: str) -> FitArtifact:
+    """Read the fit of `model`. Raises NotReadyError where there is none, WorkspaceError where it is damaged."""
     folder = layout.model(model)
     if not folder.exists():
-        raise NotReady(f"no ensemble for model {model!r} yet; run: fsearch fit")
+        raise NotReadyError(f"no ensemble for model {model!r} yet; run: fsearch fit")
     try:
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
         if manifest.get("format") != _FORMAT:
-            raise NotReady(f"the ensemble of model {model!r} was made by another version of fsearch; run: fsearch fit")
+            raise NotReadyError(
+                f"the ensemble of model {model!r} was made by another version of fsearch; run: fsearch fit"
+            )
         return _read(folder, manifest)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, DamagedArray) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, DamagedArrayError) as error:
         raise WorkspaceError(f"the ensemble in {folder} is damaged; run: fsearch fit") from error
 
 
-def _read(folder: Path, manifest: dict[str, Any]) -> Fitted:
+def _read(folder: Path, manifest: dict[str, Any]) -> FitArtifact:
     rows, members, out_of_bag, mean, covariance, texts = (load_array(folder / f"{name}.npy", "r") for name in _ARRAYS)
     report, target, blend = (
         FitReport(**manifest["report"]),
@@ -123,4 +125,4 @@ def _read(folder: Path, manifest: dict[str, Any]) -> Fitted:
 
     moments = Moments(np.asarray(mean), np.asarray(covariance))
     reference = Reference(np.asarray(texts), float(manifest["logit_scale"]), floors)
-    return Fitted(report, rows, members, out_of_bag, moments, reference, predict)
+    return FitArtifact(report, rows, members, out_of_bag, moments, reference, predict)

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser import bridge as bridges
-from fsearch.diagnoser.artifact import Fitted
+from fsearch.diagnoser.artifact import FitArtifact
 from fsearch.diagnoser.bridge import DEFAULT, PROTOTYPE_IMAGES, Bridge
 from fsearch.diagnoser.ensemble import out_of_bag_base, out_of_bag_mean
 from fsearch.diagnoser.lift import Lift, combine, half_width, member_lifts, residual_lift, spread
 from fsearch.diagnoser.observed import Observed, Retrieval, normalised, observe, permuted_losses
 from fsearch.diagnoser.reference_bank import percentile
 from fsearch.diagnoser.support import Floors, Support
-from fsearch.indexer.errors import NotReady
+from fsearch.indexer.errors import NotReadyError
 from fsearch.indexer.storage.vectors import Embeddings
 from fsearch.indexer.vector_index.index import VectorIndex
 from fsearch.indexer.workspace.store import Losses
@@ -87,7 +87,7 @@ class Diagnosis:
 
     def __init__(
         self,
-        fitted: Fitted,
+        fitted: FitArtifact,
         losses: Losses,
         index: VectorIndex,
         vectors: Callable[[], Embeddings],
@@ -104,7 +104,7 @@ class Diagnosis:
             shared, here, there = shared[kept], here[kept], there[kept]
         if len(shared) < MIN_IMAGES:
             what = "took part in the last fit; run: fsearch fit" if rows is None else "fulfil the condition; loosen it"
-            raise NotReady(f"only {len(shared)} of the images here now {what} (at least {MIN_IMAGES} are needed)")
+            raise NotReadyError(f"only {len(shared)} of the images here now {what} (at least {MIN_IMAGES} are needed)")
         self.report = fitted.report
         self.losses: Floats = losses.values[here]
         self.keys = [losses.keys[i] for i in here]

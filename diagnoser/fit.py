@@ -19,7 +19,7 @@ from fsearch.diagnoser.fit_report import FitReport
 from fsearch.diagnoser.lift import conformal_quantile
 from fsearch.diagnoser.reference_bank import Reference
 from fsearch.diagnoser.subsample import FIT_IMAGES, fitting_rows
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.catalog import insert, utc_now
 from fsearch.indexer.storage.vectors import Embeddings, placed_blocks
 from fsearch.indexer.workspace.store import Losses, Store
@@ -43,13 +43,15 @@ def fit_model(
 ) -> FitReport:
     """Fit the ensemble of `model` and store it; `spread` trains its members elsewhere. Call inside `store.writer()`.
 
-    Raises BadInput where there are fewer than MIN_IMAGES images with a loss, or all losses are equal.
+    Raises BadInputError where there are fewer than MIN_IMAGES images with a loss, or all losses are equal.
     """
     losses = store.losses(model)
     if len(losses.values) < MIN_IMAGES:
-        raise BadInput(f"{len(losses.values)} images with a loss for model {model!r}; a fit needs {MIN_IMAGES}")
+        raise BadInputError(f"{len(losses.values)} images with a loss for model {model!r}; a fit needs {MIN_IMAGES}")
     if float(np.ptp(losses.values)) == 0.0:
-        raise BadInput(f"all losses of model {model!r} are equal ({losses.values[0]:g}); there is nothing to learn")
+        raise BadInputError(
+            f"all losses of model {model!r} are equal ({losses.values[0]:g}); there is nothing to learn"
+        )
     embeddings = store.vectors().at(losses.rows)
     share = store.training_share(model)
     bagged, moments, report = learn(

@@ -1,8 +1,8 @@
 """The one error tree of fsearch. Each message is one line: what is wrong, where, and what to do.
 
 FsearchError
-├── BadInput         a file, argument or query of the user's cannot be used
-├── NotReady         an earlier step has not been taken (index before fit, fit before query)
+├── BadInputError         a file, argument or query of the user's cannot be used
+├── NotReadyError         an earlier step has not been taken (index before fit, fit before query)
 ├── EncoderError     an encoder cannot be loaded, or is not the workspace's own
 └── WorkspaceError   a workspace is locked, damaged, or made by a newer version
 """
@@ -17,11 +17,11 @@ class FsearchError(Exception):
         super().__init__("\\n".join(message.splitlines()))
 
 
-class BadInput(FsearchError):
+class BadInputError(FsearchError):
     """A file, argument or query of the user's cannot be used."""
 
 
-class NotReady(FsearchError):
+class NotReadyError(FsearchError):
     """An earlier step has not been taken."""
 
 
@@ -34,7 +34,7 @@ class WorkspaceError(FsearchError):
 
 
 def require_one_of(what: str, given: str, known: Iterable[str]) -> None:
-    """Raise BadInput where `given` is none of the `known` names of a `what`."""
+    """Raise BadInputError where `given` is none of the `known` names of a `what`."""
     known = list(known)
     if given not in known:
-        raise BadInput(f"unknown {what} {given!r}; use one of: {', '.join(known)}")
+        raise BadInputError(f"unknown {what} {given!r}; use one of: {', '.join(known)}")

@@ -8,7 +8,7 @@ import re
 import sys
 from typing import Any
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 
 _NAMED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -21,10 +21,10 @@ def is_named(text: str) -> bool:
 def load_object(name: str, what: str) -> Any:
     """The object that `module:name` names; modules in the current folder are found too.
 
-    Raises BadInput where there is no such module or name, or importing it fails. `what` says what it should be.
+    Raises BadInputError where there is no such module or name, or importing it fails. `what` says what it should be.
     """
     if not is_named(name):
-        raise BadInput(f"{what} {name!r}: write module:name")
+        raise BadInputError(f"{what} {name!r}: write module:name")
     module_name, attributes = name.split(":")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -32,9 +32,11 @@ def load_object(name: str, what: str) -> Any:
         found = importlib.import_module(module_name)
     except Exception as error:  # the module is the user's and may raise anything
         reason = str(error).splitlines()[0] if str(error) else ""
-        raise BadInput(f"{what} {name!r}: importing {module_name} raised {type(error).__name__}: {reason}") from error
+        raise BadInputError(
+            f"{what} {name!r}: importing {module_name} raised {type(error).__name__}: {reason}"
+        ) from error
     for attribute in attributes.split("."):
         if not hasattr(found, attribute):
-            raise BadInput(f"{what} {name!r}: there is no {attribute!r} in {module_name}")
+            raise BadInputError(f"{what} {name!r}: there is no {attribute!r} in {module_name}")
         found = getattr(found, attribute)
     return found

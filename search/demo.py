@@ -18,8 +18,9 @@ from PIL import Image
 
 from fsearch.data.portraits import Portrait, draw_many, sample
 from fsearch.diagnoser.fit_report import FitReport
-from fsearch.indexer.errors import BadInput
-from fsearch.indexer.storage.layout import Layout, write_aside
+from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.storage.files import write_atomic
+from fsearch.indexer.storage.layout import Layout
 from fsearch.search.answer import Ranking
 from fsearch.search.ingest import Progress
 from fsearch.search.workspace import Workspace
@@ -44,7 +45,7 @@ class DemoReport:
 
 
 def run_demo(workspace: Workspace, folder: Path, progress: Progress | None = None) -> DemoReport:
-    """Run the demo with its portraits in `folder`. Raises BadInput where the workspace holds other images."""
+    """Run the demo with its portraits in `folder`. Raises BadInputError where the workspace holds other images."""
     _refuse_foreign(workspace, folder)
     seconds: dict[str, float] = {}
 
@@ -72,7 +73,9 @@ def _refuse_foreign(workspace: Workspace, folder: Path) -> None:
         return
     sources = workspace.sql("SELECT DISTINCT source FROM images")["source"].to_pylist()
     if any(source != str((folder / _FOLDER).resolve()) for source in sources):
-        raise BadInput(f"the workspace {workspace.root} holds other images; give the demo its own with --workspace")
+        raise BadInputError(
+            f"the workspace {workspace.root} holds other images; give the demo its own with --workspace"
+        )
 
 
 def _name(i: int) -> str:
@@ -116,5 +119,5 @@ def _judge(portraits: list[Portrait], images: list[Image.Image], losses: Path) -
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_aside(losses, text.getvalue().encode())
+    write_atomic(losses, text.getvalue().encode())
     return float((says == smiling).mean()), float(judged.losses.mean())

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from fsearch.indexer.errors import BadInput
-from fsearch.indexer.storage.layout import write_aside
+from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.storage.files import write_atomic
 from fsearch.search.answer import Ranking
 from fsearch.search.terminal.render import table_bytes
 
@@ -16,11 +16,11 @@ _KINDS = (".parquet", ".csv", ".json")
 
 
 def check_target(path: Path) -> None:
-    """Raise BadInput where a ranking cannot be written to `path`, before the work is done."""
+    """Raise BadInputError where a ranking cannot be written to `path`, before the work is done."""
     if path.suffix.lower() not in _KINDS:
-        raise BadInput(f"--out {path}: use {', '.join(_KINDS)}")
+        raise BadInputError(f"--out {path}: use {', '.join(_KINDS)}")
     if not path.parent.is_dir():
-        raise BadInput(f"--out {path}: no such folder: {path.parent}")
+        raise BadInputError(f"--out {path}: no such folder: {path.parent}")
 
 
 def write_ranking(ranking: Ranking, path: Path) -> None:
@@ -28,6 +28,6 @@ def write_ranking(ranking: Ranking, path: Path) -> None:
     check_target(path)
     kind = path.suffix.lower().lstrip(".")
     if kind == "json":
-        write_aside(path, (json.dumps(ranking.as_dict(), indent=1) + "\n").encode())
+        write_atomic(path, (json.dumps(ranking.as_dict(), indent=1) + "\n").encode())
     else:
-        write_aside(path, table_bytes(pa.Table.from_pylist(ranking.as_rows()), kind))
+        write_atomic(path, table_bytes(pa.Table.from_pylist(ranking.as_rows()), kind))

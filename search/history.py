@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.workspace.store import Store
 
 _LIST = (
@@ -65,10 +65,10 @@ def listed(store: Store) -> pa.Table:
 
 
 def show(store: Store, run_id: int) -> StoredRun:
-    """One run. Raises BadInput where there is none of this number."""
+    """One run. Raises BadInputError where there is none of this number."""
     settings = store.catalog.sql("SELECT * FROM runs WHERE run_id = ?", [run_id]).to_pylist()
     if not settings:
-        raise BadInput(f"no run {run_id}; list them with: fsearch runs")
+        raise BadInputError(f"no run {run_id}; list them with: fsearch runs")
     rows = store.catalog.sql(
         "SELECT rank, hypothesis, within, verdict, lift, lo, hi, observed_lift, q_value, reason FROM rankings "
         "WHERE run_id = ? ORDER BY rank",

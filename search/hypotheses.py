@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.tabular import SUFFIXES, read_table
 from fsearch.search.hypothesis import Hypothesis, check_template
 
@@ -18,10 +18,13 @@ _Row = tuple[str, Hypothesis]  # (where it stands, for messages)
 
 
 def read_hypotheses(path: Path) -> list[Hypothesis]:
-    """The hypotheses of a file, in its order. Raises BadInput naming the file and line of the first thing wrong."""
+    """The hypotheses of a file, in its order.
+
+    Raises BadInputError naming the file and line of the first thing wrong.
+    """
     suffix = path.suffix.lower()
     if not path.is_file():
-        raise BadInput(f"no such hypothesis file: {path}")
+        raise BadInputError(f"no such hypothesis file: {path}")
     if suffix == ".txt":
         rows = _text_lines(path)
     elif suffix in (".yaml", ".yml"):
@@ -29,36 +32,36 @@ def read_hypotheses(path: Path) -> list[Hypothesis]:
     elif suffix in SUFFIXES:
         rows = _table_rows(path)
     else:
-        raise BadInput(f"hypothesis file {path}: use .txt, .yaml, {', '.join(SUFFIXES)}")
+        raise BadInputError(f"hypothesis file {path}: use .txt, .yaml, {', '.join(SUFFIXES)}")
     found = [_checked(where, h) for where, h in rows]
     if not found:
-        raise BadInput(f"hypothesis file {path} is empty; write one phrase a line")
+        raise BadInputError(f"hypothesis file {path} is empty; write one phrase a line")
     if len(found) > MAX_HYPOTHESES:
-        raise BadInput(f"hypothesis file {path} holds {len(found):,} phrases; the limit is {MAX_HYPOTHESES:,}")
+        raise BadInputError(f"hypothesis file {path} holds {len(found):,} phrases; the limit is {MAX_HYPOTHESES:,}")
     _refuse_repeats(rows)
     return found
 
 
 def from_phrases(phrases: Sequence[str | Hypothesis]) -> list[Hypothesis]:
-    """Hypotheses from phrases typed or passed in. Raises BadInput for none, a blank or a repeated one."""
+    """Hypotheses from phrases typed or passed in. Raises BadInputError for none, a blank or a repeated one."""
     rows = [
         (f"phrase {i}", p if isinstance(p, Hypothesis) else Hypothesis(p.strip()))
         for i, p in enumerate(phrases, start=1)
     ]
     if not rows:
-        raise BadInput('ask about something: fsearch query "dark skin tone"')
+        raise BadInputError('ask about something: fsearch query "dark skin tone"')
     _refuse_repeats(rows)
     return [_checked(where, h) for where, h in rows]
 
 
 def contrasted(phrases: Sequence[str]) -> list[str | Hypothesis]:
-    """Phrases as typed, with each `A vs B` made two of one group. Raises BadInput where a `vs` lacks a side."""
+    """Phrases as typed, with each `A vs B` made two of one group. Raises BadInputError where a `vs` lacks a side."""
     found: list[str | Hypothesis] = []
     words = list(phrases)
     while words:
         first = words.pop(0)
         if first == "vs" or (words and words[0] == "vs" and len(words) < 2):
-            raise BadInput('vs stands between two phrases: fsearch query "dark skin" vs "light skin"')
+            raise BadInputError('vs stands between two phrases: fsearch query "dark skin" vs "light skin"')
         if words and words[0] == "vs":
             second = words[1]
             del words[:2]
@@ -73,7 +76,7 @@ def _text_lines(path: Path) -> list[_Row]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise BadInput(f"hypothesis file {path} is not UTF-8 text") from error
+        raise BadInputError(f"hypothesis file {path} is not UTF-8 text") from error
     named = [(f"{path} line {i}", line.strip()) for i, line in enumerate(lines, start=1)]
     return [(where, Hypothesis(line)) for where, line in named if line and not line.startswith("#")]
 
@@ -85,21 +88,21 @@ def _yaml_entries(path: Path) -> list[_Row]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise BadInput(f"hypothesis file {path} is not YAML: {str(error).splitlines()[0]}") from error
+        raise BadInputError(f"hypothesis file {path} is not YAML: {str(error).splitlines()[0]}") from error
     if content is None:
         return []
     if not isinstance(content, list):
-        raise BadInput(f"hypothesis file {path} must be a list of phrases, or of mappings with 'text'")
+        raise BadInputError(f"hypothesis file {path} must be a list of phrases, or of mappings with 'text'")
     rows = [e if isinstance(e, Mapping) else {"text": e} for e in content]
     if rows and not any(c in row for row in rows for c in TEXT_COLUMNS):
-        raise BadInput(f"hypothesis file {path} has no 'text' (seen: {', '.join(map(str, rows[0]))})")
+        raise BadInputError(f"hypothesis file {path} has no 'text' (seen: {', '.join(map(str, rows[0]))})")
     return _from_rows(path, "entry", rows)
 
 
 def _table_rows(path: Path) -> list[_Row]:
     table = read_table(path, "hypothesis file")
     if not any(c in table.column_names for c in TEXT_COLUMNS):
-        raise BadInput(f"hypothesis file {path} has no column 'text' (seen: {', '.join(table.column_names)})")
+        raise BadInputError(f"hypothesis file {path} has no column 'text' (seen: {', '.join(table.column_names)})")
     return _from_rows(path, "row", table.to_pylist())
 
 
@@ -108,7 +111,7 @@ def _from_rows(path: Path, unit: str, rows: Iterable[Mapping[str, Any]]) -> list
     for i, row in enumerate(rows, start=1):
         text = next((row[c] for c in TEXT_COLUMNS if row.get(c) is not None), "")
         if not isinstance(text, str | int | float):
-            raise BadInput(f"{path} {unit} {i}: a hypothesis is a phrase, not {type(text).__name__}")
+            raise BadInputError(f"{path} {unit} {i}: a hypothesis is a phrase, not {type(text).__name__}")
         hypothesis = Hypothesis(str(text).strip(), _optional(row.get("group")), _optional(row.get("template")))
         found.append((f"{path} {unit} {i}", hypothesis))
     return found
@@ -121,9 +124,9 @@ def _optional(value: object) -> str | None:
 def _checked(where: str, hypothesis: Hypothesis) -> Hypothesis:
     words = len(hypothesis.text.split())
     if not words:
-        raise BadInput(f"{where}: the phrase is blank; write one or remove the line")
+        raise BadInputError(f"{where}: the phrase is blank; write one or remove the line")
     if words > MAX_WORDS or len(hypothesis.text) > 20 * MAX_WORDS:
-        raise BadInput(f"{where}: {words:,} words; a hypothesis is a phrase of at most {MAX_WORDS}")
+        raise BadInputError(f"{where}: {words:,} words; a hypothesis is a phrase of at most {MAX_WORDS}")
     if hypothesis.template is not None:
         check_template(hypothesis.template, where)
     return hypothesis
@@ -135,5 +138,5 @@ def _refuse_repeats(rows: Sequence[_Row]) -> None:
     for where, h in rows:
         key = (h.text.lower(), h.template)
         if key in first:
-            raise BadInput(f"{where}: {h.text!r} repeats {first[key]}; remove one")
+            raise BadInputError(f"{where}: {h.text!r} repeats {first[key]}; remove one")
         first[key] = where

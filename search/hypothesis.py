@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Hypothesis:
 
 
 def check_template(template: str, where: str) -> str:
-    """`template`, which must hold {} once and no other brace. Raises BadInput naming `where`."""
+    """`template`, which must hold {} once and no other brace. Raises BadInputError naming `where`."""
     if template.count("{}") != 1 or set("{}") & set(template.replace("{}", "", 1)):
-        raise BadInput(f"{where}: the template {template!r} must hold {{}} once, where the phrase goes")
+        raise BadInputError(f"{where}: the template {template!r} must hold {{}} once, where the phrase goes")
     return template

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fsearch.indexer.vector_index.sync import Record
+from fsearch.indexer.vector_index.sync import IndexStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Info:
     missing: int
     damaged: int
     embeddings: int
-    index: Record | None
+    index: IndexStats | None
     sources: tuple[tuple[str, int], ...]
     models: tuple[ModelInfo, ...]
     metadata: tuple[str, ...]

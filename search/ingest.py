@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from fsearch.indexer.device import Device
 from fsearch.indexer.embedding.encoder import identify, load_encoder
 from fsearch.indexer.embedding.pipeline import Engine, IndexReport, here, index_images
-from fsearch.indexer.errors import BadInput, require_one_of
+from fsearch.indexer.errors import BadInputError, require_one_of
 from fsearch.indexer.losses.ingest import Split, check_metadata, write_losses
 from fsearch.indexer.losses.loss_file import read_losses
 from fsearch.indexer.sources.resolve import Images, open_images
@@ -25,14 +25,14 @@ from fsearch.indexer.workspace.store import Store
 from fsearch.search.hypothesis import check_template
 from fsearch.search.losses import match_rows
 from fsearch.search.reference import text_side
-from fsearch.search.session import Warm
+from fsearch.search.session import Session
 
 Progress = Callable[[str, int, int], None]  # (what, done, in all)
 EngineName = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class IndexOptions:
     """How a data set is brought in: everything but the images and losses themselves."""
 
     model: str
@@ -48,12 +48,12 @@ class Intake:
     staging: str | None = None
 
 
-def intake(
+def ingest(
     root: Path,
-    warm: Warm,
+    session: Session,
     images: Any,
     losses: str | os.PathLike[str] | None,
-    asked: Intake,
+    asked: IndexOptions,
     progress: Progress | None = None,
 ) -> IndexReport:
     """Embed `images` and store `losses` on them, in the workspace at `root`; see `Workspace.index`."""
@@ -65,17 +65,17 @@ def intake(
     keys = found.source.keys()
     rows = match_rows(table, keys, found) if table and keys is not None else None
     _check(asked)
-    store = _store_for(root, warm, asked)
+    store = _store_for(root, session, asked)
     with store.writer():
         store = store.remember(templates=asked.templates, memory_gib=asked.memory_gib, recall=asked.recall)
         registered.record(store, found)
         tick = named(progress, "embedding")
-        with _engine(asked, store, warm) as engine:
+        with _engine(asked, store, session) as engine:
             report = index_images(store, engine, found.source, tick, whole=found.whole)
         if report.rejected == report.found:
             reasons = "reasons: fsearch info"
-            raise BadInput(f"none of the {report.found:,} images in {found.source.name} can be used; {reasons}")
-        report.index = _index(store, warm, asked.device, progress)
+            raise BadInputError(f"none of the {report.found:,} images in {found.source.name} can be used; {reasons}")
+        report.index = _index(store, session, asked.device, progress)
         if table:
             if rows is None:
                 rows = match_rows(table, store.keys(found.source.name), found)
@@ -89,21 +89,21 @@ def named(progress: Progress | None, what: str) -> Callable[[int, int], None] | 
     return (lambda done, total: progress(what, done, total)) if progress else None
 
 
-def _check(asked: Intake) -> None:
+def _check(asked: IndexOptions) -> None:
     for template in asked.templates or ():
         check_template(template, "--template")
     if asked.memory_gib is not None and not asked.memory_gib > 0:
-        raise BadInput(f"--memory-gib {asked.memory_gib:g}: give a number above 0")
+        raise BadInputError(f"--memory-gib {asked.memory_gib:g}: give a number above 0")
     require_one_of("engine", asked.engine, get_args(EngineName))
     if asked.recall is not None and not 0 < asked.recall <= 1:
-        raise BadInput(f"--recall {asked.recall:g}: give a share, above 0 and at most 1")
+        raise BadInputError(f"--recall {asked.recall:g}: give a share, above 0 and at most 1")
 
 
 @contextmanager
-def _engine(asked: Intake, store: Store, warm: Warm) -> Iterator[Engine]:
+def _engine(asked: IndexOptions, store: Store, session: Session) -> Iterator[Engine]:
     """Where images are embedded: in this process, or on a cluster that is asked only if there is something to do."""
     if asked.engine == "local":
-        yield here(lambda: warm.encoder(store, asked.device))
+        yield here(lambda: session.encoder(store, asked.device))
         shutil.rmtree(store.layout.staged, ignore_errors=True)  # what a cluster's run that was stopped had left
         return
     from fsearch.indexer.embedding.ray_cluster import Cluster
@@ -117,13 +117,13 @@ def _engine(asked: Intake, store: Store, warm: Warm) -> Iterator[Engine]:
     staging.clear()
 
 
-def _store_for(root: Path, warm: Warm, asked: Intake) -> Store:
+def _store_for(root: Path, session: Session, asked: IndexOptions) -> Store:
     """The store, made now if need be; with the encoder that was asked for, or the one it was made with."""
     if not Layout(root).catalog.exists():
         loaded = load_encoder(
             identify(asked.encoder or DEMO, asked.weights), asked.device
         )  # before anything is written
-        warm.keep(loaded)
+        session.keep(loaded)
         return Store.create(root, loaded.spec)
     store = Store.open(root)
     if asked.encoder is not None or asked.weights is not None:
@@ -131,11 +131,11 @@ def _store_for(root: Path, warm: Warm, asked: Intake) -> Store:
     return store
 
 
-def _index(store: Store, warm: Warm, device: Device, progress: Progress | None) -> str:
+def _index(store: Store, session: Session, device: Device, progress: Progress | None) -> str:
     """Bring the FAISS index up; what is to be said of it."""
     before = record(store.catalog)
-    store.bring_index_up(
-        lambda: text_side(warm.encoder(store, device), store.templates).texts, named(progress, "indexing"), device
+    store.sync_index(
+        lambda: text_side(session.encoder(store, device), store.templates).texts, named(progress, "indexing"), device
     )
     now = record(store.catalog)
     return str(now) if now is not None and now.lists and now != before else ""

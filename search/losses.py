@@ -10,16 +10,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions
 from fsearch.indexer.losses.blackbox.resolve import open_black_box
 from fsearch.indexer.losses.blackbox.runner import run_black_box
 from fsearch.indexer.losses.from_predictions import add_predictions
 from fsearch.indexer.losses.functions.settings import ScoreKind
-from fsearch.indexer.losses.ground_truth import known_images
+from fsearch.indexer.losses.ground_truth import workspace_images
 from fsearch.indexer.losses.ingest import Split, check_metadata, write_losses
 from fsearch.indexer.losses.loss_file import LossTable, match, read_losses
-from fsearch.indexer.losses.loss_spec import Judging
+from fsearch.indexer.losses.loss_spec import LossSpec
 from fsearch.indexer.losses.loss_store import LossesReport
 from fsearch.indexer.sources.resolve import Images, open_images
 from fsearch.indexer.storage.catalog import scalar
@@ -75,19 +75,19 @@ class ModelLosses:
         """
         _check(losses, predictions, black_box, task)
         Layout(self._root).model(model)
-        judging = Judging(task or "", _all(target), _all(prediction), tuple(classes), scores, params or {})
+        loss_spec = LossSpec(task or "", _all(target), _all(prediction), tuple(classes), scores, params or {})
         store = Store.open(self._root)
         with store.writer():
             if losses is not None:
                 return _add_file(store, model, Path(losses), split)
             if predictions is not None:
-                return add_predictions(store, model, Path(predictions), judging, split)
+                return add_predictions(store, model, Path(predictions), loss_spec, split)
             assert black_box is not None
-            judging.find()  # a wrong task is said before a model is loaded
+            loss_spec.find()  # a wrong task is said before a model is loaded
             said = (input or InputOptions()).over(InputOptions(classes=tuple(classes), scores=scores))
             box = open_black_box(black_box, said, None if weights is None else Path(weights))
             tick = (lambda done, total: progress("predicting", done, total)) if progress else None
-            return run_black_box(store, model, box, judging, _sources(store, images), split, tick)
+            return run_black_box(store, model, box, loss_spec, _sources(store, images), split, tick)
 
     def listed(self) -> pa.Table:
         """One row a model: its task, images, their mean loss, how many failed, whether it is fitted, its origin."""
@@ -118,13 +118,13 @@ def match_rows(table: LossTable, keys: Sequence[str], images: Images) -> list[tu
 
 
 def _check(losses: object, predictions: object, black_box: object, task: str | None) -> None:
-    """Raise BadInput where it is not clear where losses come from, or which loss is meant."""
+    """Raise BadInputError where it is not clear where losses come from, or which loss is meant."""
     if sum(given is not None for given in (losses, predictions, black_box)) != 1:
-        raise BadInput("say where the losses come from: one of --losses, --predictions and --black-box")
+        raise BadInputError("say where the losses come from: one of --losses, --predictions and --black-box")
     if losses is not None and task is not None:
-        raise BadInput("a losses file holds losses already; --task is for --predictions and --black-box")
+        raise BadInputError("a losses file holds losses already; --task is for --predictions and --black-box")
     if losses is None and task is None:
-        raise BadInput("say which loss, like --task cross-entropy; all of them: fsearch losses tasks")
+        raise BadInputError("say which loss, like --task cross-entropy; all of them: fsearch losses tasks")
 
 
 def _all(given: str | Sequence[str]) -> tuple[str, ...]:
@@ -141,7 +141,7 @@ def _add_file(store: Store, model: str, path: Path, split: Split | None) -> Loss
     """The losses of a file, for images of any source."""
     table = read_losses(path)
     check_metadata(table.metadata)
-    known = known_images(store)
+    known = workspace_images(store)
     with store.catalog.read() as con:
         before = scalar(con, "SELECT count(*) FROM losses WHERE model = ?", [model])
     images = [(known.sources[i], known.keys[i]) for i in known.find(table.keys, path) if i is not None]

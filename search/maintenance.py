@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fsearch.diagnoser import artifact as fitted
 from fsearch.indexer.embedding.encoder import load_encoder
-from fsearch.indexer.errors import NotReady, WorkspaceError
+from fsearch.indexer.errors import NotReadyError, WorkspaceError
 from fsearch.indexer.workspace.check import Problem, find_problems
 from fsearch.indexer.workspace.compact import CompactReport
 from fsearch.indexer.workspace.compact import compact as compact_store
@@ -97,7 +97,7 @@ def _fits(store: Store) -> Iterator[Problem]:
         try:
             fit = fitted.load(store.layout, model)
             fit.predict(fit.moments.mean[None].astype("float32"))
-        except NotReady:
+        except NotReadyError:
             continue  # none, or an older one: a query says so
         except Exception as error:  # XGBoost raises its own on a damaged file
             reason = str(error).splitlines()[0]

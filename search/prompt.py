@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.search.workspace import Workspace
 
 HELP = "SQL ends with ';'.  .tables lists tables and views, .quit (or Ctrl-D) leaves."
@@ -37,5 +37,5 @@ def prompt(workspace: Workspace, show: Callable[[Any], None], say: Callable[[str
             statement, pending = pending, ""
             try:
                 show(workspace.sql(statement))
-            except BadInput as error:
+            except BadInputError as error:
                 say(str(error))

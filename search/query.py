@@ -25,7 +25,7 @@ FOREIGN_IMAGES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class QueryOptions:
     """How a question is asked: everything but the phrases."""
 
     top: int = 8
@@ -54,7 +54,7 @@ def ask(
     slices: Mapping[str | None, Diagnosis],
     encoder: Encoder,
     hypotheses: Sequence[Hypothesis],
-    asking: Asking,
+    options: QueryOptions,
     *,
     templates: Sequence[str] = (),
     foreign_images: bool = False,
@@ -66,21 +66,21 @@ def ask(
     """
     texts = embed(encoder, hypotheses, templates, progress)
     unknown = [encoder.unknown_words(" ".join(h.prompts(templates))) for h in hypotheses]
-    found = {within: d.assess(texts, bridge=asking.bridge, seed=asking.seed) for within, d in slices.items()}
-    q = iter(q_values(np.concatenate([f.observed.p_value for f in found.values()]), asking.correction))
+    found = {within: d.assess(texts, bridge=options.bridge, seed=options.seed) for within, d in slices.items()}
+    q = iter(q_values(np.concatenate([f.observed.p_value for f in found.values()]), options.correction))
     answers: list[Answer] = []
     for within, assessment in found.items():
         diagnosis = slices[within]
         several = [
-            _answer(diagnosis, h, assessment, i, float(next(q)), words, asking, foreign_images, within)
+            _answer(diagnosis, h, assessment, i, float(next(q)), words, options, foreign_images, within)
             for i, (h, words) in enumerate(zip(hypotheses, unknown, strict=True))
         ]
-        answers += adjust(contrast(several, texts, diagnosis, asking.seed), texts, diagnosis)
+        answers += adjust(contrast(several, texts, diagnosis, options.seed), texts, diagnosis)
     words = sorted({w for several in unknown for w in several})
     some = next(iter(slices.values()))
     notes = _notes(some, encoder, words, foreign_images)
     return Answers(
-        some.report.model, tuple(_with_contrast_q(answers, asking.correction)), notes, sum(map(len, slices.values()))
+        some.report.model, tuple(_with_contrast_q(answers, options.correction)), notes, sum(map(len, slices.values()))
     )
 
 
@@ -121,13 +121,13 @@ def _answer(
     i: int,
     q: float,
     unknown: tuple[str, ...],
-    asking: Asking,
+    options: QueryOptions,
     foreign_images: bool,
     within: str | None,
 ) -> Answer:
     facts = facts_of(diagnosis, found, i, q, unknown, foreign_images=foreign_images)
     verdict, reason = judge(facts)
-    nearest = zip(found.neighbours[i, : asking.top], found.similarities[i, : asking.top], strict=True)
+    nearest = zip(found.neighbours[i, : options.top], found.similarities[i, : options.top], strict=True)
     return Answer(
         hypothesis,
         predicted_loss=found.baseline + facts.lift,
@@ -149,7 +149,7 @@ def _answer(
             Neighbour(diagnosis.keys[j], int(diagnosis.image_ids[j]), float(s), float(diagnosis.losses[j]))
             for j, s in nearest
         ),
-        basis=_basis(diagnosis, found, i, facts, asking.correction),
+        basis=_basis(diagnosis, found, i, facts, options.correction),
         within=within,
     )
 

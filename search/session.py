@@ -8,27 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser import artifact as fits
-from fsearch.diagnoser.artifact import Fitted
+from fsearch.diagnoser.artifact import FitArtifact
 from fsearch.diagnoser.diagnosis import MIN_IMAGES, Diagnosis
 from fsearch.indexer.device import Device
 from fsearch.indexer.embedding.encoder import Encoder, load_encoder
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.vector_index.index import VectorIndex
 from fsearch.indexer.workspace.store import Losses, Store
-from fsearch.search.query import Asking
+from fsearch.search.query import QueryOptions
 
 MOST_SLICES = 100
 
 
-class Warm:
+class Session:
     """The encoder, the fits, the losses, the index and the diagnoses of one workspace."""
 
     def __init__(self) -> None:
         self._store: tuple[tuple[int, ...], Store] | None = None
         self._encoder: Encoder | None = None
         self._generation: tuple[int, ...] | None = None
-        self._fits: dict[str, Fitted] = {}
+        self._fits: dict[str, FitArtifact] = {}
         self._losses: dict[str, Losses] = {}
         self._index: VectorIndex | None = None
         self._diagnoses: dict[tuple[str, str | None], Diagnosis] = {}
@@ -50,7 +50,7 @@ class Warm:
             self._encoder = load_encoder(store.encoder, device)
         return self._encoder
 
-    def fitted(self, store: Store, model: str) -> Fitted:
+    def fitted(self, store: Store, model: str) -> FitArtifact:
         """The fit of `model`, read anew only when something was committed since."""
         now = store.layout.generation()
         if now != self._generation:
@@ -64,25 +64,29 @@ class Warm:
         """Say that what was just committed changes no fit and no loss."""
         self._generation = store.layout.generation()
 
-    def slices(self, store: Store, model: str, asking: Asking) -> tuple[dict[str | None, Diagnosis], tuple[str, ...]]:
+    def slices(
+        self, store: Store, model: str, options: QueryOptions
+    ) -> tuple[dict[str | None, Diagnosis], tuple[str, ...]]:
         """The diagnoses to ask: of all images, of those that fulfil a condition, or one for each value of a column."""
-        if asking.by is None:
-            return {None: self.diagnosis(store, model, asking.where, asking.device)}, ()
-        wanted = None if asking.where is None else store.rows_where(model, asking.where)
+        if options.by is None:
+            return {None: self.diagnosis(store, model, options.where, options.device)}, ()
+        wanted = None if options.where is None else store.rows_where(model, options.where)
         slices: dict[str | None, Diagnosis] = {}
         small = []
-        for value, rows in store.rows_by(model, asking.by).items():
+        for value, rows in store.rows_by(model, options.by).items():
             if wanted is not None:
                 rows = np.intersect1d(rows, wanted)
             if len(rows) < MIN_IMAGES:
                 small.append(value)
             else:
-                slices[f"{asking.by} = {value}"] = self._make(store, model, rows, asking.device)
+                slices[f"{options.by} = {value}"] = self._make(store, model, rows, options.device)
             if len(slices) > MOST_SLICES:
-                raise BadInput(f"--by {asking.by}: more than {MOST_SLICES} values; use a column of few, or --where")
+                raise BadInputError(
+                    f"--by {options.by}: more than {MOST_SLICES} values; use a column of few, or --where"
+                )
         if not slices:
-            raise BadInput(f"--by {asking.by}: no value has {MIN_IMAGES} images")
-        left = f"--by {asking.by}: left out, with fewer than {MIN_IMAGES} images: {', '.join(small[:8])}"
+            raise BadInputError(f"--by {options.by}: no value has {MIN_IMAGES} images")
+        left = f"--by {options.by}: left out, with fewer than {MIN_IMAGES} images: {', '.join(small[:8])}"
         return slices, (left,) if small else ()
 
     def diagnosis(self, store: Store, model: str, where: str | None, device: Device = "auto") -> Diagnosis:

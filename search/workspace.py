@@ -27,13 +27,13 @@ from fsearch.search.history import RunDiff, StoredRun
 from fsearch.search.hypotheses import from_phrases, read_hypotheses
 from fsearch.search.hypothesis import Hypothesis
 from fsearch.search.info import Info
-from fsearch.search.ingest import EngineName, Intake, Progress, intake, named
+from fsearch.search.ingest import EngineName, IndexOptions, Progress, ingest, named
 from fsearch.search.inventory import inventory
 from fsearch.search.losses import ModelLosses
 from fsearch.search.maintenance import Checked
-from fsearch.search.query import Asking, ask
+from fsearch.search.query import QueryOptions, ask
 from fsearch.search.reference import text_side
-from fsearch.search.session import Warm
+from fsearch.search.session import Session
 
 DEFAULT_MODEL = "model"
 
@@ -43,7 +43,7 @@ class Workspace:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
-        self._warm = Warm()
+        self._session = Session()
 
     def __repr__(self) -> str:
         return f"fsearch.open({str(self.root)!r})"
@@ -84,8 +84,10 @@ class Workspace:
 
         Raises FsearchError before anything is written where the input is unusable.
         """
-        asked = Intake(model, encoder, weights, split, templates, memory_gib, recall, device, engine, address, staging)
-        return intake(self.root, self._warm, images, losses, asked, progress)
+        asked = IndexOptions(
+            model, encoder, weights, split, templates, memory_gib, recall, device, engine, address, staging
+        )
+        return ingest(self.root, self._session, images, losses, asked, progress)
 
     @property
     def losses(self) -> ModelLosses:
@@ -107,10 +109,13 @@ class Workspace:
 
         require_one_of("engine", engine, get_args(EngineName))
         place = choose(device)
-        store = self._warm.store(self.root)
+        store = self._session.store(self.root)
         name = store.only_model(model)
         with store.writer():
-            reference, tick = text_side(self._warm.encoder(store, device), store.templates), named(progress, "fitting")
+            reference, tick = (
+                text_side(self._session.encoder(store, device), store.templates),
+                named(progress, "fitting"),
+            )
             if engine == "local":
                 return fit_model(store, name, reference, seed=seed, progress=tick, device=place)
             from fsearch.indexer.embedding.ray_cluster import Cluster
@@ -140,8 +145,8 @@ class Workspace:
         correction : of p-values: "bh", or "by" under any dependence between phrases.
         device : where phrases are embedded, and an index is searched for many of them; see `index`.
         """
-        asking = Asking(top, bridge, seed, where, by, correction, device)
-        return self._ask(self._warm.store(self.root), from_phrases(texts), model, asking)
+        options = QueryOptions(top, bridge, seed, where, by, correction, device)
+        return self._ask(self._session.store(self.root), from_phrases(texts), model, options)
 
     def rank(
         self,
@@ -162,11 +167,11 @@ class Workspace:
             asked, source = read_hypotheses(Path(hypotheses)), str(hypotheses)
         else:
             asked, source = from_phrases(hypotheses), "api"
-        asking = Asking(top, bridge, seed, where, by, correction, device)
-        store = self._warm.store(self.root)
+        options = QueryOptions(top, bridge, seed, where, by, correction, device)
+        store = self._session.store(self.root)
         with store.writer():
-            answers = self._ask(store, asked, model, asking, named(progress, "asking"))
-            fit = self._warm.fitted(store, answers.model).report
+            answers = self._ask(store, asked, model, options, named(progress, "asking"))
+            fit = self._session.fitted(store, answers.model).report
             run = runs.Run(
                 answers.model,
                 bridge,
@@ -184,25 +189,25 @@ class Workspace:
             )
             order = ranked(answers.answers)
             run_id, created = runs.record(store, run, order)
-            self._warm.nothing_changed(store)
+            self._session.nothing_changed(store)
         return Ranking(run_id, answers.model, order, answers.notes, created)
 
     def runs(self) -> pa.Table:
         """Every stored ranking, newest first."""
-        return history.listed(self._warm.store(self.root))
+        return history.listed(self._session.store(self.root))
 
     def run(self, run_id: int) -> StoredRun:
-        """One stored ranking with all it was made with. Raises BadInput where there is none such."""
-        return history.show(self._warm.store(self.root), run_id)
+        """One stored ranking with all it was made with. Raises BadInputError where there is none such."""
+        return history.show(self._session.store(self.root), run_id)
 
     def diff(self, before: int, after: int) -> RunDiff:
         """What changed between two stored rankings: settings, verdicts, ranks and lifts."""
-        store = self._warm.store(self.root)
+        store = self._session.store(self.root)
         return history.diff(history.show(store, before), history.show(store, after))
 
     def sql(self, query: str) -> pa.Table:
         """Run one read-only SQL statement over the catalog; files and network are out of its reach."""
-        return self._warm.store(self.root).catalog.sql(query)
+        return self._session.store(self.root).catalog.sql(query)
 
     def check(self, *, repair: bool = False, progress: Progress | None = None) -> Checked:
         """Read every file and row, say what is damaged, and make again what can be if `repair`."""
@@ -214,25 +219,25 @@ class Workspace:
 
     def info(self) -> Info:
         """What the workspace holds."""
-        return inventory(self._warm.store(self.root))
+        return inventory(self._session.store(self.root))
 
     def _ask(
         self,
         store: Store,
         asked: Sequence[Hypothesis],
         model: str | None,
-        asking: Asking,
+        options: QueryOptions,
         progress: Callable[[int, int], None] | None = None,
     ) -> Answers:
-        require_one_of("bridge", asking.bridge, BRIDGES)
-        slices, notes = self._warm.slices(store, store.only_model(model), asking)
-        encoder = self._warm.encoder(store, asking.device)
+        require_one_of("bridge", options.bridge, BRIDGES)
+        slices, notes = self._session.slices(store, store.only_model(model), options)
+        encoder = self._session.encoder(store, options.device)
         foreign = encoder.only_side is not None and store.images_of_other_size(encoder.only_side) > 0
         found = ask(
             slices,
             encoder,
             asked,
-            asking,
+            options,
             templates=store.templates,
             foreign_images=foreign,
             progress=progress,

@@ -14,7 +14,7 @@ ORDER = ["indexer", "diagnoser", "search"]  # imports go from right to left only
 PACKAGE = sorted(p for part in (*ORDER, "data") for p in (ROOT / part).rglob("*.py"))
 FOREIGN = {
     "faiss": "indexer/vector_index/",
-    "duckdb": "indexer/storage/catalog.py",
+    "duckdb": "indexer/storage/",
     "xgboost": "diagnoser/ensemble.py",
     "onnxruntime": "indexer/losses/blackbox/onnx.py",
     "timm": "indexer/losses/blackbox/timm_model.py",

@@ -31,7 +31,7 @@ from made_sources import CLASSES, COUNT, MADE, csv_manifest, label, name, portra
 from PIL import Image
 
 import fsearch
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions
 from fsearch.search.workspace import Workspace
 
@@ -160,7 +160,7 @@ def test_another_model_of_the_same_name_replaces_all(ws: Workspace, models: dict
     assert ws.losses.remove("m") == COUNT
     assert ws.losses.listed().num_rows == 0
     assert ws.info().images == COUNT
-    with pytest.raises(fsearch.NotReady):
+    with pytest.raises(fsearch.NotReadyError):
         ws.losses.remove("m")
 
 
@@ -216,7 +216,7 @@ def test_a_black_box_that_always_raises_is_one_line(ws: Workspace) -> None:
     def broken(images: list[Any]) -> list[float]:
         raise RuntimeError("out of order\nsecond line")
 
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(BadInputError) as caught:
         ws.losses.add("b", black_box=broken, task="loss")
     assert "failed on 24 images in a row, the last: RuntimeError: out of order; its traceback is in" in str(
         caught.value
@@ -232,7 +232,7 @@ def test_a_failing_replacement_leaves_the_old_losses(ws: Workspace, models: dict
     def broken(images: list[Any]) -> list[float]:
         raise RuntimeError("no")
 
-    with pytest.raises(BadInput):
+    with pytest.raises(BadInputError):
         ws.losses.add("m", black_box=broken, task="loss")
     assert ws.losses.listed().to_pylist()[0]["task"] == "cross-entropy"
     assert ws.sql("FROM losses").num_rows == COUNT
@@ -278,12 +278,12 @@ def test_an_endpoint_that_refuses_an_image_costs_that_image_only(ws: Workspace) 
 
 
 def test_an_endpoint_that_goes_away_loses_nothing(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsearch.indexer.losses.loss_file.blackbox.endpoint.RETRIES", 1)
+    monkeypatch.setattr("fsearch.indexer.losses.blackbox.endpoint.RETRIES", 1)
     with serve() as gone:
         url = gone.url
         how: dict[str, Any] = {"input": NORMALISED, "scores": "logits", "classes": CLASSES}
         ws.losses.add("e", black_box=url, task="cross-entropy", **how)
-    with pytest.raises(BadInput, match="does not answer"):
+    with pytest.raises(BadInputError, match="does not answer"):
         ws.losses.add("e", black_box=url, task="brier", **how)
     assert ws.losses.listed().to_pylist()[0]["task"] == "cross-entropy"
 
@@ -317,7 +317,7 @@ def test_a_corrected_label_is_judged_anew(ws: Workspace, models: dict[str, Any],
 
 
 def test_a_model_that_dies_half_way_keeps_what_was_done(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsearch.indexer.losses.loss_file.blackbox.runner._MOST_IN_A_ROW", 8)
+    monkeypatch.setattr("fsearch.indexer.losses.blackbox.runner._MOST_IN_A_ROW", 8)
     ws = fsearch.open("few.fsearch")
     ws.index(few.folder)
     alive = [True]
@@ -333,7 +333,7 @@ def test_a_model_that_dies_half_way_keeps_what_was_done(few: Any, monkeypatch: p
 
     dying = Dying()
     with pytest.raises(
-        BadInput, match=r"images in a row, the last: ConnectionError: gone.*what was done before is kept"
+        BadInputError, match=r"images in a row, the last: ConnectionError: gone.*what was done before is kept"
     ):
         ws.losses.add("d", black_box=dying, task="loss")
     assert ws.sql("FROM pending_losses WHERE loss IS NOT NULL").num_rows == 32
@@ -351,7 +351,7 @@ def test_two_sources_with_the_same_names_are_told_apart(tmp_path: Path) -> None:
         ws.index(folder)
     Path("l.csv").write_text(f"image,loss\n{name(0)},1\n")
     with pytest.raises(
-        BadInput, match=r"may be .*/one/000.png and .*/two/000.png; give the source and the path below it"
+        BadInputError, match=r"may be .*/one/000.png and .*/two/000.png; give the source and the path below it"
     ):
         ws.losses.add("m", losses="l.csv")
     Path("l.csv").write_text(f"image,loss\n{tmp_path}/two/{name(0)},1\n")
@@ -360,16 +360,16 @@ def test_two_sources_with_the_same_names_are_told_apart(tmp_path: Path) -> None:
     report = ws.losses.add("b", black_box=lambda images: [float(i.getpixel((0, 0))[0]) for i in images], task="loss")
     assert report.added == 6
     assert ws.sql("SELECT DISTINCT loss FROM losses WHERE model = 'b' ORDER BY 1")["loss"].to_pylist() == [40, 200]
-    with pytest.raises(BadInput, match="no images of memory in this workspace"):
+    with pytest.raises(BadInputError, match="no images of memory in this workspace"):
         ws.losses.add("b", black_box=lambda images: [0.0] * len(images), task="loss", images=[Image.new("RGB", (8, 8))])
 
 
 def test_an_endpoint_that_hangs_is_given_up(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsearch.indexer.losses.loss_file.blackbox.endpoint.RETRIES", 1)
-    monkeypatch.setattr("fsearch.indexer.losses.loss_file.blackbox.endpoint.TIMEOUT", 0.2)
+    monkeypatch.setattr("fsearch.indexer.losses.blackbox.endpoint.RETRIES", 1)
+    monkeypatch.setattr("fsearch.indexer.losses.blackbox.endpoint.TIMEOUT", 0.2)
     with serve() as slow:
         slow.refuses = lambda pixels: time.sleep(1)
-        with pytest.raises(BadInput, match=r"in a row, the last: .*timed out"):
+        with pytest.raises(BadInputError, match=r"in a row, the last: .*timed out"):
             ws.losses.add(
                 "e", black_box=slow.url, task="cross-entropy", input=NORMALISED, scores="logits", classes=CLASSES
             )
@@ -380,7 +380,7 @@ def test_a_missing_extra_is_named(
     library: str, box: str, ws: Workspace, models: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(BadInput, match=r"need an extra: pip install 'fsearch\["):
+    with pytest.raises(BadInputError, match=r"need an extra: pip install 'fsearch\["):
         ws.losses.add("m", task="cross-entropy", **models[box])
 
 

@@ -25,7 +25,7 @@ from fsearch.indexer.embedding import ray_cluster as engine
 from fsearch.indexer.embedding.encoder import Encoder
 from fsearch.indexer.embedding.pipeline import Ready
 from fsearch.indexer.embedding.staging import Staging, name_of, work_off
-from fsearch.indexer.errors import BadInput, EncoderError, FsearchError
+from fsearch.indexer.errors import BadInputError, EncoderError, FsearchError
 from fsearch.indexer.sources.base import Item
 from fsearch.indexer.sources.folder import Folder
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
@@ -236,9 +236,9 @@ def test_a_torn_chunk_is_no_chunk(few: Planted, encoder: Encoder, tmp_path: Path
 
 def test_what_goes_wrong_is_one_line(nodes: Any, few: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ws = fsearch.open("w")
-    with pytest.raises(BadInput, match="unknown engine 'spark'; use one of: local, ray"):
+    with pytest.raises(BadInputError, match="unknown engine 'spark'; use one of: local, ray"):
         ws.index(few.folder, engine="spark")  # type: ignore[arg-type]
-    with pytest.raises(BadInput, match=r"--address 127\.0\.0\.1:1: no Ray cluster answers there"):
+    with pytest.raises(BadInputError, match=r"--address 127\.0\.0\.1:1: no Ray cluster answers there"):
         ws.index(few.folder, engine="ray", address="127.0.0.1:1")
     with pytest.raises(FsearchError, match="cannot be opened"):
         ws.index(few.folder, engine="ray", address=nodes.address, staging="nosuch://bucket/a")
@@ -246,7 +246,7 @@ def test_what_goes_wrong_is_one_line(nodes: Any, few: Planted, tmp_path: Path, m
     with pytest.raises(FsearchError, match="cannot be used: Not a directory"):
         ws.index(few.folder, engine="ray", address=nodes.address, staging=str(tmp_path / "file" / "below"))
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(BadInput, match=r"--engine ray needs the library ray: pip install 'fsearch\[ray\]'"):
+    with pytest.raises(BadInputError, match=r"--engine ray needs the library ray: pip install 'fsearch\[ray\]'"):
         engine.Cluster()
 
 
@@ -257,7 +257,7 @@ def test_what_goes_wrong_on_the_way_to_a_worker_or_there_is_one_line(nodes: Any,
         embedding = cluster.embedding(spec, staging)
         with pytest.raises(EncoderError):  # workers do not have its weights
             next(embedding(Folder(few.folder).items(), None)[0])  # type: ignore[arg-type]
-        with pytest.raises(BadInput, match="images of this source cannot be sent to another process"):
+        with pytest.raises(BadInputError, match="images of this source cannot be sent to another process"):
             next(embedding([bound], None)[0])  # type: ignore[arg-type]
 
 

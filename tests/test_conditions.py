@@ -13,7 +13,7 @@ import pytest
 import fsearch
 from fsearch.diagnoser.confounding import confounding
 from fsearch.diagnoser.contrast import contrasts, shuffles
-from fsearch.indexer.errors import BadInput, NotReady
+from fsearch.indexer.errors import BadInputError, NotReadyError
 from fsearch.search.hypothesis import Hypothesis
 from fsearch.search.workspace import Workspace
 
@@ -76,18 +76,18 @@ def test_by_leaves_small_slices_out_and_says_so(ws: Workspace) -> None:
     ],
 )
 def test_a_wrong_condition_is_named(ws: Workspace, where: str | None, by: str | None, message: str) -> None:
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(BadInputError, match=message):
         ws.query("a hat", where=where, by=by)
 
 
 def test_a_condition_of_few_images_is_refused(ws: Workspace) -> None:
-    with pytest.raises(NotReady, match="only 0 of the images here now fulfil the condition"):
+    with pytest.raises(NotReadyError, match="only 0 of the images here now fulfil the condition"):
         ws.query("a hat", where="skin_tone > 100")
 
 
 def test_a_condition_reads_no_file(ws: Workspace, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a\n1\n")
-    with pytest.raises(BadInput, match="--where"):
+    with pytest.raises(BadInputError, match="--where"):
         ws.query("a hat", where=f"skin_tone IN (SELECT a FROM read_csv('{tmp_path / 'x.csv'}'))")
 
 
@@ -168,7 +168,7 @@ def test_a_run_is_shown_again_and_two_are_compared(mine: Workspace) -> None:
     assert rows["a moustache"]["rank_after"] is None
     assert rows["dark skin tone"]["rank_before"] == 1
     assert [r["run_id"] for r in mine.runs().to_pylist()][:2] == [second.run_id, first.run_id]
-    with pytest.raises(BadInput, match="no run 99; list them with: fsearch runs"):
+    with pytest.raises(BadInputError, match="no run 99; list them with: fsearch runs"):
         mine.run(99)
 
 
@@ -280,5 +280,5 @@ def test_templates_are_averaged_stored_and_part_of_a_run(mine: Workspace, plante
     assert worded.verdict == "fails"
     run = mine.run(mine.rank(["dark skin"]).run_id)
     assert json.loads(run.settings["templates"]) == ["a photo of a person with {}", "{}"]
-    with pytest.raises(BadInput, match="--template: the template 'a photo' must hold"):
+    with pytest.raises(BadInputError, match="--template: the template 'a photo' must hold"):
         mine.index(planted.folder, templates=["a photo"])  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fsearch.indexer.sources.decode import MAX_PIXELS, Rejected, decode
+from fsearch.indexer.sources.decode import MAX_PIXELS, RejectedImageError, decode
 
 RED = (200, 40, 30)
 
@@ -86,7 +86,7 @@ def png_of_size(width: int, height: int) -> bytes:
     ids=["empty", "text", "truncated jpeg", "truncated png", "large", "bomb", "postscript"],
 )
 def test_damage_is_named(data: bytes, reason: str) -> None:
-    with pytest.raises(Rejected, match=reason.replace("(", r"\(")):
+    with pytest.raises(RejectedImageError, match=reason.replace("(", r"\(")):
         decode(data)
 
 
@@ -97,5 +97,5 @@ def test_hostile_bytes_never_raise_anything_else(noise: bytes, at: int, kind: st
     hostile = data[:at] + noise + data[at + len(noise) :]
     try:
         assert decode(hostile).mode == "RGB"
-    except Rejected as error:
+    except RejectedImageError as error:
         assert str(error)

@@ -108,6 +108,6 @@ def test_the_demo_prints_its_story(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_demo_does_not_mix_with_a_users_workspace(fitted: Path) -> None:
-    with pytest.raises(fsearch.BadInput, match="holds other images; give the demo its own with --workspace"):
+    with pytest.raises(fsearch.BadInputError, match="holds other images; give the demo its own with --workspace"):
         run_demo(fsearch.open(fitted), Path("demo"))
     assert not Path("demo").exists()

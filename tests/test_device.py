@@ -13,25 +13,25 @@ from tests.conftest import Planted
 import fsearch
 from fsearch.indexer.device import choose
 from fsearch.indexer.embedding.encoder import identify, load_encoder
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 
 GPU = torch.cuda.is_available()
 
 
 @pytest.mark.skipif(GPU, reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(few: Planted) -> None:
-    with pytest.raises(BadInput, match="--device cuda: torch sees no GPU here"):
+    with pytest.raises(BadInputError, match="--device cuda: torch sees no GPU here"):
         fsearch.open("none").index(few.folder, device="cuda")
     assert not Path("none").exists()
     assert choose() == choose("cpu") == "cpu"
     ws = fsearch.open("w")
     ws.index(few.folder, few.losses, model="m", device="cpu")
-    with pytest.raises(BadInput, match="--device cuda"):
+    with pytest.raises(BadInputError, match="--device cuda"):
         ws.fit(device="cuda")
 
 
 def test_a_device_of_no_name_is_refused() -> None:
-    with pytest.raises(BadInput, match="unknown device 'tpu'; use one of: auto, cpu, cuda"):
+    with pytest.raises(BadInputError, match="unknown device 'tpu'; use one of: auto, cpu, cuda"):
         choose("tpu")  # type: ignore[arg-type]
 
 

@@ -28,7 +28,7 @@ from fsearch.diagnoser import artifact as fits
 from fsearch.indexer.errors import FsearchError
 from fsearch.indexer.losses.loss_file import read_losses
 from fsearch.indexer.losses.prediction_file import read_predictions
-from fsearch.indexer.sources.decode import Rejected, decode
+from fsearch.indexer.sources.decode import RejectedImageError, decode
 from fsearch.indexer.sources.resolve import open_source
 from fsearch.indexer.storage.layout import Layout
 from fsearch.search.hypotheses import read_hypotheses
@@ -101,7 +101,7 @@ def fuzz(cases: int, goods: list[tuple[str, bytes]], use: Callable[[Path], Any],
         try:
             with within_limits():
                 use(path)
-        except (FsearchError, Rejected) as error:
+        except (FsearchError, RejectedImageError) as error:
             assert str(error)
             assert "\n" not in str(error), str(error)
 
@@ -176,7 +176,7 @@ def test_manifests() -> None:
             assert item.key
             try:
                 item.read()
-            except (Rejected, OSError):
+            except (RejectedImageError, OSError):
                 continue
 
     fuzz(20_000, goods, use)

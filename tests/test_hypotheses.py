@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.search.hypotheses import contrasted, from_phrases, read_hypotheses
 from fsearch.search.hypothesis import Hypothesis
 
@@ -41,7 +41,7 @@ def test_vs_makes_two_phrases_of_one_group() -> None:
     group = "dark skin vs light skin"
     assert found == ["bald", Hypothesis("dark skin", group), Hypothesis("light skin", group), "a hat"]
     for wrong in (["vs"], ["vs", "a"], ["a", "vs"], ["a", "vs", "vs", "b"][:2]):
-        with pytest.raises(BadInput, match="vs stands between two phrases"):
+        with pytest.raises(BadInputError, match="vs stands between two phrases"):
             contrasted(wrong)
 
 
@@ -65,20 +65,20 @@ def test_vs_makes_two_phrases_of_one_group() -> None:
 )
 def test_a_wrong_file_is_one_line(name: str, text: str, message: str) -> None:
     Path(name).write_text(text)
-    with pytest.raises(BadInput, match=message) as caught:
+    with pytest.raises(BadInputError, match=message) as caught:
         read_hypotheses(Path(name))
     assert "\n" not in str(caught.value)
 
 
 def test_missing_file() -> None:
-    with pytest.raises(BadInput, match="no such hypothesis file"):
+    with pytest.raises(BadInputError, match="no such hypothesis file"):
         read_hypotheses(Path("nowhere.txt"))
 
 
 def test_phrases_on_the_command_line_are_checked_too() -> None:
-    with pytest.raises(BadInput, match="phrase 1: the phrase is blank"):
+    with pytest.raises(BadInputError, match="phrase 1: the phrase is blank"):
         from_phrases(["  "])
-    with pytest.raises(BadInput, match="repeats phrase 1"):
+    with pytest.raises(BadInputError, match="repeats phrase 1"):
         from_phrases(["bald", "bald"])
 
 
@@ -92,5 +92,5 @@ def test_no_text_file_gives_a_traceback(text: str) -> None:
     Path("fuzz.txt").write_text(text, encoding="utf-8", errors="replace")
     try:
         assert read_hypotheses(Path("fuzz.txt"))
-    except BadInput as error:
+    except BadInputError as error:
         assert str(error)

@@ -17,7 +17,7 @@ from tests.conftest import Planted
 
 import fsearch
 from fsearch.indexer.embedding.encoder import Encoder
-from fsearch.indexer.errors import BadInput, EncoderError
+from fsearch.indexer.errors import BadInputError, EncoderError
 from fsearch.indexer.sources.decode import decode
 from fsearch.indexer.workspace.store import Store
 
@@ -31,7 +31,7 @@ def check_whole(root: Path, encoder: Encoder, folder: Path, expected: int) -> No
     """Every committed image is there once, its vector equals a fresh embedding, and catalog, shards and index agree."""
     store = Store.open(root)
     with store.writer():
-        index = store.bring_index_up()
+        index = store.sync_index()
     vectors = store.vectors()[:]
     assert index.rows == len(vectors)
     found = rows(str(root), "SELECT key, row, count(*) OVER (PARTITION BY key) FROM images ORDER BY key")
@@ -109,9 +109,9 @@ def test_nothing_is_made_where_the_input_is_wrong(few: Planted) -> None:
     Path("reserved.csv").write_text("image,loss,Key\n000.png,1,x\n")
     Path("empty").mkdir()
     for images, losses in ((few.folder, "bad.csv"), (few.folder, "reserved.csv"), ("empty", None), ("nowhere", None)):
-        with pytest.raises(BadInput):
+        with pytest.raises(BadInputError):
             fsearch.open("w").index(images, losses)
-    with pytest.raises(BadInput, match="model name"):
+    with pytest.raises(BadInputError, match="model name"):
         fsearch.open("w").index(few.folder, few.losses, model="../../etc")
     with pytest.raises(EncoderError):
         fsearch.open("w").index(few.folder, encoder="no-such-encoder")
@@ -131,7 +131,7 @@ def test_metadata_keeps_its_types_and_must_keep_them(few: Planted) -> None:
         "w", 'SELECT "odd ""name"" ; DROP TABLE images", skin_tone IS NOT NULL FROM metadata WHERE image_id = 0'
     ) == [(7, True)]
     Path("clash.csv").write_text("image,loss,skin_tone\n000.png,9,pale\n")
-    with pytest.raises(BadInput, match="'skin_tone' is VARCHAR in this file and BIGINT in the workspace"):
+    with pytest.raises(BadInputError, match="'skin_tone' is VARCHAR in this file and BIGINT in the workspace"):
         ws.index(few.folder, "clash.csv", model="second")
     assert rows("w", "SELECT loss FROM losses WHERE model = 'second'") == [(1.0,)]
 

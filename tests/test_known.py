@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import fsearch
 from fsearch.indexer.embedding import hash_map as digests
-from fsearch.indexer.embedding.hash_map import Digests, of_hash, of_text
+from fsearch.indexer.embedding.hash_map import HashMap, hash_prefix, hash_text
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 
@@ -20,19 +20,19 @@ KEYS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 @settings(deadline=None)
 @given(st.lists(st.tuples(KEYS, st.integers(0, 9)), max_size=60), st.integers(1, 9))
 def test_digests_are_a_dict(pairs: list[tuple[str, int]], recent: int) -> None:
-    kept, expected = Digests.none(), {}
+    kept, expected = HashMap.none(), {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(digests, "_RECENT", recent)  # so that every number of merges is met
         for key, number in pairs:
-            kept[of_text(key)] = number
+            kept[hash_text(key)] = number
             expected[key] = number
-            assert {k: kept.get(of_text(k)) for k in expected} == expected
+            assert {k: kept.get(hash_text(k)) for k in expected} == expected
     assert kept.get(b"x" * 16) is None
 
 
 def test_digests_that_share_a_half_are_told_apart() -> None:
     high = np.array([7, 7, 7, 2], np.uint64)
-    kept = Digests(high, np.array([3, 1, 2, 1], np.uint64), np.array([30, 10, 20, 5]))
+    kept = HashMap(high, np.array([3, 1, 2, 1], np.uint64), np.array([30, 10, 20, 5]))
     for low, number in ((1, 10), (2, 20), (3, 30)):
         assert kept.get((7).to_bytes(8, "big") + low.to_bytes(8, "big")) == number
     assert ((2).to_bytes(8, "big") + (3).to_bytes(8, "big")) not in kept
@@ -45,8 +45,8 @@ def test_the_catalog_cuts_hashes_as_python_does(key: str) -> None:
     with duckdb.connect() as con:
         query = f"SELECT {digests.halves('sha256(key)')}, 4 AS value FROM (SELECT ?::VARCHAR AS key)"
         high, low, _ = con.execute(query, [key]).fetchall()[0]
-    assert high.to_bytes(8, "big") + low.to_bytes(8, "big") == of_text(key)
-    assert of_hash(hashlib.sha256(key.encode()).hexdigest()) == of_text(key)
+    assert high.to_bytes(8, "big") + low.to_bytes(8, "big") == hash_text(key)
+    assert hash_prefix(hashlib.sha256(key.encode()).hexdigest()) == hash_text(key)
 
 
 @pytest.mark.parametrize("recent", [3, 65_536])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.loss_file import match, read_losses
 
 IMAGES = ["a/cat.jpg", "a/dog.jpg", "b/cat.png", "bird.webp"]
@@ -54,7 +54,7 @@ def test_csv_parquet_and_jsonl_read_alike() -> None:
     ],
 )
 def test_a_wrong_file_is_one_line(text: str, message: str) -> None:
-    with pytest.raises(BadInput, match=message) as caught:
+    with pytest.raises(BadInputError, match=message) as caught:
         read_losses(csv(text))
     assert "\n" not in str(caught.value)
 
@@ -67,7 +67,7 @@ def test_a_wrong_file_is_one_line(text: str, message: str) -> None:
     ],
 )
 def test_a_key_must_name_one_image(key: str, message: str) -> None:
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(BadInputError, match=message):
         match([key], IMAGES, Path("losses.csv"))
 
 
@@ -78,7 +78,7 @@ def test_a_path_through_the_source_is_taken_as_below_it(key: str) -> None:
 
 
 def test_two_keys_of_one_image_are_refused() -> None:
-    with pytest.raises(BadInput, match="has a loss already"):
+    with pytest.raises(BadInputError, match="has a loss already"):
         match(["bird", "bird.webp"], IMAGES, Path("losses.csv"))
 
 
@@ -96,20 +96,20 @@ def test_two_keys_of_one_image_are_refused() -> None:
 )
 def test_jsonl_that_native_parsers_die_of_is_one_line(text: bytes, message: str) -> None:
     Path("l.jsonl").write_bytes(text)
-    with pytest.raises(BadInput, match=message) as caught:
+    with pytest.raises(BadInputError, match=message) as caught:
         read_losses(Path("l.jsonl"))
     assert "\n" not in str(caught.value)
 
 
 def test_a_column_that_is_there_twice_is_refused() -> None:
-    with pytest.raises(BadInput, match="the column 'loss' is there twice"):
+    with pytest.raises(BadInputError, match="the column 'loss' is there twice"):
         read_losses(csv("image,loss,loss\nbird,1,2\n"))
 
 
 def test_missing_file_and_unknown_kind() -> None:
-    with pytest.raises(BadInput, match="no such losses file"):
+    with pytest.raises(BadInputError, match="no such losses file"):
         read_losses(Path("nowhere.csv"))
-    with pytest.raises(BadInput, match=r"use \.csv"):
+    with pytest.raises(BadInputError, match=r"use \.csv"):
         read_losses(Path("losses.xlsx"))
 
 

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 import fsearch
-from fsearch.indexer.errors import NotReady
+from fsearch.indexer.errors import NotReadyError
 from fsearch.indexer.storage.schema import TABLES, VERSION
 from fsearch.indexer.storage.schema.migrations import _NEW_IN_2, MIGRATIONS
 
@@ -77,5 +77,5 @@ def test_a_fit_of_an_older_fsearch_asks_to_be_made_again(fitted: Path, tmp_path:
     shutil.copytree(fitted, root)
     manifest = root / "models" / "planted" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"format": 2', '"format": 1'))
-    with pytest.raises(NotReady, match="made by another version of fsearch; run: fsearch fit"):
+    with pytest.raises(NotReadyError, match="made by another version of fsearch; run: fsearch fit"):
         fsearch.open(root).query("bald")

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from tests.conftest import Planted
 
 import fsearch
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.catalog import Catalog
 from fsearch.indexer.storage.shards import write_shard
 from fsearch.indexer.storage.vectors import Vectors, blocks
-from fsearch.indexer.vector_index import gpu
+from fsearch.indexer.vector_index import gpu, sync
 from fsearch.indexer.vector_index import spec as kinds
-from fsearch.indexer.vector_index import sync as kept
 from fsearch.indexer.vector_index.build import make
 from fsearch.indexer.vector_index.exact_search import scan
 from fsearch.indexer.vector_index.index import VectorIndex, exact, read
@@ -91,7 +90,7 @@ def test_the_kind_follows_rows_and_memory(rows: int, memory: float, name: str) -
 def test_the_kind_fits_the_memory_or_is_refused(rows: int, dim: int, memory: float) -> None:
     try:
         kind = choose(rows, dim, memory)
-    except BadInput:
+    except BadInputError:
         assert rows * (dim // 16 + 8) > memory * 2**30
         return
     assert rows * (kind.code + 8) <= memory * 2**30
@@ -231,12 +230,12 @@ def append(store: Store, more: np.ndarray) -> None:
 def large(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = filled(tmp_path_factory.mktemp("large") / "w", EXACT_ROWS + 20_000)
     with store.writer():
-        store.bring_index_up(lambda: texts(64))
+        store.sync_index(lambda: texts(64))
     return store
 
 
 def test_a_large_workspace_has_an_index_that_says_what_it_finds(large: Store) -> None:
-    told = kept.record(large.catalog)
+    told = sync.record(large.catalog)
     assert told is not None
     assert told.kind == "ivf-fp16"
     assert told.rows == told.measured_rows == EXACT_ROWS + 20_000
@@ -265,32 +264,32 @@ def test_the_index_is_topped_up_measured_and_rebuilt_as_it_grows(
 ) -> None:
     store = filled(tmp_path / "w", 60_000)
     with store.writer():
-        assert store.bring_index_up(lambda: texts(64)).kind.name == "exact"
+        assert store.sync_index(lambda: texts(64)).kind.name == "exact"
     append(store, clustered(50_000, 1))
     assert len(store.index()) == 110_000  # a reader sees what the file lacks
     measured: list[int] = []
     real = tune
     monkeypatch.setattr(
-        kept, "tune", lambda index, vectors, *a: measured.append(len(vectors)) or real(index, vectors, *a)
+        sync, "tune", lambda index, vectors, *a: measured.append(len(vectors)) or real(index, vectors, *a)
     )
     with store.writer():
-        assert store.bring_index_up(lambda: texts(64)).kind.name == "ivf-fp16"
+        assert store.sync_index(lambda: texts(64)).kind.name == "ivf-fp16"
         append(store, clustered(2_000, 2))
-        assert store.bring_index_up(lambda: texts(64)).rows == 112_000
+        assert store.sync_index(lambda: texts(64)).rows == 112_000
         assert measured == [110_000]  # two in a hundred more change no recall
         append(store, clustered(30_000, 3))
-        store.bring_index_up(lambda: texts(64))
+        store.sync_index(lambda: texts(64))
         assert measured == [110_000, 142_000]
         before = store.layout.index.stat().st_mtime_ns
-        store.bring_index_up(lambda: texts(64))
+        store.sync_index(lambda: texts(64))
         assert store.layout.index.stat().st_mtime_ns == before  # nothing to do
         wanting = store.remember(memory_gib=0.006)
-        assert wanting.bring_index_up(lambda: texts(64)).kind.name == "ivf-sq8"
-        assert Store.open(store.layout.root).wanted_index == kept.Wanted(0.006)
-        told = kept.record(store.catalog)
-        assert wanting.remember(recall=0.99).bring_index_up(lambda: texts(64)).probes > told.probes  # type: ignore[union-attr]
-        with pytest.raises(BadInput, match=r"--memory-gib 0\.0001: an index of 142,000 vectors needs"):
-            wanting.remember(memory_gib=0.0001).bring_index_up(lambda: texts(64))
+        assert wanting.sync_index(lambda: texts(64)).kind.name == "ivf-sq8"
+        assert Store.open(store.layout.root).index_config == sync.IndexConfig(0.006)
+        told = sync.record(store.catalog)
+        assert wanting.remember(recall=0.99).sync_index(lambda: texts(64)).probes > told.probes  # type: ignore[union-attr]
+        with pytest.raises(BadInputError, match=r"--memory-gib 0\.0001: an index of 142,000 vectors needs"):
+            wanting.remember(memory_gib=0.0001).sync_index(lambda: texts(64))
     queries = texts(30, 6)
     found = Store.open(store.layout.root).index().search(queries, 100)[1]
     assert share(found, truth(store.vectors()[:], queries, 100)) > 0.95
@@ -300,7 +299,7 @@ def test_a_flipped_byte_in_coarse_codes_is_noticed_and_mended(tmp_path: Path) ->
     store = filled(tmp_path / "w", EXACT_ROWS + 5_000)
     with store.writer():
         store = store.remember(memory_gib=0.005)
-        assert store.bring_index_up().kind.name == "ivf-sq8"
+        assert store.sync_index().kind.name == "ivf-sq8"
         assert find_problems(store) == []
         content = bytearray(store.layout.index.read_bytes())
         content[len(content) // 2] ^= 4
@@ -326,7 +325,7 @@ def test_a_torn_index_file_is_never_read(large: Store, tmp_path: Path, keep: int
 def test_a_small_index_is_read_mapped_too(tmp_path: Path) -> None:
     store = filled(tmp_path / "w", 5_000)
     with store.writer():
-        store.bring_index_up()
+        store.sync_index()
     assert Catalog(store.layout).settings()["dim"] == str(DIM)
     queries = texts(5)
     assert np.array_equal(store.index().search(queries, 9)[1], truth(store.vectors()[:], queries, 9))
@@ -335,14 +334,14 @@ def test_a_small_index_is_read_mapped_too(tmp_path: Path) -> None:
 
 def test_whatever_makes_an_index_anew_measures_it_with_phrases(few: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
     """An index that was set by images alone would look at too few lists for phrases, and call that enough."""
-    for module in (kinds, kept):
+    for module in (kinds, sync):
         monkeypatch.setattr(module, "EXACT_ROWS", 20)
     ws = fsearch.open("w")
     ws.index(few.folder)
     store = Store.open(ws.root)
 
     def measured_with() -> int:
-        told = kept.record(store.catalog)
+        told = sync.record(store.catalog)
         assert told is not None
         assert told.kind == "ivf-fp16"
         return told.queries

@@ -289,7 +289,7 @@ CE = ("--task", "cross-entropy")
 def test_each_thing_wrong_is_one_line_and_changes_nothing(
     make: Callable[[], list[str]], message: str, ws: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fsearch.indexer.losses.loss_file.blackbox.endpoint.RETRIES", 0)
+    monkeypatch.setattr("fsearch.indexer.losses.blackbox.endpoint.RETRIES", 0)
     code, out, err = run(*make())
     assert (code, out) == (2, "")
     assert message in err
@@ -353,7 +353,7 @@ def test_rows_of_pixels_feed_a_flat_model(tmp_path: Path) -> None:
     ws = fsearch.open(".fsearch")
     ws.index(fsearch.images([Image.new("L", (8, 8), 51 * i) for i in range(6)]))
     held = [Image.new("L", (8, 8), 51 * i) for i in range(6)]
-    with pytest.raises(fsearch.BadInput, match="rows of 64 values; give --size"):
+    with pytest.raises(fsearch.BadInputError, match="rows of 64 values; give --size"):
         ws.losses.add("f", black_box="flat.onnx", task="loss", images=held)
     from fsearch.indexer.losses.blackbox.preprocess import InputOptions
 

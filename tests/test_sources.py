@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 import fsearch
 from fsearch.cli import app
-from fsearch.indexer.errors import BadInput, FsearchError
+from fsearch.indexer.errors import BadInputError, FsearchError
 from fsearch.search.workspace import Workspace
 
 LABELLED = set(MADE) - {"folder", "coco", "zip", "tar", "tgz", "in memory"}
@@ -99,11 +99,11 @@ def test_limit_sample_and_where_choose_before_anything_is_read(tmp_path: Path, w
     report = ws.index(fsearch.images(manifest, sample=6, seed=1))
     assert (report.found, report.missing) == (6, 0)  # the others were not asked for, so they are not missing
     assert ws.index(fsearch.images(manifest)).missing == 0
-    with pytest.raises(BadInput, match=r"--where: .*columns: key, label, year"):
+    with pytest.raises(BadInputError, match=r"--where: .*columns: key, label, year"):
         ws.index(fsearch.images(manifest, where="colour = 'red'"))
-    with pytest.raises(BadInput, match="one predicate"):
+    with pytest.raises(BadInputError, match="one predicate"):
         ws.index(fsearch.images(manifest, where="true); SELECT (1"))
-    with pytest.raises(BadInput, match=r"no image of .* fulfils"):
+    with pytest.raises(BadInputError, match=r"no image of .* fulfils"):
         ws.index(fsearch.images(manifest, where="year > 3000"))
 
 
@@ -250,7 +250,7 @@ def test_a_program_s_images_of_every_form(ws: Workspace) -> None:
     reasons = " ".join(ws.sql("SELECT reason FROM rejected")["reason"].to_pylist())
     assert "between 0 and 1" in reasons
     assert "'image' is looked for" in reasons
-    with pytest.raises(BadInput, match="need a length and an index; this is a generator"):
+    with pytest.raises(BadInputError, match="need a length and an index; this is a generator"):
         ws.index(fsearch.images(i for i in held))
 
 
@@ -325,7 +325,7 @@ def test_one_line_and_nothing_written(make: Any, options: dict[str, Any], messag
 
 @pytest.mark.skipif(importlib.util.find_spec("s3fs") is not None, reason="s3fs is installed")
 def test_a_library_that_is_missing_is_named(ws: Workspace) -> None:
-    with pytest.raises(BadInput, match=r"s3:// needs a library that is missing: pip install 'fsearch\[remote\]'"):
+    with pytest.raises(BadInputError, match=r"s3:// needs a library that is missing: pip install 'fsearch\[remote\]'"):
         ws.index(write("m.csv", "url\ns3://bucket/a.png\n"))
 
 
@@ -358,7 +358,7 @@ def test_a_missing_extra_is_named(
 ) -> None:
     made = MADE[kind](tmp_path / "data")
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(BadInput, match=rf"pip install 'fsearch\[{extra}\]'"):
+    with pytest.raises(BadInputError, match=rf"pip install 'fsearch\[{extra}\]'"):
         ws.index(made["held"])
 
 

@@ -24,8 +24,8 @@ PREDICTING = """
 import sys, time
 from pathlib import Path
 import fsearch
-from fsearch.indexer.losses.loss_file.blackbox import function
-from fsearch.indexer.losses.loss_file.blackbox import runner as run
+from fsearch.indexer.losses.blackbox import function
+from fsearch.indexer.losses.blackbox import runner as run
 sys.path.insert(0, {support!r})
 run._EVERY_ROWS = 4
 
@@ -41,7 +41,7 @@ class Small(function.Function):
         super().__init__(named)
         self.batch, self.digest = 4, "slow"
 
-from fsearch.indexer.losses.loss_file.blackbox import resolve as opening
+from fsearch.indexer.losses.blackbox import resolve as opening
 opening.Function = Small
 print(fsearch.open("w.fsearch").losses.add("slow", black_box=slow, task="loss"))
 """

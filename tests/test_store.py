@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from tests.conftest import Planted
 
 import fsearch
-from fsearch.indexer.errors import NotReady, WorkspaceError
-from fsearch.indexer.storage.layout import Layout, write_aside
+from fsearch.indexer.errors import NotReadyError, WorkspaceError
+from fsearch.indexer.storage.files import write_atomic
+from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.storage.shards import Shard, drop_orphans, read_shard, write_shard
 from fsearch.indexer.vector_index.index import exact
 from fsearch.indexer.workspace.store import Store
@@ -68,10 +69,10 @@ def test_orphan_shards_are_dropped(tmp_path: Path) -> None:
 
 def test_write_aside_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
-    write_aside(path, b"old")
+    write_atomic(path, b"old")
     monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space"):
-        write_aside(path, b"new")
+        write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
 
 
@@ -177,23 +178,25 @@ def test_readers_keep_working_while_a_writer_commits(copied: Path) -> None:
 def test_what_comes_too_early_says_what_to_do_first(tmp_path: Path, planted: object) -> None:
     ws = fsearch.open(tmp_path / "none")
     for ask in (ws.info, ws.fit, lambda: ws.query("bald"), lambda: ws.sql("SELECT 1"), lambda: ws.rank(["bald"])):
-        with pytest.raises(NotReady, match="make one with: fsearch index IMAGES --losses FILE"):
+        with pytest.raises(NotReadyError, match="make one with: fsearch index IMAGES --losses FILE"):
             ask()
     ws.index(planted.folder)  # type: ignore[attr-defined]
     for ask in (ws.fit, lambda: ws.query("bald")):
-        with pytest.raises(NotReady, match="no losses in"):
+        with pytest.raises(NotReadyError, match="no losses in"):
             ask()
     ws.index(planted.folder, planted.losses, model="m")  # type: ignore[attr-defined]
-    with pytest.raises(NotReady, match="run: fsearch fit"):
+    with pytest.raises(NotReadyError, match="run: fsearch fit"):
         ws.query("bald")
-    with pytest.raises(NotReady, match="no losses of model 'other'; this workspace has: m"):
+    with pytest.raises(NotReadyError, match="no losses of model 'other'; this workspace has: m"):
         ws.query("bald", model="other")
 
 
 def test_a_fit_of_other_images_is_not_used(copied: Path) -> None:
     with duckdb.connect(str(copied / "catalog.duckdb")) as con:
         con.execute("UPDATE images SET status = 'missing' WHERE image_id >= 40")
-    with pytest.raises(NotReady, match="only 40 of the images here now took part in the last fit; run: fsearch fit"):
+    with pytest.raises(
+        NotReadyError, match="only 40 of the images here now took part in the last fit; run: fsearch fit"
+    ):
         fsearch.open(copied).query("bald")
 
 
@@ -203,7 +206,9 @@ def test_several_black_boxes_live_side_by_side(copied: Path, planted: object) ->
     Path("second.csv").write_text("\n".join([rows[0], *rows[1:81]]) + "\n")
     report = ws.index(planted.folder, "second.csv", model="second")  # type: ignore[attr-defined]
     assert (report.embedded, report.losses, report.without_loss) == (0, 80, 240)
-    with pytest.raises(NotReady, match=r"several models; this workspace has: planted, second \(choose with --model\)"):
+    with pytest.raises(
+        NotReadyError, match=r"several models; this workspace has: planted, second \(choose with --model\)"
+    ):
         ws.query("bald")
     assert ws.fit("second").images == 80
     assert ws.query("bald", model="second").model == "second"
@@ -227,12 +232,12 @@ def test_many_phrases_are_answered_as_if_asked_alone(copied: Path) -> None:
 
 def test_settings_are_read_anew_once_another_process_committed(few: Planted) -> None:
     asked = fsearch.open("w")
-    with pytest.raises(NotReady):
+    with pytest.raises(NotReadyError):
         asked.sql("SELECT 1")
     fsearch.open("w").index(few.folder)
     assert asked.info().templates == ()
     fsearch.open("w").index(few.folder, templates=["a photo of {}"])
     assert asked.info().templates == ("a photo of {}",)
     shutil.rmtree("w")
-    with pytest.raises(NotReady):
+    with pytest.raises(NotReadyError):
         asked.sql("SELECT 1")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.functions.registry import find_task
 from fsearch.indexer.losses.functions.settings import Outcomes, Settings
 from fsearch.indexer.losses.loss_spec import read_classes, read_params
@@ -96,7 +96,7 @@ def probabilities(*rows: list[float]) -> dict[str, Any]:
     ],
 )
 def test_one_line(task: str, predictions: Any, targets: Any, settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(BadInputError) as caught:
         judge(task, predictions, targets, **settings)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -116,7 +116,7 @@ def test_one_line(task: str, predictions: Any, targets: Any, settings: dict[str,
     ],
 )
 def test_wrong_task_or_setting(task: str, params: dict[str, float], message: str) -> None:
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(BadInputError, match=message):
         find_task(task, params)
 
 
@@ -129,7 +129,7 @@ def test_a_function_of_the_users_must_give_one_number_an_image(tmp_path: Path) -
         ("words", "gave no numbers"),
         ("square", r"shape \(2, 2\)"),
     ):
-        with pytest.raises(BadInput, match=message):
+        with pytest.raises(BadInputError, match=message):
             judge(f"wrong_shape:{name}", [1, 2], [1, 2])
 
 
@@ -152,9 +152,9 @@ def test_masks_from_files(tmp_path: Path) -> None:
         "the prediction mask cannot be read: No such file or directory"
     )
     assert "cannot be read" in str(judge("mean-iou", ["bad.png"], ["a.png"]).reasons[0])
-    with pytest.raises(BadInput, match="this image is RGB"):
+    with pytest.raises(BadInputError, match="this image is RGB"):
         judge("mean-iou", ["rgb.png"], ["a.png"])
-    with pytest.raises(BadInput, match="lies outside"):
+    with pytest.raises(BadInputError, match="lies outside"):
         judge("mean-iou", ["../a.png"], ["a.png"])
 
 
@@ -162,8 +162,8 @@ def test_classes_and_settings_from_the_command_line() -> None:
     Path("names.txt").write_text("cat\ndog\n\n")
     assert read_classes("names.txt") == ("cat", "dog") == read_classes("cat, dog")
     for text, message in (("cat", "at least two"), ("cat,cat", "each once"), ("gone.txt", "no such file")):
-        with pytest.raises(BadInput, match=message):
+        with pytest.raises(BadInputError, match=message):
             read_classes(text)
     assert read_params(["k=3", "iou = 0.6"]) == {"k": 3, "iou": 0.6}
-    with pytest.raises(BadInput, match="write NAME=NUMBER"):
+    with pytest.raises(BadInputError, match="write NAME=NUMBER"):
         read_params(["k"])

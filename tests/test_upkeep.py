@@ -100,7 +100,7 @@ def test_a_shard_that_cannot_be_restored_is_set_aside_and_embedded_anew(copied: 
     assert "damaged     320 images lost their embedding" in str(fsearch.open(copied).info())
     report = fsearch.open(copied).index(planted.folder)
     assert (report.embedded, report.changed) == (320, 0)
-    with pytest.raises(fsearch.NotReady, match="run: fsearch fit"):
+    with pytest.raises(fsearch.NotReadyError, match="run: fsearch fit"):
         fsearch.open(copied).query("bald")
     fsearch.open(copied).fit()
     assert everything(copied) == before  # losses are of the pixels, and these are the same
@@ -207,7 +207,7 @@ def test_compact_gives_back_the_room_of_what_is_gone(few: Any) -> None:
     assert run("check", "-w", "w.fsearch") == (0, "all is well\n")
     assert run("compact", "-w", "w.fsearch")[1].startswith("0 missing images and 0 embeddings dropped")
     assert ws.index(few.folder).unchanged == 40
-    with pytest.raises(fsearch.NotReady):
+    with pytest.raises(fsearch.NotReadyError):
         ws.query("bald")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.planted.rivals import Evidence
 
 from fsearch.diagnoser import ridge as linear
-from fsearch.diagnoser.artifact import Fitted
+from fsearch.diagnoser.artifact import FitArtifact
 from fsearch.diagnoser.bridge import BRIDGES, DEFAULT, unit
 from fsearch.diagnoser.diagnosis import Assessment, Diagnosis
 from fsearch.diagnoser.ensemble import Bagged, out_of_bag_mean
@@ -38,7 +38,7 @@ def diagnose(images: np.ndarray, losses: np.ndarray, reference: Reference, seed:
     rows = np.arange(len(losses))
     index = exact(vectors, images.shape[1])
     index.add([vectors])
-    fitted = Fitted.of(bagged, rows, moments, reference, report)
+    fitted = FitArtifact.of(bagged, rows, moments, reference, report)
     diagnosis = Diagnosis(fitted, Losses("world", rows, [str(i) for i in rows], rows, losses), index, lambda: vectors)
     return diagnosis, bagged
 

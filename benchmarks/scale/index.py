@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fsearch.indexer.storage.shards import write_shard
 from fsearch.indexer.storage.vectors import blocks
-from fsearch.indexer.vector_index import sync as kept
+from fsearch.indexer.vector_index import sync
 from fsearch.indexer.vector_index.exact_search import scan
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
 from fsearch.indexer.workspace.store import Store
@@ -43,9 +43,9 @@ def build(folder: str, memory_gib: str | None = None) -> dict[str, Any]:
     with store.writer():
         store = store.remember(memory_gib=None if memory_gib is None else float(memory_gib))
         began = time.perf_counter()
-        store.bring_index_up(lambda: World.of(0).texts(64))
+        store.sync_index(lambda: World.of(0).texts(64))
     took = time.perf_counter() - began
-    told = kept.record(store.catalog)
+    told = sync.record(store.catalog)
     assert told is not None
     return {"build_s": took, "index": str(told), "bytes_per_vector": told.bytes / told.rows}
 

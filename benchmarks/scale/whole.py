@@ -21,7 +21,7 @@ from fsearch.indexer.embedding.pipeline import here, index_images
 from fsearch.indexer.sources.base import Item, held_item
 from fsearch.indexer.storage.catalog import insert, utc_now
 from fsearch.indexer.storage.shards import write_shard
-from fsearch.indexer.vector_index import sync as kept
+from fsearch.indexer.vector_index import sync
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
 from fsearch.indexer.workspace.store import Store
 from fsearch.search import query as ask
@@ -130,8 +130,8 @@ def fill(folder: str, rows: str) -> dict[str, Any]:
             insert(con, "losses", pa.table(losses | nulls))
         start += len(block)
     with store.writer():
-        store.bring_index_up(lambda: world.texts(64))
-    return {"index": str(kept.record(store.catalog))}
+        store.sync_index(lambda: world.texts(64))
+    return {"index": str(sync.record(store.catalog))}
 
 
 def stages(folder: str) -> dict[str, Any]:

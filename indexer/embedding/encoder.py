@@ -22,7 +22,7 @@ from PIL import Image
 
 from fsearch.indexer.device import Device, choose
 from fsearch.indexer.errors import EncoderError
-from fsearch.indexer.storage.layout import file_sha256
+from fsearch.indexer.storage.files import file_sha256
 from fsearch.indexer.workspace.encoder_spec import DEMO, EncoderSpec
 
 DEMO_FOLDER = Path(__file__).parents[2] / "data" / "encoder"

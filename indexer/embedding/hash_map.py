@@ -24,17 +24,17 @@ def halves(column: str, prefix: str = "") -> str:
     return f"{high} AS {prefix}high, {low} AS {prefix}low"
 
 
-def of_text(text: str) -> bytes:
+def hash_text(text: str) -> bytes:
     """The digest of a key, in the form in which it can be stored: the first 16 bytes of its SHA-256."""
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).digest()[:16]
 
 
-def of_hash(sha256: str) -> bytes:
+def hash_prefix(sha256: str) -> bytes:
     """The digest of content whose hexadecimal SHA-256 is known."""
     return bytes.fromhex(sha256[:32])
 
 
-class Digests:
+class HashMap:
     """Digests of 16 bytes, each with a number. One thread may write while others read."""
 
     def __init__(self, high: Words, low: Words, values: NDArray[np.int64]) -> None:
@@ -43,12 +43,12 @@ class Digests:
         self._recent: dict[bytes, int] = {}
 
     @classmethod
-    def none(cls) -> Digests:
+    def none(cls) -> HashMap:
         """An empty map."""
         return cls(np.empty(0, np.uint64), np.empty(0, np.uint64), np.empty(0, np.int64))
 
     @classmethod
-    def read(cls, con: Connection, query: str) -> Digests:
+    def read(cls, con: Connection, query: str) -> HashMap:
         """From the columns `high`, `low` and `value` of a query."""
         found = con.execute(query).fetchnumpy()
         return cls(found["high"], found["low"], found["value"].astype(np.int64))
@@ -78,7 +78,7 @@ class Digests:
         words = np.frombuffer(b"".join(self._recent), ">u8").astype(np.uint64).reshape(-1, 2)
         numbers = np.fromiter(self._recent.values(), np.int64, len(self._recent))
         highs, lows, values = self._sorted
-        fresh = Digests(
+        fresh = HashMap(
             np.concatenate([words[:, 0], highs]),  # what is new comes first among equals, and is found first
             np.concatenate([words[:, 1], lows]),
             np.concatenate([numbers, values]),

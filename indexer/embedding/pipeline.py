@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.indexer.embedding.encoder import Encoder
-from fsearch.indexer.embedding.writer import Commit, Embedded, Refused, Seen
-from fsearch.indexer.errors import BadInput, FsearchError
+from fsearch.indexer.embedding.writer import BatchWriter, Embedded, Refused, Seen
+from fsearch.indexer.errors import BadInputError, FsearchError
 from fsearch.indexer.sources.base import Item, Source, storable
-from fsearch.indexer.sources.prefetch import ahead, read_image
+from fsearch.indexer.sources.prefetch import prefetch, read_image
 from fsearch.indexer.workspace.store import Store
 
 BATCH = 64
@@ -52,8 +52,8 @@ class Ready:
 
 
 Outcome = Ready | Refused
-Embed = Callable[[Sequence[Any]], NDArray[np.float32]]  # what was prepared, to (n, dim) embeddings
-Engine = Callable[[Iterable[Item], Commit], tuple[Iterator[Outcome], Embed]]  # images come back in order
+EmbedBatch = Callable[[Sequence[Any]], NDArray[np.float32]]  # what was prepared, to (n, dim) embeddings
+Engine = Callable[[Iterable[Item], BatchWriter], tuple[Iterator[Outcome], EmbedBatch]]  # images come back in order
 
 
 def index_images(
@@ -70,9 +70,9 @@ def index_images(
     inside `store.writer()`.
     """
     keys = source.keys()  # before anything is written: it says what is wrong with the source as a whole
-    commit, report = Commit(store, source), IndexReport()
+    commit, report = BatchWriter(store, source), IndexReport()
     if whole and keys is not None:
-        commit.known.expect(keys)
+        commit.known.mark_expected(keys)
     tick = _ticker(progress, len(keys) if keys is not None else 0)
     try:
         todo = _todo(source, commit, report, tick)
@@ -95,11 +95,13 @@ def _ticker(progress: Progress | None, total: int) -> Callable[[], None]:
     return (lambda: progress(next(done), total)) if progress else (lambda: None)
 
 
-def _todo(source: Source, commit: Commit, report: IndexReport, tick: Callable[[], None]) -> Iterator[Item]:
+def _todo(source: Source, commit: BatchWriter, report: IndexReport, tick: Callable[[], None]) -> Iterator[Item]:
     """The images that must be read; what is unchanged is only counted."""
     for item in map(storable, source.items()):
-        if not commit.known.meet(item.key):
-            raise BadInput(f"{source.name}: two images are called {item.key!r}; what came before the second is kept")
+        if not commit.known.mark_seen(item.key):
+            raise BadInputError(
+                f"{source.name}: two images are called {item.key!r}; what came before the second is kept"
+            )
         report.found += 1
         if not commit.known.is_current(item):
             yield item
@@ -114,15 +116,15 @@ def _todo(source: Source, commit: Commit, report: IndexReport, tick: Callable[[]
 def here(load: Callable[[], Encoder]) -> Engine:
     """Read images in threads of this process, a few batches ahead of the forward pass."""
 
-    def engine(todo: Iterable[Item], commit: Commit) -> tuple[Iterator[Outcome], Embed]:
+    def engine(todo: Iterable[Item], commit: BatchWriter) -> tuple[Iterator[Outcome], EmbedBatch]:
         encoder = load()
-        return ahead(todo, lambda item: _read(item, encoder, commit), 3 * BATCH), encoder.embed_images
+        return prefetch(todo, lambda item: _read(item, encoder, commit), 3 * BATCH), encoder.embed_images
 
     return engine
 
 
 def _work_off(
-    commit: Commit, outcomes: Iterable[Outcome], embed: Embed, report: IndexReport, tick: Callable[[], None]
+    commit: BatchWriter, outcomes: Iterable[Outcome], embed: EmbedBatch, report: IndexReport, tick: Callable[[], None]
 ) -> None:
     """Embed and commit what was read, counting into `report`."""
     batch: list[Ready] = []
@@ -144,7 +146,7 @@ def _work_off(
     _take(commit, embed, batch, report)
 
 
-def _take(commit: Commit, embed: Embed, batch: Sequence[Ready], report: IndexReport) -> None:
+def _take(commit: BatchWriter, embed: EmbedBatch, batch: Sequence[Ready], report: IndexReport) -> None:
     """Embed what is new in `batch`, counting into `report`; twins of one content are embedded once."""
     unique = {r.image.sha256: r.prepared for r in batch}
     if not unique:
@@ -163,7 +165,7 @@ def _take(commit: Commit, embed: Embed, batch: Sequence[Ready], report: IndexRep
             report.rejected += 1
 
 
-def _read(item: Item, encoder: Encoder, commit: Commit) -> Outcome:
+def _read(item: Item, encoder: Encoder, commit: BatchWriter) -> Outcome:
     found = read_image(item)
     if isinstance(found, str):
         return Refused(item, found)

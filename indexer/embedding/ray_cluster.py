@@ -24,9 +24,9 @@ from fsearch.indexer.embedding.encoder import Encoder, load_encoder
 from fsearch.indexer.embedding.pipeline import ROWS_PER_SHARD, Engine, Outcome
 from fsearch.indexer.embedding.staging import IMAGES, Staging, name_of, work_off
 from fsearch.indexer.embedding.writer import Refused
-from fsearch.indexer.errors import BadInput, FsearchError, WorkspaceError
+from fsearch.indexer.errors import BadInputError, FsearchError, WorkspaceError
 from fsearch.indexer.sources.base import Item
-from fsearch.indexer.sources.decode import Rejected
+from fsearch.indexer.sources.decode import RejectedImageError
 from fsearch.indexer.sources.prefetch import UNREAD
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
 
@@ -48,14 +48,14 @@ class Cluster:
         try:
             import ray
         except ImportError as error:
-            raise BadInput("--engine ray needs the library ray: pip install 'fsearch[ray]'") from error
+            raise BadInputError("--engine ray needs the library ray: pip install 'fsearch[ray]'") from error
         self._ray: Any = ray
         try:
             _knock(address)
             ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
         except (OSError, ValueError, RuntimeError) as error:
             where = address or "this machine"
-            raise BadInput(
+            raise BadInputError(
                 f"--address {where}: no Ray cluster answers there; start one with: ray start --head"
             ) from error
 
@@ -153,7 +153,7 @@ class Cluster:
             line = str(cause or error).strip().splitlines()[-1]
             raise FsearchError(f"a worker of the Ray cluster failed: {line}") from error
         except TypeError as error:
-            raise BadInput(
+            raise BadInputError(
                 f"images of this source cannot be sent to another process: {str(error).splitlines()[0]}"
             ) from error
 
@@ -171,7 +171,7 @@ def _read_here(outcome: Outcome) -> Item | None:
         return None
     try:
         content = outcome.item.read()
-    except (OSError, Rejected):
+    except (OSError, RejectedImageError):
         return None
     return replace(outcome.item, read=lambda: content)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from fsearch.indexer.embedding.hash_map import Digests, halves, of_hash, of_text
+from fsearch.indexer.embedding.hash_map import HashMap, halves, hash_prefix, hash_text
 from fsearch.indexer.sources.base import Item
 from fsearch.indexer.storage.catalog import Catalog
 
@@ -16,7 +16,7 @@ _NEVER = -(2**63)  # a time of change that no file has
 _PRESENT, _EXPECTED, _SEEN = 1, 2, 4
 
 
-class Known:
+class SourceSnapshot:
     """The images of one source: found by key, each in a slot."""
 
     def __init__(self, catalog: Catalog, source: str) -> None:
@@ -27,19 +27,19 @@ class Known:
         )
         with catalog.read() as con:
             found = con.execute(query, [source]).fetchnumpy()
-        self._slots = Digests(found["high"], found["low"], np.arange(len(found["high"])))
+        self._slots = HashMap(found["high"], found["low"], np.arange(len(found["high"])))
         self._ids: array[int] = array("q", found["image_id"].astype(np.int64).tobytes())
         self._sizes: array[int] = array("q", found["size"].astype(np.int64).tobytes())
         self._changed: array[int] = array("q", found["changed"].astype(np.int64).tobytes())
         contents = np.stack([found["content_high"], found["content_low"]], axis=1).astype(">u8")
         self._content = bytearray(contents.tobytes())
         self._flags = bytearray(found["present"].astype(np.uint8).tobytes())  # _PRESENT, or nothing
-        self._met = Digests.none()
+        self._met = HashMap.none()
         self._gone: dict[bytes, list[int]] = {}
 
-    def meet(self, key: str) -> bool:
+    def mark_seen(self, key: str) -> bool:
         """Note that the source has `key`; whether that is new in this run."""
-        digest = of_text(key)
+        digest = hash_text(key)
         if digest in self._met:
             return False
         self._met[digest] = 1
@@ -47,14 +47,14 @@ class Known:
             self._flags[slot] |= _SEEN
         return True
 
-    def met(self, key: str) -> bool:
+    def was_seen(self, key: str) -> bool:
         """Whether `key` was met in this run."""
-        return of_text(key) in self._met
+        return hash_text(key) in self._met
 
-    def expect(self, keys: Iterable[str]) -> None:
+    def mark_expected(self, keys: Iterable[str]) -> None:
         """Say which keys the source holds now. Content of a key that is gone may be followed to its new key."""
         for key in keys:
-            if (slot := self._slots.get(of_text(key))) is not None:
+            if (slot := self._slots.get(hash_text(key))) is not None:
                 self._flags[slot] |= _EXPECTED
         gone = defaultdict(list)
         for slot, flags in enumerate(self._flags):
@@ -64,14 +64,14 @@ class Known:
 
     def is_current(self, item: Item) -> bool:
         """Whether an image is here and has not changed since, by size and time."""
-        slot = self._slots.get(of_text(item.key))
+        slot = self._slots.get(hash_text(item.key))
         if slot is None or item.mtime_ns is None or not self._flags[slot] & _PRESENT:
             return False
         return self._changed[slot] == item.mtime_ns and item.size in (0, self._sizes[slot])
 
     def image_id(self, key: str) -> int:
         """The identity of an image that is here."""
-        slot = self._slots.get(of_text(key))
+        slot = self._slots.get(hash_text(key))
         assert slot is not None
         return self._ids[slot]
 
@@ -80,7 +80,7 @@ class Known:
 
         `new_id` is the identity it gets where it is new.
         """
-        digest, content = of_text(item.key), of_hash(sha256)
+        digest, content = hash_text(item.key), hash_prefix(sha256)
         slot, renamed = self._slots.get(digest), False
         if slot is None and self._gone.get(content):
             slot, renamed = self._gone[content].pop(), True

@@ -20,8 +20,8 @@ from fsearch.indexer.embedding.pipeline import BATCH, Outcome, Ready
 from fsearch.indexer.embedding.writer import Refused, Seen
 from fsearch.indexer.sources.base import Item
 from fsearch.indexer.sources.paths import Storage
-from fsearch.indexer.sources.prefetch import ahead, read_image
-from fsearch.indexer.storage.arrays import DamagedArray, load_array
+from fsearch.indexer.sources.prefetch import prefetch, read_image
+from fsearch.indexer.storage.files import DamagedArrayError, load_array
 from fsearch.indexer.storage.shards import encode
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
 
@@ -53,7 +53,7 @@ class Staging:
                 return None
             vectors = load_array(io.BytesIO(data)).astype(np.float32)
             return [_outcome(item, o, vectors) for item, o in zip(items, found["outcomes"], strict=True)]
-        except (ValueError, KeyError, TypeError, DamagedArray):
+        except (ValueError, KeyError, TypeError, DamagedArrayError):
             return None
 
     def holds(self, name: str) -> bool:
@@ -93,7 +93,7 @@ def _batches(
 ) -> Iterator[list[Any]]:
     """Prepared images, BATCH at a time; the outcome of each item is written down on the way."""
     batch: list[Any] = []
-    for read in ahead(items, lambda item: _read(item, encoder), 3 * BATCH):
+    for read in prefetch(items, lambda item: _read(item, encoder), 3 * BATCH):
         if isinstance(read, str):
             outcomes.append({"refused": read})
             continue

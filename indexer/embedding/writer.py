@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fsearch.indexer.embedding.hash_map import Digests, halves, of_hash
-from fsearch.indexer.embedding.source_snapshot import Known
+from fsearch.indexer.embedding.hash_map import HashMap, halves, hash_prefix
+from fsearch.indexer.embedding.source_snapshot import SourceSnapshot
 from fsearch.indexer.sources.base import Item, Source
 from fsearch.indexer.storage.catalog import insert, scalar, utc_now
 from fsearch.indexer.storage.metadata import own_columns, write_metadata
@@ -49,7 +49,7 @@ class Embedded:
     vector: NDArray[np.float32]
 
 
-class Commit:
+class BatchWriter:
     """Pending results of one source; `flush` makes them durable and visible at once.
 
     Attributes
@@ -60,10 +60,10 @@ class Commit:
 
     def __init__(self, store: Store, described: Source) -> None:
         self._store, self._source, self._schema = store, described.name, described.schema
-        self.known = Known(store.catalog, self._source)
+        self.known = SourceSnapshot(store.catalog, self._source)
         with store.catalog.read() as con:
             rows = f"SELECT DISTINCT {halves('sha256')}, row AS value FROM images WHERE row IS NOT NULL"
-            self._rows_by_hash = Digests.read(con, rows)
+            self._rows_by_hash = HashMap.read(con, rows)
             self._next_id = scalar(con, "SELECT coalesce(max(image_id), -1) + 1 FROM images")
             self._next_row = scalar(con, "SELECT coalesce(sum(rows), 0) FROM shards")
             self._next_shard = scalar(con, "SELECT coalesce(max(shard), -1) + 1 FROM shards")
@@ -82,7 +82,7 @@ class Commit:
 
     def embedded(self, sha256: str) -> bool:
         """Whether there is an embedding of content with this hash. Any thread may ask."""
-        return of_hash(sha256) in self._rows_by_hash
+        return hash_prefix(sha256) in self._rows_by_hash
 
     def describe(self, item: Item) -> None:
         """Take the metadata of an image that is known."""
@@ -91,7 +91,7 @@ class Commit:
 
     def add(self, embedded: Embedded) -> None:
         """Take a new embedding."""
-        self._rows_by_hash[of_hash(embedded.image.sha256)] = self._next_row + len(self._vectors)
+        self._rows_by_hash[hash_prefix(embedded.image.sha256)] = self._next_row + len(self._vectors)
         self._vectors.append(embedded.vector)
         self.take(embedded.image)
 
@@ -114,7 +114,7 @@ class Commit:
                 "height": image.size[1],
                 "bytes": image.bytes,
                 "mtime_ns": item.mtime_ns,
-                "row": self._rows_by_hash.get(of_hash(image.sha256)),
+                "row": self._rows_by_hash.get(hash_prefix(image.sha256)),
                 "status": "present",
                 "indexed_at": utc_now(),
             }
@@ -166,7 +166,7 @@ class Commit:
         gone = self.known.gone()
         with self._store.catalog.read() as con:
             refused = con.execute("SELECT key FROM rejected WHERE source = ?", [self._source])
-            lost = [key for (key,) in iter(refused.fetchone, None) if not self.known.met(key)]
+            lost = [key for (key,) in iter(refused.fetchone, None) if not self.known.was_seen(key)]
         if gone or lost:
             with self._store.catalog.write() as con:
                 con.execute(_MARK_GONE, [gone])

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.functions.registry import Task
 from fsearch.indexer.losses.loss_file import match
-from fsearch.indexer.losses.loss_spec import Judging
+from fsearch.indexer.losses.loss_spec import LossSpec
 from fsearch.indexer.losses.prediction_file import read_predictions
 from fsearch.indexer.sources.coco import read_coco
-from fsearch.indexer.storage.catalog import quoted
+from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.workspace.store import Store
 
 USUAL = ("label", "target", "labels")
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class WorkspaceImages:
     """The images of a workspace: n identities, keys and sources, in order of identity."""
 
     image_ids: list[int]
@@ -47,46 +47,48 @@ class Targets:
     categories: frozenset[int] = frozenset()
 
 
-def known_images(store: Store) -> Known:
+def workspace_images(store: Store) -> WorkspaceImages:
     """The images that are present."""
     with store.catalog.read() as con:
         rows = con.execute(
             "SELECT image_id, key, source FROM images WHERE status = 'present' ORDER BY image_id"
         ).fetchall()
     if not rows:
-        raise BadInput(f"no images in {store.layout.root}; index some first")
-    return Known([i for i, *_ in rows], [k for _, k, _ in rows], [s for *_, s in rows])
+        raise BadInputError(f"no images in {store.layout.root}; index some first")
+    return WorkspaceImages([i for i, *_ in rows], [k for _, k, _ in rows], [s for *_, s in rows])
 
 
-def find_targets(store: Store, task: Task, judging: Judging, known: Known) -> Targets:
-    """The targets of all images that have one. Raises BadInput where there are none, or it is not clear which."""
-    place = Path(judging.target[0]) if len(judging.target) == 1 else Path()
+def find_targets(store: Store, task: Task, loss_spec: LossSpec, known: WorkspaceImages) -> Targets:
+    """The targets of all images that have one. Raises BadInputError where there are none, or it is not clear which."""
+    place = Path(loss_spec.target[0]) if len(loss_spec.target) == 1 else Path()
     if task.target == "objects":
         if place.suffix.lower() != ".json" or not place.is_file():
-            raise BadInput(f"task {task.name} needs the true objects: --target COCO-FILE.json")
+            raise BadInputError(f"task {task.name} needs the true objects: --target COCO-FILE.json")
         return _objects(place, known)
-    if task.target == "mask" and judging.target and place.is_dir():
+    if task.target == "mask" and loss_spec.target and place.is_dir():
         masks = read_predictions(place)
         hits = known.find(masks.keys, place, partial=True)
         return Targets({known.image_ids[i]: m for i, m in zip(hits, masks.values, strict=True) if i is not None}, place)
-    return _columns(store, task, judging)
+    return _columns(store, task, loss_spec)
 
 
-def _columns(store: Store, task: Task, judging: Judging) -> Targets:
+def _columns(store: Store, task: Task, loss_spec: LossSpec) -> Targets:
     with store.catalog.read() as con:
         seen = [str(name) for name, *_ in con.execute("DESCRIBE metadata").fetchall() if name != "image_id"]
-        columns = list(judging.target) or [c for c in USUAL if c in seen][:1]
+        columns = list(loss_spec.target) or [c for c in USUAL if c in seen][:1]
         missing = [c for c in columns if c not in seen]
         if missing or not columns:
-            if task.target == "optional" and not judging.target:
+            if task.target == "optional" and not loss_spec.target:
                 return Targets({})
             what = f"no column {missing[0]!r}" if missing else "no column 'label'"
-            raise BadInput(f"{what} to judge by; the images have: {', '.join(seen) or 'none'} (choose with --target)")
+            raise BadInputError(
+                f"{what} to judge by; the images have: {', '.join(seen) or 'none'} (choose with --target)"
+            )
         chosen = ", ".join(quoted(c) for c in columns)
         rows = con.execute(f"SELECT image_id, {chosen} FROM metadata").fetchall()
     found = {i: values[0] if len(values) == 1 else list(values) for i, *values in rows}
     if all(value is None for value in found.values()):
-        raise BadInput(f"the column {', '.join(columns)} is empty for every image")
+        raise BadInputError(f"the column {', '.join(columns)} is empty for every image")
     return Targets(found, _root(store) if task.target == "mask" else Path())
 
 
@@ -95,17 +97,19 @@ def _root(store: Store) -> Path:
     with store.catalog.read() as con:
         sources = [Path(s) for (s,) in con.execute("SELECT DISTINCT source FROM images").fetchall()]
     if len(sources) != 1:
-        raise BadInput("masks named by a column need images of one source; give their folder instead: --target FOLDER")
+        raise BadInputError(
+            "masks named by a column need images of one source; give their folder instead: --target FOLDER"
+        )
     return sources[0] if sources[0].is_dir() else sources[0].parent
 
 
-def _objects(path: Path, known: Known) -> Targets:
+def _objects(path: Path, known: WorkspaceImages) -> Targets:
     said = read_coco(path)
     objects: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     categories = frozenset(c["id"] for c in said["categories"])
     for row, annotation in enumerate(said["annotations"], start=1):
         if "bbox" not in annotation:
-            raise BadInput(f"{path}, annotation {row}: 'bbox' is needed")
+            raise BadInputError(f"{path}, annotation {row}: 'bbox' is needed")
         objects[annotation["image_id"]].append(annotation)
     hits = known.find([i["file_name"] for i in said["images"]], path, path.parent, partial=True)
     by_image, coco_ids = {}, {}
@@ -117,8 +121,8 @@ def _objects(path: Path, known: Known) -> Targets:
 
 
 def check_categories(detections: Sequence[Sequence[Mapping[str, Any]]], targets: Targets, names: Sequence[str]) -> None:
-    """Raise BadInput for a detection of a category that the ground truth does not know."""
+    """Raise BadInputError for a detection of a category that the ground truth does not know."""
     for found, name in zip(detections, names, strict=True):
         for detection in found:
             if targets.categories and int(detection["category_id"]) not in targets.categories:
-                raise BadInput(f"{name}: category {detection['category_id']} is not in the ground truth")
+                raise BadInputError(f"{name}: category {detection['category_id']} is not in the ground truth")

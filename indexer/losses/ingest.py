@@ -7,7 +7,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.loss_file import LossTable
 from fsearch.indexer.losses.loss_store import TRAINING, forget_losses, remember, set_split
 from fsearch.indexer.storage.catalog import insert
@@ -20,13 +20,13 @@ HELD_OUT: Split = "held-out"
 
 
 def check_metadata(table: pa.Table) -> None:
-    """Raise BadInput for a column whose name the catalog uses itself, or two that differ only in case."""
+    """Raise BadInputError for a column whose name the catalog uses itself, or two that differ only in case."""
     lowered: dict[str, str] = {}
     for name in table.column_names:
         if name.lower() in RESERVED or name.lower() == "label":
-            raise BadInput(f"the column {name!r} has a name fsearch uses itself; rename it")
+            raise BadInputError(f"the column {name!r} has a name fsearch uses itself; rename it")
         if name.lower() in lowered:
-            raise BadInput(f"the columns {lowered[name.lower()]!r} and {name!r} differ only in case; rename one")
+            raise BadInputError(f"the columns {lowered[name.lower()]!r} and {name!r} differ only in case; rename one")
         lowered[name.lower()] = name
 
 

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.tabular import read_table
 
 KEY_COLUMNS = ("image", "key", "path", "file", "filename", "file_name", "image_path", "image_id", "name", "id")
@@ -40,14 +40,16 @@ class LossTable:
 
 
 def read_losses(path: Path) -> LossTable:
-    """Read and check a losses file. Raises BadInput naming the row and column of the first thing wrong."""
+    """Read and check a losses file. Raises BadInputError naming the row and column of the first thing wrong."""
     table = read_table(path, "losses file")
     if table.num_rows == 0:
-        raise BadInput(f"losses file {path} has no rows")
+        raise BadInputError(f"losses file {path} has no rows")
     seen = ", ".join(table.column_names)
     key_column, keys = read_keys(table, path)
     if LOSS_COLUMN not in table.column_names:
-        raise BadInput(f"losses file {path} has no column 'loss' (seen: {seen}); rename the one that holds the losses")
+        raise BadInputError(
+            f"losses file {path} has no column 'loss' (seen: {seen}); rename the one that holds the losses"
+        )
     values = [_loss(v, row, path) for row, v in enumerate(table[LOSS_COLUMN].to_pylist(), start=1)]
     own = {c: _texts(table, c) for c in _OWN}
     metadata = table.drop_columns([c for c in (key_column, LOSS_COLUMN, *_OWN) if c in table.column_names])
@@ -55,11 +57,14 @@ def read_losses(path: Path) -> LossTable:
 
 
 def read_keys(table: pa.Table, path: Path) -> tuple[str, list[str]]:
-    """The column of `table` that names images, and what it holds. Raises BadInput where there is none, or one twice."""
+    """The column of `table` that names images, and what it holds.
+
+    Raises BadInputError where there is none, or one twice.
+    """
     column = next((c for c in KEY_COLUMNS if c in table.column_names), None)
     if column is None:
         seen = ", ".join(table.column_names)
-        raise BadInput(f"{path} has no column that names images (seen: {seen}); call it 'image'")
+        raise BadInputError(f"{path} has no column that names images (seen: {seen}); call it 'image'")
     keys = [image_key(k, row, path) for row, k in enumerate(table[column].to_pylist(), start=1)]
     _refuse_repeats(keys, path)
     return column, keys
@@ -78,7 +83,7 @@ def match(
 
     A key names an image by its path below the source, with or without its ending, else by file name, else by stem; a
     path that leads through the source's folder `base` is taken as below it. `sources`, of each image, tell images of
-    one key in several sources apart: SOURCE/KEY is one of them. Raises BadInput for a key that names several
+    one key in several sources apart: SOURCE/KEY is one of them. Raises BadInputError for a key that names several
     images, for two that name the same, and unless `partial` for one that names none.
     """
     above = {f"{base.as_posix()}/", f"{base.absolute().as_posix()}/", f"{base.resolve().as_posix()}/"}
@@ -106,22 +111,22 @@ def match(
         if len(hits) > 1:
             both = " and ".join(f"{sources[i]}/{images[i]}" if sources else images[i] for i in hits[:2])
             whole = "the source and the path below it" if sources else "the path below the image folder"
-            raise BadInput(f"{path} row {row}: {key!r} may be {both}; give {whole}")
+            raise BadInputError(f"{path} row {row}: {key!r} may be {both}; give {whole}")
         if not hits:
             lost.append(f"{key!r} (row {row})")
         found.append(hits[0] if hits else None)
     if len(lost) == len(keys) or (lost and not partial):
         like = f"images are named like {images[0]!r}" if images else "there are no images"
-        raise BadInput(f"{path}: {len(lost)} of {len(keys)} keys match no image, first {lost[0]}; {like}")
+        raise BadInputError(f"{path}: {len(lost)} of {len(keys)} keys match no image, first {lost[0]}; {like}")
     _refuse_repeats([images[i] for i in found if i is not None], path)
     return found
 
 
 def image_key(value: object, row: int, path: Path) -> str:
-    """How an image is named in a file. Raises BadInput where it is not."""
+    """How an image is named in a file. Raises BadInputError where it is not."""
     text = "" if value is None else str(value).replace("\\", "/").removeprefix("./").strip()
     if not text:
-        raise BadInput(f"{path} row {row}: the image's name is missing")
+        raise BadInputError(f"{path} row {row}: the image's name is missing")
     return text
 
 
@@ -129,7 +134,7 @@ def _refuse_repeats(keys: Sequence[str], path: Path) -> None:
     first: dict[str, int] = {}
     for row, key in enumerate(keys, start=1):
         if key in first:
-            raise BadInput(f"{path} row {row}: {key!r} has a loss already in row {first[key]}; keep one")
+            raise BadInputError(f"{path} row {row}: {key!r} has a loss already in row {first[key]}; keep one")
         first[key] = row
 
 
@@ -137,9 +142,9 @@ def _loss(value: object, row: int, path: Path) -> float:
     try:
         loss = math.nan if value is None else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise BadInput(f"{path} row {row}, column 'loss': {value!r} is not a number") from None
+        raise BadInputError(f"{path} row {row}, column 'loss': {value!r} is not a number") from None
     if not math.isfinite(loss):
-        raise BadInput(
+        raise BadInputError(
             f"{path} row {row}, column 'loss': {'missing or NaN' if value is None else value}; all must be finite"
         )
     return loss

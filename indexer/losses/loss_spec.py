@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.functions.registry import Task, find_task
 from fsearch.indexer.losses.functions.settings import ScoreKind, Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
+class LossSpec:
     """A task and how its input is read.
 
     Attributes
@@ -36,10 +36,10 @@ class Judging:
     params: Mapping[str, float] = field(default_factory=dict)
 
     def find(self) -> Task:
-        """The task itself. Raises BadInput where there is none such."""
+        """The task itself. Raises BadInputError where there is none such."""
         return find_task(self.task, self.params)
 
-    def knowing(self, classes: Sequence[str], scores: ScoreKind | None) -> Judging:
+    def knowing(self, classes: Sequence[str], scores: ScoreKind | None) -> LossSpec:
         """The same, with what a model or file says of itself where nothing was said before."""
         return replace(self, classes=self.classes or tuple(classes), scores=self.scores or scores)
 
@@ -58,29 +58,32 @@ class Judging:
 
 
 def read_classes(text: str) -> tuple[str, ...]:
-    """Class names from a file of one a line, or a list with commas. Raises BadInput for an empty or repeated name."""
+    """Class names from a file of one a line, or a list with commas.
+
+    Raises BadInputError for an empty or repeated name.
+    """
     path = Path(text)
     if "," not in text and path.suffix and not path.is_file():
-        raise BadInput(f"no such file of class names: {path}")
+        raise BadInputError(f"no such file of class names: {path}")
     try:
         names = path.read_text(encoding="utf-8").splitlines() if path.is_file() else text.split(",")
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is no text in UTF-8: {error.reason}") from error
+        raise BadInputError(f"{path} is no text in UTF-8: {error.reason}") from error
     classes = tuple(name.strip() for name in names)
     while classes and not classes[-1]:
         classes = classes[:-1]
     if len(classes) < 2 or "" in classes or len(set(classes)) < len(classes):
-        raise BadInput(f"--classes {text}: give at least two names, each once, none empty")
+        raise BadInputError(f"--classes {text}: give at least two names, each once, none empty")
     return classes
 
 
 def read_params(texts: Sequence[str]) -> dict[str, float]:
-    """Settings from texts like `k=3`. Raises BadInput for another form."""
+    """Settings from texts like `k=3`. Raises BadInputError for another form."""
     params = {}
     for text in texts:
         name, _, value = text.partition("=")
         try:
             params[name.strip()] = float(value)
         except ValueError:
-            raise BadInput(f"--param {text}: write NAME=NUMBER, like k=3") from None
+            raise BadInputError(f"--param {text}: write NAME=NUMBER, like k=3") from None
     return params

@@ -57,7 +57,7 @@ class LossesReport:
     notes: tuple[str, ...] = ()
 
 
-class Pending:
+class LossStaging:
     """The losses of one run, of one model. Use inside `store.writer()`."""
 
     def __init__(self, store: Store, model: str, fingerprint: str, targets: Mapping[int, Any]) -> None:

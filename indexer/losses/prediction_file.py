@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.functions.settings import ScoreKind
 from fsearch.indexer.losses.loss_file import KEY_COLUMNS, image_key, read_keys
-from fsearch.indexer.storage.arrays import DamagedArray, load_arrays
+from fsearch.indexer.storage.files import DamagedArrayError, load_arrays
 from fsearch.indexer.storage.tabular import SUFFIXES, read_json, read_table
 
 _MASKS = (".png", ".npy", ".tif", ".tiff", ".bmp", ".gif")
@@ -70,25 +70,27 @@ class Predictions:
 
 
 def read_predictions(path: Path, wanted: Sequence[str] = ()) -> Predictions:
-    """Read `path`; `wanted` names the columns that hold predictions. Raises BadInput where it cannot be read."""
+    """Read `path`; `wanted` names the columns that hold predictions. Raises BadInputError where it cannot be read."""
     if path.is_dir():
         return _folder(path)
     kind = path.suffix.lower()
     if not path.is_file():
-        raise BadInput(f"no such predictions file: {path}")
+        raise BadInputError(f"no such predictions file: {path}")
     if kind == ".npz":
         return _npz(path, wanted)
     if kind == ".json":
         return _coco_results(path)
     if kind not in SUFFIXES:
-        raise BadInput(f"predictions file {path}: use {', '.join((*SUFFIXES, '.npz', '.json'))} or a folder of masks")
+        raise BadInputError(
+            f"predictions file {path}: use {', '.join((*SUFFIXES, '.npz', '.json'))} or a folder of masks"
+        )
     return _table(path, wanted)
 
 
 def _table(path: Path, wanted: Sequence[str]) -> Predictions:
     table = read_table(path, "predictions file")
     if table.num_rows == 0:
-        raise BadInput(f"predictions file {path} has no rows")
+        raise BadInputError(f"predictions file {path} has no rows")
     key_column, keys = read_keys(table, path)
     columns, classes, scores = _columns(table.column_names, wanted, path)
     if len(columns) > 1 or (wanted and wanted[0].endswith("*")):
@@ -111,13 +113,15 @@ def _columns(
         plain = next((c for c in seen if c.lower() in _NAMES), None)
         chosen = listed or (f"{prefix}*" if prefix else plain)
         if chosen is None:
-            raise BadInput(f"{path}: no column looks like predictions (seen: {', '.join(seen)}); name it: --prediction")
+            raise BadInputError(
+                f"{path}: no column looks like predictions (seen: {', '.join(seen)}); name it: --prediction"
+            )
         wanted = [chosen]
     if len(wanted) == 1 and wanted[0].endswith("*"):
         prefix = wanted[0][:-1]
         found = [c for c in seen if fnmatch.fnmatchcase(c, wanted[0])]
         if not found:
-            raise BadInput(f"{path} has no columns {wanted[0]!r} (seen: {', '.join(seen)})")
+            raise BadInputError(f"{path} has no columns {wanted[0]!r} (seen: {', '.join(seen)})")
         names = tuple(c.removeprefix(prefix) for c in found)
         numbered = all(n.isdecimal() for n in names)
         if numbered:
@@ -125,7 +129,7 @@ def _columns(
         return found, () if numbered else names, _PREFIXES.get(prefix)
     for column in wanted:
         if column not in seen:
-            raise BadInput(f"{path} has no column {column!r} (seen: {', '.join(seen)})")
+            raise BadInputError(f"{path} has no column {column!r} (seen: {', '.join(seen)})")
     return list(wanted), (), _NAMES.get(wanted[0].lower()) if len(wanted) == 1 else None
 
 
@@ -133,7 +137,7 @@ def _numbers(column: pa.ChunkedArray, name: str, path: Path) -> np.ndarray[Any, 
     try:
         return column.cast(pa.float64()).to_numpy()  # type: ignore[no-any-return]
     except pa.ArrowInvalid as error:
-        raise BadInput(f"{path}, column {name!r}: {str(error).splitlines()[0]}") from error
+        raise BadInputError(f"{path}, column {name!r}: {str(error).splitlines()[0]}") from error
 
 
 def _values(column: pa.ChunkedArray, path: Path, name: str) -> Any:
@@ -156,22 +160,22 @@ def _listed(text: Any, where: str) -> Any:
     try:
         return None if text is None else json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
-        raise BadInput(f"{where}: {str(text)[:40]!r} is no list of numbers") from error
+        raise BadInputError(f"{where}: {str(text)[:40]!r} is no list of numbers") from error
 
 
 def _npz(path: Path, wanted: Sequence[str]) -> Predictions:
     try:
         arrays = load_arrays(path)
-    except DamagedArray as error:
-        raise BadInput(f"predictions file {path} cannot be read: {error}") from error
+    except DamagedArrayError as error:
+        raise BadInputError(f"predictions file {path} cannot be read: {error}") from error
     key = next((k for k in KEY_COLUMNS if k in arrays), None)
     if key is None:
-        raise BadInput(f"{path} has no array that names images (seen: {', '.join(arrays)}); call it 'image'")
+        raise BadInputError(f"{path} has no array that names images (seen: {', '.join(arrays)}); call it 'image'")
     keys = [image_key(k, row, path) for row, k in enumerate(arrays.pop(key).tolist(), start=1)]
     (column, *_), _, scores = _columns(list(arrays), wanted, path)
     for name, array in arrays.items():
         if len(array) != len(keys):
-            raise BadInput(f"{path}: {len(keys)} names of images and {len(array)} rows of {name!r}")
+            raise BadInputError(f"{path}: {len(keys)} names of images and {len(array)} rows of {name!r}")
     rest = {name: array.tolist() for name, array in arrays.items() if name != column and array.ndim == 1}
     masks = {name: list(array) for name, array in arrays.items() if name != column and array.ndim > 1}
     return Predictions(keys, arrays[column], rest | masks, path, path.parent, (), scores)
@@ -181,11 +185,11 @@ def _coco_results(path: Path) -> Predictions:
     """Detections of each COCO image id."""
     said = read_json(path, "predictions file")
     if not isinstance(said, list):
-        raise BadInput(f"{path} is no COCO results file: it must be a list of detections")
+        raise BadInputError(f"{path} is no COCO results file: it must be a list of detections")
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row, detection in enumerate(said, start=1):
         if not isinstance(detection, dict) or not {"image_id", "category_id", "bbox", "score"} <= set(detection):
-            raise BadInput(f"{path}, detection {row}: 'image_id', 'category_id', 'bbox' and 'score' are needed")
+            raise BadInputError(f"{path}, detection {row}: 'image_id', 'category_id', 'bbox' and 'score' are needed")
         found[str(detection["image_id"])].append(detection)
     return Predictions(list(found), list(found.values()), {}, path, path.parent)
 
@@ -194,5 +198,5 @@ def _folder(path: Path) -> Predictions:
     """The masks of a folder; a mask's path without its ending names its image."""
     files = sorted(p.relative_to(path) for p in path.rglob("*") if p.suffix.lower() in _MASKS)
     if not files:
-        raise BadInput(f"no masks in {path} (looked for {', '.join(_MASKS)})")
+        raise BadInputError(f"no masks in {path} (looked for {', '.join(_MASKS)})")
     return Predictions([f.with_suffix("").as_posix() for f in files], [f.as_posix() for f in files], {}, path, path)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.archive_members import TarMember, ZipMember, check_member, open_zip
-from fsearch.indexer.sources.base import Item, refuse_repeated, sized_item
+from fsearch.indexer.sources.base import Item, reject_duplicates, sized_item
 from fsearch.indexer.sources.decode import MAX_BYTES
 from fsearch.indexer.sources.folder import is_image
 
@@ -23,7 +23,10 @@ SUFFIXES = (".zip", *TARS)
 
 @dataclass(frozen=True)
 class Archive:
-    """The image files in one archive; a key is a member's name. Raises BadInput where it has none, or is damaged."""
+    """The image files in one archive; a key is a member's name.
+
+    Raises BadInputError where it has none, or is damaged.
+    """
 
     path: Path
 
@@ -45,15 +48,15 @@ class Archive:
     def _members(self) -> list[tuple[str, int, int]]:
         """Name, size and (in a plain tar) offset of each image."""
         if not self.path.is_file():
-            raise BadInput(f"no such archive: {self.path}")
+            raise BadInputError(f"no such archive: {self.path}")
         try:
             found = self._zip_members() if self._is_zip else self._tar_members()
         except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
-            raise BadInput(f"archive {self.path} cannot be read: {str(error).splitlines()[0]}") from error
+            raise BadInputError(f"archive {self.path} cannot be read: {str(error).splitlines()[0]}") from error
         images = sorted(m for m in found if is_image(m[0]))
         if not images:
-            raise BadInput(f"no images in the archive {self.path}")
-        refuse_repeated([name for name, *_ in images], f"archive {self.path}")
+            raise BadInputError(f"no images in the archive {self.path}")
+        reject_duplicates([name for name, *_ in images], f"archive {self.path}")
         return images
 
     def keys(self) -> list[str]:

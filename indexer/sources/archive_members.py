@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from fsearch.indexer.errors import BadInput
-from fsearch.indexer.sources.decode import MAX_BYTES, Rejected
+from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.sources.decode import MAX_BYTES, RejectedImageError
 
 _OPEN = 4  # zip archives at once
 
 
 def check_member(name: str, archive: str) -> None:
-    """Raise BadInput for a member whose name is absolute or climbs out of the archive."""
+    """Raise BadInputError for a member whose name is absolute or climbs out of the archive."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
-        raise BadInput(f"archive {archive}: the member {name!r} points outside the archive; such archives are refused")
+        raise BadInputError(
+            f"archive {archive}: the member {name!r} points outside the archive; such archives are refused"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,14 @@ class TarMember:
     size: int
 
     def __call__(self) -> bytes:
-        """Its content. Raises Rejected where the archive ends within it, OSError where that cannot be read."""
+        """Its content.
+
+        Raises RejectedImageError where the archive ends within it, OSError where that cannot be read.
+        """
         with self.path.open("rb") as file:
             data = os.pread(file.fileno(), self.size, self.offset)
         if len(data) < self.size:
-            raise Rejected("cut off: the archive ends within it")
+            raise RejectedImageError("cut off: the archive ends within it")
         return data
 
 
@@ -49,12 +54,12 @@ class ZipMember:
     changed: int
 
     def __call__(self) -> bytes:
-        """Its content. Raises Rejected where that is damaged, OSError where the archive cannot be read."""
+        """Its content. Raises RejectedImageError where that is damaged, OSError where the archive cannot be read."""
         try:
             with open_zip(self.path, self.changed).open(self.name) as member:
                 return member.read(MAX_BYTES + 1)
         except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
-            raise Rejected(f"damaged in its archive: {error}") from error
+            raise RejectedImageError(f"damaged in its archive: {error}") from error
 
 
 @lru_cache(_OPEN)

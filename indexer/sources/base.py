@@ -10,8 +10,8 @@ from typing import Any, NoReturn, Protocol
 import pyarrow as pa
 from PIL import Image
 
-from fsearch.indexer.errors import BadInput
-from fsearch.indexer.sources.decode import MAX_BYTES, Rejected
+from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.sources.decode import MAX_BYTES, RejectedImageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Item:
     Attributes
     ----------
     key : names the image within its source: a path, a URL, an id or a number.
-    read : gives the encoded bytes, or an image in memory; raises Rejected or OSError where it cannot. Runs in a thread.
+    read : gives the encoded bytes, or an image in memory; raises RejectedImageError or OSError where it cannot. Runs in
+        a thread.
     size : bytes, as far as they are known without reading.
     mtime_ns : time of last change in nanoseconds, of the file or what holds it; 0 where a name stands for one content
         for ever (a URL); None where only reading tells.
@@ -50,13 +51,13 @@ class Source(Protocol):
         """All keys in order; None for a stream, whose keys are known only once it was gone through."""
 
     def items(self) -> Iterator[Item]:
-        """The images, one after the other. Raises BadInput where the source itself turns out to be unusable."""
+        """The images, one after the other. Raises BadInputError where the source itself turns out to be unusable."""
 
 
 def held_item(key: str, data: bytes | None, changed: int, metadata: Mapping[str, Any]) -> Item:
     """The item of an image whose encoded bytes are at hand, from a container that was changed at `changed`."""
     if data is None:
-        return Item(key, refusal("there is no image here"), 0, changed, metadata)
+        return Item(key, reject("there is no image here"), 0, changed, metadata)
     return sized_item(key, lambda: data, len(data), changed, metadata)
 
 
@@ -65,15 +66,15 @@ def sized_item(
 ) -> Item:
     """An item that is refused, without being read, where it is too large."""
     if size > MAX_BYTES:
-        return Item(key, refusal(f"file of {size:,} bytes; the limit is {MAX_BYTES:,}"), size, changed, metadata)
+        return Item(key, reject(f"file of {size:,} bytes; the limit is {MAX_BYTES:,}"), size, changed, metadata)
     return Item(key, read, size, changed, metadata)
 
 
-def refusal(reason: str) -> Callable[[], NoReturn]:
+def reject(reason: str) -> Callable[[], NoReturn]:
     """A `read` for an item that must not, or cannot, be read."""
 
     def read() -> NoReturn:
-        raise Rejected(reason)
+        raise RejectedImageError(reason)
 
     return read
 
@@ -92,13 +93,13 @@ def storable(item: Item) -> Item:
     if is_utf8(item.key):
         return item
     key = item.key.encode("utf-8", "backslashreplace").decode()
-    return Item(key, refusal("its name is no UTF-8; rename it"), item.size, item.mtime_ns)
+    return Item(key, reject("its name is no UTF-8; rename it"), item.size, item.mtime_ns)
 
 
-def refuse_repeated(keys: list[str], where: str) -> None:
-    """Raise BadInput where two images have one key. `where` names the source in the message."""
+def reject_duplicates(keys: list[str], where: str) -> None:
+    """Raise BadInputError where two images have one key. `where` names the source in the message."""
     first: dict[str, int] = {}
     for row, key in enumerate(keys, start=1):
         if key in first:
-            raise BadInput(f"{where} row {row}: image {key!r} is in row {first[key]} already; keep one")
+            raise BadInputError(f"{where} row {row}: image {key!r} is in row {first[key]} already; keep one")
         first[key] = row

@@ -11,17 +11,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from fsearch.indexer.errors import BadInput
-from fsearch.indexer.sources.base import Item, refuse_repeated
+from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.sources.base import Item, reject_duplicates
 from fsearch.indexer.sources.paths import Places
 from fsearch.indexer.storage.tabular import read_json
 
 
 def read_coco(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """A COCO file's images, annotations and categories. Raises BadInput where it is none, or lacks what they need."""
+    """A COCO file's images, annotations and categories.
+
+    Raises BadInputError where it is none, or lacks what they need.
+    """
     said = read_json(path, "COCO file")
     if not isinstance(said, dict) or not isinstance(said.get("images"), list) or not said["images"]:
-        raise BadInput(f"{path} is no COCO file: it has no list 'images'")
+        raise BadInputError(f"{path} is no COCO file: it has no list 'images'")
     return {
         "images": _entries(said, "images", path, {"id": str | int, "file_name": str}),
         "annotations": _entries(said, "annotations", path, {"image_id": str | int, "category_id": int}),
@@ -32,10 +35,10 @@ def read_coco(path: Path) -> dict[str, list[dict[str, Any]]]:
 def _entries(said: dict[str, Any], name: str, path: Path, needed: dict[str, Any]) -> list[dict[str, Any]]:
     entries = said.get(name) or []
     if not isinstance(entries, list):
-        raise BadInput(f"{path}: {name!r} must be a list")
+        raise BadInputError(f"{path}: {name!r} must be a list")
     for row, entry in enumerate(entries, start=1):
         if not isinstance(entry, dict) or not all(isinstance(entry.get(k), kind) for k, kind in needed.items()):
-            raise BadInput(f"{path}, {name} {row}: {' and '.join(map(repr, needed))} are needed")
+            raise BadInputError(f"{path}, {name} {row}: {' and '.join(map(repr, needed))} are needed")
     return entries
 
 
@@ -71,7 +74,7 @@ class Coco:
             seen = objects[image["id"]]
             metadata = {"coco_id": str(image["id"]), "objects": len(seen), "categories": sorted(set(seen))}
             found.append((key, metadata))
-        refuse_repeated([key for key, _ in found], str(self.path))
+        reject_duplicates([key for key, _ in found], str(self.path))
         return found
 
     def keys(self) -> list[str]:

@@ -13,34 +13,34 @@ MAX_PIXELS = 89_478_485  # Pillow's own default: a quarter of a GiB of RGB
 MAX_BYTES = 256 * 2**20
 
 
-class Rejected(Exception):
+class RejectedImageError(Exception):
     """An image cannot be used; the message is the reason, as it goes into the table `rejected`."""
 
 
 def decode(data: bytes) -> Image.Image:
     """Decode `data` fully to RGB: first frame, upright by its EXIF tag, transparency over white.
 
-    Raises Rejected for empty, truncated, oversized or unreadable data.
+    Raises RejectedImageError for empty, truncated, oversized or unreadable data.
     """
     if not data:
-        raise Rejected("empty file")
+        raise RejectedImageError("empty file")
     if len(data) > MAX_BYTES:
-        raise Rejected(f"file of {len(data):,} bytes; the limit is {MAX_BYTES:,}")
+        raise RejectedImageError(f"file of {len(data):,} bytes; the limit is {MAX_BYTES:,}")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise Rejected(f"{image.width} x {image.height} pixels; the limit is {MAX_PIXELS:,} in all")
+                raise RejectedImageError(f"{image.width} x {image.height} pixels; the limit is {MAX_PIXELS:,} in all")
             image.load()
             return to_rgb(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise Rejected(f"more pixels than the limit of {MAX_PIXELS:,}") from error
+        raise RejectedImageError(f"more pixels than the limit of {MAX_PIXELS:,}") from error
     except UnidentifiedImageError as error:
-        raise Rejected("not an image that can be read (jpeg, png, webp, bmp, gif, tiff)") from error
-    except Rejected:
+        raise RejectedImageError("not an image that can be read (jpeg, png, webp, bmp, gif, tiff)") from error
+    except RejectedImageError:
         raise
     except Exception as error:  # a decoder may raise anything on hostile bytes
         reason = str(error).split("\n")[0] or type(error).__name__
-        raise Rejected(f"damaged image: {reason}") from error
+        raise RejectedImageError(f"damaged image: {reason}") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

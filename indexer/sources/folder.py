@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from fsearch.indexer.errors import BadInput
-from fsearch.indexer.sources.base import Item, refusal
+from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.sources.base import Item, reject
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
@@ -28,7 +28,7 @@ class Folder:
     """All image files below a folder, sorted. Hidden folders are left out; links to folders are not followed.
 
     With `labelled`, the folder an image lies in is its label, and a first folder named like a split its split
-    (torchvision's ImageFolder). Raises BadInput where the folder is missing, is no folder, or holds no image.
+    (torchvision's ImageFolder). Raises BadInputError where the folder is missing, is no folder, or holds no image.
     """
 
     path: Path
@@ -47,13 +47,13 @@ class Folder:
     @cached_property
     def _found(self) -> list[Item]:
         if not self.path.exists():
-            raise BadInput(f"no such folder: {self.path}")
+            raise BadInputError(f"no such folder: {self.path}")
         if not self.path.is_dir():
-            raise BadInput(f"{self.path} is a file; give the folder that holds the images")
+            raise BadInputError(f"{self.path} is a file; give the folder that holds the images")
         found = sorted(self._walk(self.path.resolve()), key=lambda item: item.key)
         if not found:
             kinds = ", ".join(sorted(s.lstrip(".") for s in SUFFIXES))
-            raise BadInput(f"no images in {self.path} (looked for {kinds}, in subfolders too)")
+            raise BadInputError(f"no images in {self.path} (looked for {kinds}, in subfolders too)")
         return found
 
     def keys(self) -> list[str]:
@@ -70,7 +70,7 @@ class Folder:
             for path in (Path(parent, name) for name in names if is_image(name)):
                 escapes = path.is_symlink() and not path.resolve().is_relative_to(root)
                 status = path.lstat() if escapes or not path.exists() else path.stat()
-                read = refusal("a link that leads outside the image folder") if escapes else path.read_bytes
+                read = reject("a link that leads outside the image folder") if escapes else path.read_bytes
                 key = path.relative_to(root).as_posix()
                 yield Item(key, read, status.st_size, status.st_mtime_ns, self._label(key))
 
@@ -79,6 +79,6 @@ class Folder:
             return {}
         *folders, _ = key.split("/")
         if not folders:
-            raise BadInput(f"{self.path}/{key} lies in no sub-folder, so it has no label; see --kind folder")
+            raise BadInputError(f"{self.path}/{key} lies in no sub-folder, so it has no label; see --kind folder")
         split = folders[0] if len(folders) > 1 and folders[0].lower() in SPLITS else None
         return {"label": folders[-1], "split": split}

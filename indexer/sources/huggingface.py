@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import Item, held_item
 from fsearch.indexer.sources.paths import Places
 from fsearch.indexer.storage.tabular import name_classes
@@ -28,7 +28,7 @@ class SavedDataset:
     """The rows of a saved data set, memory-mapped; a dictionary's splits one after the other, in the column `split`.
 
     Keys are row numbers, after the split's name where there are several. Images that it only names are read below
-    `places.root`. Raises BadInput where it has no image column.
+    `places.root`. Raises BadInputError where it has no image column.
     """
 
     path: Path
@@ -57,11 +57,11 @@ class SavedDataset:
         try:
             import datasets
         except ImportError as error:
-            raise BadInput("Hugging Face data sets need an extra: pip install 'fsearch[datasets]'") from error
+            raise BadInputError("Hugging Face data sets need an extra: pip install 'fsearch[datasets]'") from error
         try:
             loaded = datasets.load_from_disk(str(self.path))
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-            raise BadInput(f"data set {self.path} cannot be read: {str(error).splitlines()[0]}") from error
+            raise BadInputError(f"data set {self.path} cannot be read: {str(error).splitlines()[0]}") from error
         return dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"": loaded}
 
     @cached_property
@@ -71,9 +71,11 @@ class SavedDataset:
         features = next(iter(self._splits.values())).features
         images = [c for c, f in features.items() if isinstance(f, datasets.Image)]
         if self.column is not None and self.column not in images:
-            raise BadInput(f"data set {self.path}: {self.column!r} is no image column (those are: {', '.join(images)})")
+            raise BadInputError(
+                f"data set {self.path}: {self.column!r} is no image column (those are: {', '.join(images)})"
+            )
         if not images:
-            raise BadInput(f"data set {self.path} has no image column (seen: {', '.join(features)})")
+            raise BadInputError(f"data set {self.path} has no image column (seen: {', '.join(features)})")
         return self.column or images[0]
 
     @cached_property

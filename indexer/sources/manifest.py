@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from fsearch.indexer.errors import BadInput
-from fsearch.indexer.sources.base import Item, held_item, refuse_repeated
+from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.sources.base import Item, held_item, reject_duplicates
 from fsearch.indexer.sources.paths import Places
 from fsearch.indexer.storage.tabular import batches, class_names, count_rows, name_classes, schema_of
 
@@ -29,8 +29,8 @@ class Manifest:
     """The images that one table, or a folder of Parquet files of one schema, lists.
 
     `column` says which column holds the images, where that is not clear from its name. Its paths are relative to
-    `places.root`. Raises BadInput, before anything is read, for a path outside of it, a URL that is not allowed, or two
-    rows with one key.
+    `places.root`. Raises BadInputError, before anything is read, for a path outside of it, a URL that is not allowed,
+    or two rows with one key.
     """
 
     path: Path
@@ -70,20 +70,22 @@ class Manifest:
             return columns[self.column]
         seen = ", ".join(columns)
         if self.column is not None:
-            raise BadInput(f"manifest {self.path} has no column {self.column!r} (seen: {seen})")
+            raise BadInputError(f"manifest {self.path} has no column {self.column!r} (seen: {seen})")
         found = next((columns[c] for c in PIXELS if c in columns and _holds_pixels(columns[c].type)), None)
         found = found or next((columns[c] for c in PATHS if c in columns and _is_text(columns[c].type)), None)
         found = found or next((f for f in self._columns if _holds_pixels(f.type)), None)
         if found is None:
-            raise BadInput(f"manifest {self.path}: no column looks like images (seen: {seen}); name it: --image-column")
+            raise BadInputError(
+                f"manifest {self.path}: no column looks like images (seen: {seen}); name it: --image-column"
+            )
         return found
 
     @cached_property
     def _keys(self) -> list[str]:
         keys = self._path_keys() if _is_text(self._image.type) else self._pixel_keys()
         if not keys:
-            raise BadInput(f"manifest {self.path} has no rows")
-        refuse_repeated(keys, str(self.path))
+            raise BadInputError(f"manifest {self.path} has no rows")
+        reject_duplicates(keys, str(self.path))
         return keys
 
     def keys(self) -> list[str]:
@@ -115,7 +117,7 @@ class Manifest:
         keys = []
         for row, text in enumerate(texts, start=1):
             if not isinstance(text, str) or not text.strip():
-                raise BadInput(f"{self.path} row {row}, column {self._image.name!r}: the image's path is missing")
+                raise BadInputError(f"{self.path} row {row}, column {self._image.name!r}: the image's path is missing")
             keys.append(self.places.key(text.strip(), f"{self.path} row {row}"))
         return keys
 
@@ -124,7 +126,7 @@ class Manifest:
         if own is not None:
             keys = ["" if v is None else str(v).strip() for v in self._values(own)]
             if "" in keys:
-                raise BadInput(f"{self.path} row {keys.index('') + 1}, column {own!r}: the image's id is missing")
+                raise BadInputError(f"{self.path} row {keys.index('') + 1}, column {own!r}: the image's id is missing")
             return keys
         if pa.types.is_struct(self._image.type) and "path" in {f.name for f in self._image.type}:
             paths = [v["path"] if v else None for v in self._values(f"{self._image.name}.path")]

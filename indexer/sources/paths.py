@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from fsearch.indexer.errors import BadInput
-from fsearch.indexer.sources.base import Item, is_utf8, refusal
-from fsearch.indexer.sources.decode import MAX_BYTES, Rejected
+from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.sources.base import Item, is_utf8, reject
+from fsearch.indexer.sources.decode import MAX_BYTES, RejectedImageError
 
 SCHEMES = ("http", "https", "s3", "gs")
 
@@ -22,16 +22,18 @@ def is_url(text: str) -> bool:
 
 
 def check_url(url: str, where: str) -> None:
-    """Raise BadInput where `url` is of a scheme that is not allowed, or its file system is not installed."""
+    """Raise BadInputError where `url` is of a scheme that is not allowed, or its file system is not installed."""
     import fsspec
 
     scheme = url.split("://", 1)[0].lower()
     if scheme not in SCHEMES or "::" in url:
-        raise BadInput(f"{where}: {url!r} is refused; allowed are paths and {', '.join(f'{s}://' for s in SCHEMES)}")
+        raise BadInputError(
+            f"{where}: {url!r} is refused; allowed are paths and {', '.join(f'{s}://' for s in SCHEMES)}"
+        )
     try:
         fsspec.get_filesystem_class(scheme)
     except ImportError as error:
-        raise BadInput(
+        raise BadInputError(
             f"{where}: {scheme}:// needs a library that is missing: pip install 'fsearch[remote]'"
         ) from error
 
@@ -56,20 +58,20 @@ class Places:
     def key(self, text: str, where: str) -> str:
         """A path as its key: relative to the root where it lies below it, else absolute. A URL is its own key.
 
-        Raises BadInput for a path outside the root, or a URL of a scheme that is not allowed.
+        Raises BadInputError for a path outside the root, or a URL of a scheme that is not allowed.
         """
         if is_url(text) and not text.startswith("file://"):
             check_url(text, where)
             return text
         text = text.removeprefix("file://").replace("\\", "/")
         if "\0" in text or not is_utf8(text):
-            raise BadInput(f"{where}: {text!r} is no path")
+            raise BadInputError(f"{where}: {text!r} is no path")
         root = os.path.abspath(self.root)
         full = os.path.normpath(os.path.join(root, text))
         if full.startswith(root + os.sep):
             return Path(full).relative_to(root).as_posix()
         if not self.allow_outside:
-            raise BadInput(f"{where}: {text!r} lies outside {self.root}; give --root FOLDER, or --allow-outside")
+            raise BadInputError(f"{where}: {text!r} lies outside {self.root}; give --root FOLDER, or --allow-outside")
         return full
 
     def item(self, key: str, metadata: dict[str, Any]) -> Item:
@@ -80,9 +82,9 @@ class Places:
         try:
             status = path.stat()
         except OSError as error:
-            return Item(key, refusal(f"cannot be read: {error.strerror}"), 0, None, metadata)
+            return Item(key, reject(f"cannot be read: {error.strerror}"), 0, None, metadata)
         if not self.allow_outside and not path.resolve().is_relative_to(self.root.resolve()):
-            return Item(key, refusal("a link that leads outside the data set's root"), 0, None, metadata)
+            return Item(key, reject("a link that leads outside the data set's root"), 0, None, metadata)
         return Item(key, path.read_bytes, status.st_size, status.st_mtime_ns, metadata)
 
 
@@ -93,14 +95,17 @@ def _fetch(url: str) -> Callable[[], bytes]:
                 return stream.read(MAX_BYTES + 1)
         except Exception as error:  # each file system has its own errors
             reason = str(error).split("\n")[0] or type(error).__name__
-            raise Rejected(f"cannot be fetched: {reason}") from error
+            raise RejectedImageError(f"cannot be fetched: {reason}") from error
 
     return read
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Small files in a local folder or at an fsspec URL, each whole or not there. Raises BadInput where it is none."""
+    """Small files in a local folder or at an fsspec URL, each whole or not there.
+
+    Raises BadInputError where it is none.
+    """
 
     place: str
 
@@ -144,6 +149,6 @@ class Storage:
             files, folder = fsspec.core.url_to_fs(self.place)
             yield files, str(folder)
         except OSError as error:
-            raise BadInput(f"{self.place} cannot be used: {error.strerror or error}") from error
+            raise BadInputError(f"{self.place} cannot be used: {error.strerror or error}") from error
         except (ImportError, ValueError) as error:
-            raise BadInput(f"{self.place} cannot be opened: {str(error).splitlines()[0]}") from error
+            raise BadInputError(f"{self.place} cannot be opened: {str(error).splitlines()[0]}") from error

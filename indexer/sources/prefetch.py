@@ -13,7 +13,7 @@ from typing import TypeVar
 from PIL import Image
 
 from fsearch.indexer.sources.base import Item
-from fsearch.indexer.sources.decode import Rejected, decode, to_rgb
+from fsearch.indexer.sources.decode import RejectedImageError, decode, to_rgb
 
 UNREAD = "cannot be read: "  # how the reason begins where a file, not what is in it, is at fault
 
@@ -41,11 +41,11 @@ def read_image(item: Item) -> Read | str:
         return Read(image, hashlib.sha256(f"{image.size}".encode() + pixels).hexdigest(), len(pixels))
     except OSError as error:
         return f"{UNREAD}{error.strerror or error}"
-    except Rejected as error:
+    except RejectedImageError as error:
         return str(error)
 
 
-def ahead(items: Iterable[_T], work: Callable[[_T], _R], count: int) -> Iterator[_R]:
+def prefetch(items: Iterable[_T], work: Callable[[_T], _R], count: int) -> Iterator[_R]:
     """Do `work` on each of `items` in threads, at most `count` ahead of the consumer, in order."""
     with ThreadPoolExecutor(max(2, os.cpu_count() or 2), "decode") as pool:
         waiting: deque[Future[_R]] = deque()

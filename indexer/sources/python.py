@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.object_path import load_object
-from fsearch.indexer.sources.base import Item, refusal
-from fsearch.indexer.sources.decode import Rejected
+from fsearch.indexer.sources.base import Item, reject
+from fsearch.indexer.sources.decode import RejectedImageError
 
 _IMAGE_FIELDS = ("image", "img", "pixel_values", "pixels")
 _LABEL_FIELDS = ("label", "target", "y")
@@ -44,9 +44,9 @@ class PythonImages:
         elif hasattr(self.held, "__len__") and hasattr(self.held, "__getitem__"):
             keys = [f"{i:08d}" for i in range(len(self.held))]
         else:
-            raise BadInput(f"{self.name}: images need a length and an index; this is a {type(self.held).__name__}")
+            raise BadInputError(f"{self.name}: images need a length and an index; this is a {type(self.held).__name__}")
         if not keys:
-            raise BadInput(f"{self.name} holds no images")
+            raise BadInputError(f"{self.name} holds no images")
         return keys
 
     def keys(self) -> list[str]:
@@ -66,15 +66,17 @@ class PythonImages:
             image = as_image(pixels)
         except Exception as error:  # the data set is the user's program and may raise anything
             reason = f"the data set raised {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            said = str(error) if isinstance(error, Rejected) else reason
-            return Item(key, refusal(said))
+            said = str(error) if isinstance(error, RejectedImageError) else reason
+            return Item(key, reject(said))
         return Item(key, lambda: image, 0, None, metadata)
 
     def _parts(self, got: Any) -> tuple[Any, dict[str, Any]]:
         if isinstance(got, Mapping):
             field = next((f for f in _IMAGE_FIELDS if f in got), None)
             if field is None:
-                raise Rejected(f"no image in it: it has {', '.join(map(str, got))}, and 'image' is looked for")
+                raise RejectedImageError(
+                    f"no image in it: it has {', '.join(map(str, got))}, and 'image' is looked for"
+                )
             rest = {str(k): _plain(v) for k, v in got.items() if k != field}
             label = next((f for f in _LABEL_FIELDS if f in rest), None)
             return got[field], rest if label is None else rest | {label: self._label(rest[label])}
@@ -90,7 +92,10 @@ class PythonImages:
 
 
 def from_name(name: str) -> PythonImages:
-    """The data set that `module:object` names; a function is called for it. Raises BadInput where there is none."""
+    """The data set that `module:object` names; a function is called for it.
+
+    Raises BadInputError where there is none.
+    """
     found = load_object(name, "data set")
     if callable(found) and not hasattr(found, "__getitem__"):
         found = found()
@@ -100,25 +105,25 @@ def from_name(name: str) -> PythonImages:
 def as_image(pixels: Any) -> Image.Image:
     """Pillow image of an image, an (H, W) or (H, W, 3 or 4) array, or a (3, H, W) tensor; floats are in 0 to 1.
 
-    Raises Rejected for another shape, or values outside their range.
+    Raises RejectedImageError for another shape, or values outside their range.
     """
     if isinstance(pixels, Image.Image):
         return pixels
     if isinstance(pixels, bytes):
-        raise Rejected("bytes where an image was expected; decode them first")
+        raise RejectedImageError("bytes where an image was expected; decode them first")
     array = np.asarray(pixels)
     if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (1, 3, 4):
         array = np.moveaxis(array, 0, 2)  # channels first, as tensors have them
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
-        raise Rejected(f"an array of shape {np.shape(pixels)} is no image")
+        raise RejectedImageError(f"an array of shape {np.shape(pixels)} is no image")
     if np.issubdtype(array.dtype, np.floating):
         if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
-            raise Rejected("pixel values as floats must lie between 0 and 1; undo the normalisation")
+            raise RejectedImageError("pixel values as floats must lie between 0 and 1; undo the normalisation")
         array = np.rint(array * 255)
     elif array.dtype != np.uint8 and (array.min() < 0 or array.max() > 255):
-        raise Rejected(f"pixel values from {array.min()} to {array.max()}; they must lie between 0 and 255")
+        raise RejectedImageError(f"pixel values from {array.min()} to {array.max()}; they must lie between 0 and 255")
     return Image.fromarray(array.astype(np.uint8))
 
 

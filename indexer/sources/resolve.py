@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.object_path import is_named
 from fsearch.indexer.sources.archive import SUFFIXES as ARCHIVES
 from fsearch.indexer.sources.archive import Archive
@@ -57,7 +57,7 @@ class SourceOptions:
 def open_source(location: str, options: SourceOptions = SourceOptions()) -> Source:
     """The source at `location`: a path, a URL or pattern of shards, or `module:object`.
 
-    Raises BadInput where there is none, or its kind cannot be told.
+    Raises BadInputError where there is none, or its kind cannot be told.
     """
     kind = options.kind or kind_of(location)
     path = Path(location)
@@ -77,7 +77,7 @@ def open_source(location: str, options: SourceOptions = SourceOptions()) -> Sour
 
 
 def kind_of(location: str) -> Kind:
-    """Tell the kind of what lies at `location`. Raises BadInput where nothing does, or it is none of ours."""
+    """Tell the kind of what lies at `location`. Raises BadInputError where nothing does, or it is none of ours."""
     path, name = Path(location), PurePosixPath(location).name.lower()
     if is_url(location) or (any(c in location for c in "{*?") and name.endswith(".tar")):
         return "webdataset"
@@ -94,8 +94,8 @@ def kind_of(location: str) -> Kind:
     if not path.exists() and is_named(location):
         return "python"
     if not path.exists():
-        raise BadInput(f"no such folder or file: {location}")
-    raise BadInput(
+        raise BadInputError(f"no such folder or file: {location}")
+    raise BadInputError(
         f"{location} is no image source; use a folder, {', '.join(tables.SUFFIXES)}, COCO .json, .tar, .zip, "
         "a saved Hugging Face data set, or module:object"
     )
@@ -170,7 +170,7 @@ def open_images(
     limit : how many at most.
     name : identity of images that a program holds.
 
-    Raises BadInput where there is no such source, or its kind cannot be told.
+    Raises BadInputError where there is no such source, or its kind cannot be told.
     """
     full = None if root is None else str(Path(root).absolute())
     options = SourceOptions(kind, image_column, full, allow_outside)

@@ -11,9 +11,9 @@ from functools import cached_property
 
 import pyarrow as pa
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import Item, Source
-from fsearch.indexer.storage.catalog import positions_where
+from fsearch.indexer.storage.sql import positions_where
 
 _CHUNK = 256
 
@@ -56,7 +56,7 @@ class Selection:
         return keys[: self.limit]
 
     def items(self) -> Iterator[Item]:
-        """The items asked for. Raises BadInput where no item is."""
+        """The items asked for. Raises BadInputError where no item is."""
         found = self._fulfilling()
         if self.sample is not None:
             found = (item for item in found if self._weight(item.key) <= self._threshold)
@@ -65,7 +65,7 @@ class Selection:
             count += 1
             yield item
         if count == 0:
-            raise BadInput(
+            raise BadInputError(
                 f"no image of {self.name} fulfils --where {self.where!r}" if self.where else "no image asked for"
             )
 

@@ -11,9 +11,9 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.archive_members import TarMember, check_member, is_plain_tar
-from fsearch.indexer.sources.base import Item, refusal, sized_item
+from fsearch.indexer.sources.base import Item, reject, sized_item
 from fsearch.indexer.sources.decode import MAX_BYTES
 from fsearch.indexer.sources.folder import SUFFIXES, is_image
 from fsearch.indexer.sources.paths import check_url, is_url, open_stream
@@ -26,7 +26,7 @@ _TEXTS = ("txt", "caption")
 def expand(location: str) -> list[str]:
     """The shards that a path, a URL, a folder, a glob or a brace pattern like `{000..099}.tar` names.
 
-    Raises BadInput where there is none, or the `webdataset` extra is missing.
+    Raises BadInputError where there is none, or the `webdataset` extra is missing.
     """
     braceexpand = _library("braceexpand").braceexpand
     shards: list[str] = []
@@ -42,9 +42,9 @@ def expand(location: str) -> list[str]:
         elif path.is_file():
             shards.append(place)
         else:
-            raise BadInput(f"no such shard: {place}")
+            raise BadInputError(f"no such shard: {place}")
     if not shards:
-        raise BadInput(f"no .tar shards at {location}")
+        raise BadInputError(f"no .tar shards at {location}")
     return shards
 
 
@@ -87,11 +87,11 @@ def _samples(shard: str) -> Iterator[Item]:
             local = Path(shard) if not is_url(shard) and is_plain_tar(Path(shard)) else None
             for sample in tariterators.group_by_keys(_members(stream, shard, local)):
                 yield _item(f"{stem}/{sample['__key__']}", sample, changed)
-    except BadInput:
+    except BadInputError:
         raise
     except (OSError, EOFError, tarfile.TarError, ValueError) as error:
         reason = str(error.args[0] if error.args else error).split("\n")[0]
-        yield Item(stem, refusal(f"the shard cannot be read to its end: {reason}"), 0, None)
+        yield Item(stem, reject(f"the shard cannot be read to its end: {reason}"), 0, None)
 
 
 def _members(stream: IO[bytes], shard: str, local: Path | None) -> Iterator[dict[str, Any]]:
@@ -119,7 +119,7 @@ def _item(key: str, sample: dict[str, Any], changed: int) -> Item:
     kind = next((k for k in _IMAGES if k in sample), None)
     kind = kind or next((k for k in sample if k.rsplit(".", 1)[-1] in _IMAGES), None)
     if kind is None:
-        return Item(key, refusal("the sample holds no image"), 0, changed, metadata)
+        return Item(key, reject("the sample holds no image"), 0, changed, metadata)
     data = sample[kind]
     if isinstance(data, TarMember):
         return sized_item(key, data, data.size, changed, metadata)
@@ -149,4 +149,4 @@ def _library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise BadInput("WebDataset shards need an extra: pip install 'fsearch[webdataset]'") from error
+        raise BadInputError("WebDataset shards need an extra: pip install 'fsearch[webdataset]'") from error

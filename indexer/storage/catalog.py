@@ -7,26 +7,23 @@ only while no writer holds the file. So a query never waits longer than one comm
 from __future__ import annotations
 
 import fcntl
-import itertools
 import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from fsearch.indexer.errors import BadInput, WorkspaceError
+from fsearch.indexer.errors import BadInputError, WorkspaceError
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.storage.schema import TABLES, VERSION
 from fsearch.indexer.storage.schema.views import VIEWS
+from fsearch.indexer.storage.sql import SAFE, check_select, error_line, quoted
 
-_SAFE = {"enable_external_access": "false", "python_enable_replacements": "false", "lock_configuration": "true"}
 _PATIENCE = 30.0  # seconds to wait for another process's commit
-_READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -42,7 +39,7 @@ class Catalog:
         part = self.layout.catalog.with_name("catalog.part")
         part.unlink(missing_ok=True)
         try:
-            with duckdb.connect(str(part), config=dict(_SAFE)) as con:
+            with duckdb.connect(str(part), config=dict(SAFE)) as con:
                 con.begin()
                 for table in TABLES:
                     con.execute(table.ddl())
@@ -52,7 +49,7 @@ class Catalog:
                 con.commit()
                 con.execute("CHECKPOINT")  # closing would do it too, but would not say where it fails
         except duckdb.Error as error:
-            raise WorkspaceError(f"{self.layout.root} cannot hold a workspace: {_line(error)}") from error
+            raise WorkspaceError(f"{self.layout.root} cannot hold a workspace: {error_line(error)}") from error
         part.replace(self.layout.catalog)
 
     @contextmanager
@@ -73,7 +70,7 @@ class Catalog:
             yield con
             con.commit()
         except duckdb.Error as error:
-            raise WorkspaceError(f"{self.layout.catalog} could not be written: {_line(error)}") from error
+            raise WorkspaceError(f"{self.layout.catalog} could not be written: {error_line(error)}") from error
         finally:
             con.close()  # rolls back what was not committed
 
@@ -92,20 +89,13 @@ class Catalog:
         return rows
 
     def sql(self, query: str, parameters: Sequence[object] = ()) -> pa.Table:
-        """Run one SELECT or EXPLAIN and return its rows. Raises BadInput for anything else and for wrong SQL."""
-        try:
-            statements = duckdb.extract_statements(query)
-        except duckdb.Error as error:
-            raise BadInput(f"SQL: {_line(error)}") from error
-        if len(statements) != 1:
-            raise BadInput(f"SQL: give one statement, not {len(statements)}")
-        if statements[0].type not in _READS:
-            raise BadInput(f"SQL: {statements[0].type.name} is refused; the catalog is read-only here, use SELECT")
+        """Run one SELECT or EXPLAIN and return its rows. Raises BadInputError for anything else and for wrong SQL."""
+        check_select(query)
         with self.read() as con:
             try:
                 return con.sql(query, params=list(parameters)).to_arrow_table()
             except duckdb.Error as error:
-                raise BadInput(f"SQL: {_line(error)}") from error
+                raise BadInputError(f"SQL: {error_line(error)}") from error
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -130,29 +120,15 @@ class Catalog:
         deadline = time.monotonic() + _PATIENCE
         while True:
             try:
-                return duckdb.connect(str(path), read_only=read_only, config=dict(_SAFE))
+                return duckdb.connect(str(path), read_only=read_only, config=dict(SAFE))
             except duckdb.IOException as error:
                 if "lock" not in str(error).lower():
-                    raise WorkspaceError(f"{path} is damaged: {_line(error)}") from error
+                    raise WorkspaceError(f"{path} is damaged: {error_line(error)}") from error
                 if time.monotonic() > deadline:
-                    raise WorkspaceError(f"{path} is held by another process: {_line(error)}") from error
+                    raise WorkspaceError(f"{path} is held by another process: {error_line(error)}") from error
                 time.sleep(0.01)
             except duckdb.Error as error:
-                raise WorkspaceError(f"{path} is damaged: {_line(error)}") from error
-
-
-def positions_where(rows: pa.Table, condition: str) -> list[int]:
-    """The rising positions of the rows that fulfil an SQL predicate on their columns. Raises BadInput for none such."""
-    positions = pa.array(range(rows.num_rows), pa.int64())
-    with duckdb.connect(config=dict(_SAFE)) as con:
-        con.register("rows", rows.append_column("_position", positions))
-        try:
-            statements = duckdb.extract_statements(query := f"SELECT _position FROM rows WHERE ({condition}\n)")
-            if len(statements) != 1:
-                raise BadInput("--where: give one predicate")
-            return sorted(position for (position,) in con.execute(query).fetchall())
-        except duckdb.Error as error:
-            raise BadInput(f"--where: {_line(error)} (columns: {', '.join(rows.column_names)})") from error
+                raise WorkspaceError(f"{path} is damaged: {error_line(error)}") from error
 
 
 def make_views(con: Connection) -> None:
@@ -182,21 +158,10 @@ def fault(con: Connection, query: str) -> str | None:
     try:
         con.execute(query).fetchall()
     except duckdb.Error as error:
-        return _line(error)
+        return error_line(error)
     return None
 
 
 def utc_now() -> datetime:
     """Now, as the catalog's TIMESTAMP columns hold it: UTC without a zone."""
     return datetime.now(UTC).replace(tzinfo=None)
-
-
-def quoted(identifier: str) -> str:
-    """An SQL identifier that means exactly `identifier`, whatever is in it."""
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def _line(error: Any) -> str:
-    """An engine's message in one line: what is wrong and what it suggests, without the quoted statement."""
-    lines = itertools.takewhile(lambda line: line and not line.startswith("LINE "), str(error).strip().splitlines())
-    return " ".join(line.strip() for line in lines)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -64,7 +62,7 @@ class Layout:
         return self.vectors / f"{number:05d}.npy"
 
     def model(self, name: str) -> Path:
-        """The folder of one black box's ensemble. Raises BadInput for a name that could leave the workspace."""
+        """The folder of one black box's ensemble. Raises BadInputError for a name that could leave the workspace."""
         return self.root / "models" / _checked(name)
 
     def log(self, name: str) -> Path:
@@ -86,31 +84,5 @@ def _version(path: Path) -> tuple[int, ...]:
 
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise BadInput(f"model name {name!r}: use letters, digits, '.', '_' and '-', at most 64 of them")
+        raise BadInputError(f"model name {name!r}: use letters, digits, '.', '_' and '-', at most 64 of them")
     return name
-
-
-def write_aside(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` so that a reader, or a crash, sees the old file or the new one, never half of one."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    sync_folder(path.parent)
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable (POSIX: a rename is on disk once its folder is synced)."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from fsearch.indexer.errors import BadInput
-from fsearch.indexer.storage.catalog import Connection, make_views, quoted
+from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.storage.catalog import Connection, make_views
+from fsearch.indexer.storage.sql import quoted
 
 RESERVED = frozenset(
     {"image_id", "model", "key", "loss", "prediction", "predicted_loss", "loss_split", "embedding_row"}
@@ -61,7 +62,7 @@ def _column(values: list[Any]) -> pa.Array:
 def merge(con: Connection, rows: pa.Table, *, widen: bool) -> None:
     """Merge `rows` (image_id and the user's columns) into the table, adding columns it lacks; the views follow.
 
-    Raises BadInput, unless `widen`, where a column is of another type than in the table.
+    Raises BadInputError, unless `widen`, where a column is of another type than in the table.
     """
     con.register("own", rows)
     have = {name.lower(): kind for name, kind, *_ in con.execute("DESCRIBE metadata").fetchall()}
@@ -73,7 +74,7 @@ def merge(con: Connection, rows: pa.Table, *, widen: bool) -> None:
         if before is None:
             con.execute(f"ALTER TABLE metadata ADD COLUMN {quoted(name)} {kind}")
         elif before != kind and not widen:
-            raise BadInput(f"the column {name!r} is {kind} in this file and {before} in the workspace")
+            raise BadInputError(f"the column {name!r} is {kind} in this file and {before} in the workspace")
         elif before != kind:
             wider = "DOUBLE" if {before, kind} <= set(_NUMBERS) else "VARCHAR"
             if before == wider:

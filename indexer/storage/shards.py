@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.indexer.errors import WorkspaceError
-from fsearch.indexer.storage.arrays import DamagedArray, load_array
-from fsearch.indexer.storage.layout import Layout, file_sha256, write_aside
+from fsearch.indexer.storage.files import DamagedArrayError, file_sha256, load_array, write_atomic
+from fsearch.indexer.storage.layout import Layout
 
 DTYPE = np.float16
 
@@ -32,7 +32,7 @@ def write_shard(layout: Layout, number: int, embeddings: NDArray[Any]) -> Shard:
     """Write unit `embeddings`, (n, d), as shard `number`: on disk and synced before this returns."""
     layout.vectors.mkdir(parents=True, exist_ok=True)
     data = encode(embeddings)
-    write_aside(layout.shard(number), data)
+    write_atomic(layout.shard(number), data)
     return Shard(number, len(embeddings), hashlib.sha256(data).hexdigest())
 
 
@@ -62,7 +62,7 @@ def read_shard(layout: Layout, shard: Shard, dim: int) -> NDArray[np.float16]:
     path = layout.shard(shard.number)
     try:
         vectors = load_array(path, mmap_mode="r")
-    except (OSError, DamagedArray) as error:
+    except (OSError, DamagedArrayError) as error:
         raise WorkspaceError(f"{path} is missing or damaged; run: fsearch check --repair") from error
     if vectors.shape != (shard.rows, dim) or vectors.dtype != DTYPE:
         raise WorkspaceError(f"{path} holds {vectors.shape} {vectors.dtype}; the catalog says ({shard.rows}, {dim})")

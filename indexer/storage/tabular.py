@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
 _ROWS = 64  # of Parquet, whose rows may hold whole images
@@ -23,23 +23,23 @@ _BLOCK = 64 * 2**20  # bytes of text from which column types are told
 
 
 def read_table(path: Path, what: str) -> pa.Table:
-    """Read a whole file. `what` names it in messages. Raises BadInput where it cannot be read."""
+    """Read a whole file. `what` names it in messages. Raises BadInputError where it cannot be read."""
     read = list(batches(path, what=what))
     return pa.Table.from_batches(read) if read else schema_of(path, what).empty_table()
 
 
 def read_json(path: Path, what: str) -> Any:
-    """What a JSON file says. Raises BadInput where it cannot be read."""
+    """What a JSON file says. Raises BadInputError where it cannot be read."""
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise BadInput(f"{what} {path} cannot be read: {error.strerror}") from error
+        raise BadInputError(f"{what} {path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path} is no JSON: {str(error).splitlines()[0]}") from error
+        raise BadInputError(f"{path} is no JSON: {str(error).splitlines()[0]}") from error
 
 
 def schema_of(path: Path, what: str = "file") -> pa.Schema:
-    """Names and types of the columns. Raises BadInput where the file cannot be read or is of another kind."""
+    """Names and types of the columns. Raises BadInputError where the file cannot be read or is of another kind."""
     with _one_line(path, what):
         kind = path.suffix.lower()
         if kind == ".jsonl":
@@ -49,7 +49,7 @@ def schema_of(path: Path, what: str = "file") -> pa.Schema:
 
 
 def batches(path: Path, columns: Sequence[str] | None = None, what: str = "file") -> Iterator[pa.RecordBatch]:
-    """Batches of rows, of some `columns` only if they are named. Raises BadInput where the file cannot be read."""
+    """Batches of rows, of some `columns` only if they are named. Raises BadInputError where the file cannot be read."""
     with _one_line(path, what):
         if path.suffix.lower() == ".parquet":
             with pa.parquet.ParquetFile(path) as file:
@@ -73,7 +73,7 @@ def _json_lines(path: Path) -> Iterator[pa.RecordBatch]:
             names = list(dict.fromkeys(name for row in rows for name in row))
             if schema is not None and not set(names) <= set(schema.names):
                 new = next(n for n in names if n not in schema.names)
-                raise BadInput(f"{path}: the column {new!r} is not in the first {_LINES:,} rows")
+                raise BadInputError(f"{path}: the column {new!r} is not in the first {_LINES:,} rows")
             kinds = {name: None for name in names} if schema is None else {f.name: f.type for f in schema}
             columns = {name: pa.array([row.get(name) for row in rows], kind) for name, kind in kinds.items()}
             batch = pa.RecordBatch.from_pydict(columns)
@@ -85,9 +85,9 @@ def _row(line: bytes, where: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{where} is no JSON: {str(error).splitlines()[0]}") from error
+        raise BadInputError(f"{where} is no JSON: {str(error).splitlines()[0]}") from error
     if not isinstance(row, dict):
-        raise BadInput(f"{where}: a row must be an object, {{…}}")
+        raise BadInputError(f"{where}: a row must be an object, {{…}}")
     return row
 
 
@@ -102,7 +102,7 @@ def _distinct(schema: pa.Schema, path: Path) -> pa.Schema:
     """The schema, if no two columns have one name."""
     twice = [name for name, count in Counter(schema.names).items() if count > 1]
     if twice:
-        raise BadInput(f"{path}: the column {twice[0]!r} is there twice; rename one")
+        raise BadInputError(f"{path}: the column {twice[0]!r} is there twice; rename one")
     return schema
 
 
@@ -145,10 +145,10 @@ def _csv(path: Path) -> Any:
 def _one_line(path: Path, what: str) -> Iterator[None]:
     """Turn what pyarrow raises on a bad file into one line."""
     if path.suffix.lower() not in SUFFIXES:
-        raise BadInput(f"{what} {path}: use {', '.join(SUFFIXES)}")
+        raise BadInputError(f"{what} {path}: use {', '.join(SUFFIXES)}")
     if not path.is_file():
-        raise BadInput(f"no such {what}: {path}")
+        raise BadInputError(f"no such {what}: {path}")
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise BadInput(f"{what} {path} cannot be read: {str(error).splitlines()[0]}") from error
+        raise BadInputError(f"{what} {path} cannot be read: {str(error).splitlines()[0]}") from error

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fsearch.indexer.device import Device
 from fsearch.indexer.errors import WorkspaceError
-from fsearch.indexer.storage.layout import sync_folder
+from fsearch.indexer.storage.files import fsync_folder
 from fsearch.indexer.storage.vectors import Embeddings, Vectors, blocks
 from fsearch.indexer.vector_index.build import placing
 from fsearch.indexer.vector_index.exact_search import Found, Rows, Singles, merged, nothing, scan
@@ -79,7 +79,7 @@ class VectorIndex:
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
-        sync_folder(path.parent)
+        fsync_folder(path.parent)
 
     def stored(self, start: int, rows: int) -> Singles:
         """(rows, dim) the vectors it holds, from row `start` on, as far as its codes keep them."""

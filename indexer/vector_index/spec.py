@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 
 Name = Literal["exact", "ivf-fp16", "ivf-sq8", "ivf-pq"]
 
@@ -59,7 +59,7 @@ class Kind:
 def choose(rows: int, dim: int, memory_gib: float | None = None) -> Kind:
     """The most precise kind whose codes of `rows` vectors fit in `memory_gib`; half of this machine's by default.
 
-    Raises BadInput where not even the coarsest fits.
+    Raises BadInputError where not even the coarsest fits.
     """
     if rows <= EXACT_ROWS:
         return Kind("exact", 0, 4 * dim)
@@ -72,7 +72,7 @@ def choose(rows: int, dim: int, memory_gib: float | None = None) -> Kind:
         if rows * (kind.code + _ID) <= budget:
             return kind
     least = rows * (options[-1].code + _ID) / _GIB
-    raise BadInput(
+    raise BadInputError(
         f"--memory-gib {budget / _GIB:.3g}: an index of {rows:,} vectors needs {least:.2g} GiB; allow that much"
     )
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fsearch.indexer.device import Device
 from fsearch.indexer.storage.catalog import Catalog, insert, utc_now
-from fsearch.indexer.storage.layout import file_sha256
+from fsearch.indexer.storage.files import file_sha256
 from fsearch.indexer.storage.vectors import Vectors, blocks, placed_blocks
 from fsearch.indexer.vector_index.build import make
 from fsearch.indexer.vector_index.index import VectorIndex, exact, read
@@ -29,7 +29,7 @@ Texts = Callable[[], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class IndexConfig:
     """What the index of a workspace is to be: at most so much memory, at least so much recall."""
 
     memory_gib: float | None = None
@@ -37,7 +37,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class IndexStats:
     """What is known of the index file; the one row of the table `vector_index`."""
 
     kind: str
@@ -67,14 +67,14 @@ class Record:
         return line + (missed if self.missed else "")
 
 
-def record(catalog: Catalog) -> Record | None:
+def record(catalog: Catalog) -> IndexStats | None:
     """What is known of the index file; None before the first one."""
     with catalog.read() as con:
         rows = con.execute("SELECT * FROM vector_index").fetchall()
-    return Record(*rows[0]) if rows else None
+    return IndexStats(*rows[0]) if rows else None
 
 
-def for_reading(catalog: Catalog, vectors: Vectors, device: Device) -> VectorIndex:
+def open_readonly(catalog: Catalog, vectors: Vectors, device: Device) -> VectorIndex:
     """The index as a reader has it: the file, and what is not in it yet from the shards."""
     index = read(catalog.layout.index, vectors, device, mapped=True)
     if index is None or index.rows < len(vectors) <= EXACT_ROWS:
@@ -84,10 +84,10 @@ def for_reading(catalog: Catalog, vectors: Vectors, device: Device) -> VectorInd
     return index
 
 
-def bring_up(
+def sync(
     catalog: Catalog,
     vectors: Vectors,
-    wanted: Wanted,
+    wanted: IndexConfig,
     texts: Texts | None = None,
     progress: Progress | None = None,
     device: Device = "auto",
@@ -136,7 +136,7 @@ def _sample(vectors: Vectors, count: int) -> NDArray[np.float32]:
 
 
 def _measure(
-    index: VectorIndex, vectors: Vectors, wanted: Wanted, known: Record | None, texts: Texts | None
+    index: VectorIndex, vectors: Vectors, wanted: IndexConfig, known: IndexStats | None, texts: Texts | None
 ) -> tuple[Recall, int]:
     """The recall of `index`, and the rows it was measured with: what is `known`, as long as it may still hold."""
     rows = len(vectors)
@@ -147,7 +147,7 @@ def _measure(
     return tune(index, vectors, wanted.recall, texts() if texts else None), rows
 
 
-def _record(catalog: Catalog, index: VectorIndex, recall: Recall, measured: int, wanted: Wanted) -> None:
+def _record(catalog: Catalog, index: VectorIndex, recall: Recall, measured: int, wanted: IndexConfig) -> None:
     path: Path = catalog.layout.index
     row = {
         "kind": index.kind.name,

@@ -13,7 +13,7 @@ import numpy as np
 
 from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.storage.catalog import fault
-from fsearch.indexer.storage.layout import file_sha256
+from fsearch.indexer.storage.files import file_sha256
 from fsearch.indexer.storage.schema import OF_IMAGES, TABLES
 from fsearch.indexer.storage.shards import Shard, intact, orphans, read_shard
 from fsearch.indexer.vector_index.index import read

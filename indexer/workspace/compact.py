@@ -81,7 +81,7 @@ def compact(store: Store, texts: Texts | None = None) -> CompactReport:
         if rows:
             insert(con, "shards", pa.Table.from_pylist(rows))
     drop_orphans(store.layout, written)
-    store.bring_index_up(texts)
+    store.sync_index(texts)
     return CompactReport(total - len(kept), gone, before, _size(store), fits)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.storage.catalog import scalar
-from fsearch.indexer.storage.layout import write_aside
+from fsearch.indexer.storage.files import write_atomic
 from fsearch.indexer.storage.schema import OF_IMAGES
 from fsearch.indexer.storage.shards import DTYPE, Shard, drop_orphans, encode, write_shard
 from fsearch.indexer.vector_index.index import read
@@ -43,7 +43,7 @@ def repair(store: Store, problems: Sequence[Problem], texts: Texts | None = None
         done.append(f"{drop_orphans(store.layout, store.shards())} leftover files removed")
     if any(p.part == "index" for p in problems) or any("set aside" in line for line in done):
         store.layout.index.unlink(missing_ok=True)
-        store.bring_index_up(texts)
+        store.sync_index(texts)
         done.append("the index was built anew from the shards")
     return done
 
@@ -53,7 +53,7 @@ def _shard(store: Store, shard: Shard, start: int) -> str:
     path = store.layout.shard(shard.number)
     data = _from_index(store, shard, start)
     if data is not None:
-        write_aside(path, data)
+        write_atomic(path, data)
         return f"{path} was restored from the index"
     aside = store.layout.damaged / path.name
     if path.exists() and not aside.exists():  # a repair that was stopped has put it there already

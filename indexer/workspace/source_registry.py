@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import Source
 from fsearch.indexer.sources.resolve import Images, SourceOptions, open_source
 from fsearch.indexer.workspace.store import Store
@@ -18,7 +18,7 @@ def record(store: Store, images: Images) -> None:
 
 
 def reopen(store: Store) -> list[Source]:
-    """Every source that has images. Raises BadInput for one that only a program held."""
+    """Every source that has images. Raises BadInputError for one that only a program held."""
     query = (
         "SELECT s.source, s.location, s.options FROM sources s "
         "WHERE s.source IN (SELECT source FROM images WHERE status = 'present') ORDER BY s.source"
@@ -28,6 +28,8 @@ def reopen(store: Store) -> list[Source]:
     found = []
     for source, location, options in rows:
         if location is None:
-            raise BadInput(f"the images of {source!r} were a program's own; hand them over again: add_losses(images=…)")
+            raise BadInputError(
+                f"the images of {source!r} were a program's own; hand them over again: add_losses(images=…)"
+            )
         found.append(open_source(location, SourceOptions.from_json(options)))
     return found

@@ -19,14 +19,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsearch.indexer.device import Device
-from fsearch.indexer.errors import BadInput, NotReady, WorkspaceError
-from fsearch.indexer.storage.catalog import Catalog, quoted, scalar
+from fsearch.indexer.errors import BadInputError, NotReadyError, WorkspaceError
+from fsearch.indexer.storage.catalog import Catalog, scalar
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.storage.schema import VERSION
 from fsearch.indexer.storage.schema.migrations import migrate
 from fsearch.indexer.storage.shards import Shard, drop_orphans
+from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.storage.vectors import Vectors
-from fsearch.indexer.vector_index import sync as kept
+from fsearch.indexer.vector_index import sync
 from fsearch.indexer.vector_index.index import VectorIndex
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
 
@@ -59,13 +60,13 @@ class Store:
     Attributes
     ----------
     templates : what phrases were to be put into, when it was opened; none for phrases as they are.
-    wanted_index : how much memory the index may take, and how much it must find.
+    index_config : how much memory the index may take, and how much it must find.
     """
 
     layout: Layout
     encoder: EncoderSpec
     templates: tuple[str, ...] = ()
-    wanted_index: kept.Wanted = field(default_factory=kept.Wanted)
+    index_config: sync.IndexConfig = field(default_factory=sync.IndexConfig)
 
     @property
     def catalog(self) -> Catalog:
@@ -74,13 +75,16 @@ class Store:
 
     @classmethod
     def open(cls, root: Path) -> Store:
-        """Open the workspace at `root`. Raises NotReady where there is none, WorkspaceError where it is unusable."""
+        """Open the workspace at `root`.
+
+        Raises NotReadyError where there is none, WorkspaceError where it is unusable.
+        """
         layout = Layout(root)
         if not layout.catalog.exists():
-            raise NotReady(f"no workspace at {root}; make one with: fsearch index IMAGES --losses FILE")
+            raise NotReadyError(f"no workspace at {root}; make one with: fsearch index IMAGES --losses FILE")
         settings = Catalog(layout).settings()
         templates = tuple(json.loads(settings.get("templates", "[]")))
-        wanted = kept.Wanted(**json.loads(settings.get("index", "{}")))
+        wanted = sync.IndexConfig(**json.loads(settings.get("index", "{}")))
         store = cls(layout, EncoderSpec.from_settings(settings), templates, wanted)
         if int(settings["schema_version"]) < VERSION:
             with store.writer():
@@ -131,13 +135,13 @@ class Store:
 
     def index(self, device: Device = "auto") -> VectorIndex:
         """The FAISS index over every committed row, as it is on disk; many questions are asked of it on `device`."""
-        return kept.for_reading(self.catalog, self.vectors(), device)
+        return sync.open_readonly(self.catalog, self.vectors(), device)
 
-    def bring_index_up(
-        self, texts: kept.Texts | None = None, progress: kept.Progress | None = None, device: Device = "auto"
+    def sync_index(
+        self, texts: sync.Texts | None = None, progress: sync.Progress | None = None, device: Device = "auto"
     ) -> VectorIndex:
         """Bring the index file up to the committed shards; `texts` gives phrases to measure it with. For the writer."""
-        return kept.bring_up(self.catalog, self.vectors(), self.wanted_index, texts, progress, device)
+        return sync.sync(self.catalog, self.vectors(), self.index_config, texts, progress, device)
 
     def keys(self, source: str) -> list[str]:
         """Keys of the images of one source that are present."""
@@ -151,15 +155,15 @@ class Store:
             return [name for (name,) in con.execute("SELECT DISTINCT model FROM losses ORDER BY model").fetchall()]
 
     def only_model(self, name: str | None) -> str:
-        """`name`, or the one black box there is. Raises NotReady where there is none, or no telling which."""
+        """`name`, or the one black box there is. Raises NotReadyError where there is none, or no telling which."""
         models = self.models()
         if not models:
-            raise NotReady(f"no losses in {self.layout.root}; add them with: fsearch index IMAGES --losses FILE")
+            raise NotReadyError(f"no losses in {self.layout.root}; add them with: fsearch index IMAGES --losses FILE")
         if name is None and len(models) == 1:
             return models[0]
         if name not in models:
             asked = f"no losses of model {name!r}" if name else "several models"
-            raise NotReady(f"{asked}; this workspace has: {', '.join(models)} (choose with --model)")
+            raise NotReadyError(f"{asked}; this workspace has: {', '.join(models)} (choose with --model)")
         return name
 
     def losses(self, model: str) -> Losses:
@@ -182,7 +186,7 @@ class Store:
     def rows_where(self, model: str, condition: str) -> NDArray[np.int64]:
         """(n,) rising global rows of the images of `model` that fulfil an SQL predicate on the view `examples`.
 
-        Raises BadInput where the predicate is none.
+        Raises BadInputError where the predicate is none.
         """
         query = f"SELECT DISTINCT embedding_row FROM (SELECT * FROM examples WHERE {condition}\n) WHERE model = ?"
         return np.sort(self._examples(query, model, "--where")["embedding_row"].to_numpy())
@@ -190,7 +194,7 @@ class Store:
     def rows_by(self, model: str, column: str) -> dict[str, NDArray[np.int64]]:
         """The global rows of the images of `model`, by their value in one column of the view `examples`; null is none.
 
-        Raises BadInput where there is no such column.
+        Raises BadInputError where there is no such column.
         """
         name = quoted(column)
         query = (
@@ -205,9 +209,9 @@ class Store:
     def _examples(self, query: str, model: str, option: str) -> pa.Table:
         try:
             return self.catalog.sql(query, [model])
-        except BadInput as error:
+        except BadInputError as error:
             said = str(error).removeprefix("SQL: ")
-            raise BadInput(f'{option}: {said}; see its columns: fsearch sql "FROM examples LIMIT 1"') from error
+            raise BadInputError(f'{option}: {said}; see its columns: fsearch sql "FROM examples LIMIT 1"') from error
 
     def training_share(self, model: str) -> float | None:
         """Share of the losses that are of images the model was trained on; None where that was not said of any."""
@@ -220,11 +224,11 @@ class Store:
         self, *, templates: Sequence[str] | None = None, memory_gib: float | None = None, recall: float | None = None
     ) -> Store:
         """Store other settings, those that are given; the store that has them. Call inside `writer`."""
-        wanted = kept.Wanted(memory_gib or self.wanted_index.memory_gib, recall or self.wanted_index.recall)
-        new = replace(self, templates=self.templates if templates is None else tuple(templates), wanted_index=wanted)
+        wanted = sync.IndexConfig(memory_gib or self.index_config.memory_gib, recall or self.index_config.recall)
+        new = replace(self, templates=self.templates if templates is None else tuple(templates), index_config=wanted)
         changed = {
             "templates": json.dumps(list(new.templates)) if new.templates != self.templates else None,
-            "index": json.dumps(asdict(wanted)) if wanted != self.wanted_index else None,
+            "index": json.dumps(asdict(wanted)) if wanted != self.index_config else None,
         }
         rows = [[name, value] for name, value in changed.items() if value is not None]
         if rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions, read_numbers, read_size
 from fsearch.indexer.losses.functions.registry import TASKS
 from fsearch.indexer.losses.loss_store import LossesReport
@@ -13,11 +13,11 @@ from fsearch.indexer.losses.loss_store import LossesReport
 def input_options(
     input_name: str | None, output_name: str | None, size: str | None, mean: str | None, std: str | None
 ) -> InputOptions:
-    """How a model wants its input, from the command line. Raises BadInput for what is no size or no number."""
+    """How a model wants its input, from the command line. Raises BadInputError for what is no size or no number."""
     try:
         sides = read_size(size) if size else None
     except ValueError as error:
-        raise BadInput(f"--size {size}: {error}") from error
+        raise BadInputError(f"--size {size}: {error}") from error
     return InputOptions(
         input=input_name,
         output=output_name,

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fsearch.indexer.embedding.pipeline import IndexReport
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.search.answer import Answer, Answers, Ranking
 from fsearch.search.terminal.explain import explanation
 
@@ -147,7 +147,7 @@ def sql_table(rows: pa.Table) -> Table:
 
 
 def table_bytes(rows: pa.Table, kind: str) -> bytes:
-    """Rows as csv, json (a list of objects) or parquet. Raises BadInput for another kind."""
+    """Rows as csv, json (a list of objects) or parquet. Raises BadInputError for another kind."""
     if kind == "parquet":
         sink = io.BytesIO()
         pa.parquet.write_table(rows, sink)
@@ -160,7 +160,7 @@ def table_bytes(rows: pa.Table, kind: str) -> bytes:
         writer.writerow(rows.column_names)
         writer.writerows(_tuples(rows))
         return text.getvalue().encode()
-    raise BadInput(f"unknown format {kind!r}; use csv, json or parquet")
+    raise BadInputError(f"unknown format {kind!r}; use csv, json or parquet")
 
 
 def _tuples(rows: pa.Table) -> Iterator[tuple[Any, ...]]:

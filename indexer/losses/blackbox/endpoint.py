@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.blackbox.base import Failure
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions, Pixels, fit_shape
 
@@ -30,13 +30,13 @@ class Endpoint:
     """One model of a server, at URL/v2/models/NAME."""
 
     def __init__(self, url: str, options: InputOptions) -> None:
-        """Ask the server what the model takes. Raises BadInput where it does not answer, or takes no image."""
+        """Ask the server what the model takes. Raises BadInputError where it does not answer, or takes no image."""
         try:
             import urllib3
         except ImportError as error:
-            raise BadInput("HTTP endpoints need an extra: pip install 'fsearch[endpoint]'") from error
+            raise BadInputError("HTTP endpoints need an extra: pip install 'fsearch[endpoint]'") from error
         if "/v2/models/" not in url:
-            raise BadInput(f"{url}: give the model's own address, like http://host:8000/v2/models/NAME")
+            raise BadInputError(f"{url}: give the model's own address, like http://host:8000/v2/models/NAME")
         retry = urllib3.Retry(
             RETRIES,
             backoff_factor=BACKOFF,
@@ -55,13 +55,13 @@ class Endpoint:
         output = _chosen(said.get("outputs"), options.output, "output", url) if said.get("outputs") else {}
         dtype = _DTYPES.get(str(tensor.get("datatype")))
         if dtype is None:
-            raise BadInput(f"{url}: its input is {tensor.get('datatype')}; fsearch sends FP32 or UINT8 images")
+            raise BadInputError(f"{url}: its input is {tensor.get('datatype')}; fsearch sends FP32 or UINT8 images")
         shape = [d if isinstance(d, int) and d > 0 else None for d in tensor.get("shape", [])]
         try:
             fixed, channels, layout, size = fit_shape([None, *shape] if len(shape) == 3 else shape, options)
             self.pixels = Pixels.of(InputOptions(dtype=dtype).over(options), size, channels, layout)  # type: ignore[arg-type]
-        except BadInput as error:
-            raise BadInput(f"{url}: {error}") from error
+        except BadInputError as error:
+            raise BadInputError(f"{url}: {error}") from error
         self._input, self._datatype = str(tensor["name"]), str(tensor["datatype"])
         self._output = options.output or output.get("name")
         self._together = fixed or 8  # images in one request
@@ -118,9 +118,9 @@ class Endpoint:
             answer = self._http.request("GET", self._url)
             said = json.loads(answer.data) if answer.status == 200 else None
         except (*self._errors, ValueError) as error:
-            raise BadInput(f"{self._url} does not answer: {_line(error)}") from error
+            raise BadInputError(f"{self._url} does not answer: {_line(error)}") from error
         if not isinstance(said, dict) or not said.get("inputs"):
-            raise BadInput(
+            raise BadInputError(
                 f"{self._url}: HTTP {answer.status}, and no model metadata of the Open Inference Protocol v2"
             )
         return said
@@ -129,7 +129,7 @@ class Endpoint:
 def _chosen(tensors: Any, wanted: str | None, what: str, url: str) -> dict[str, Any]:
     names = [t.get("name") for t in tensors]
     if wanted is not None and wanted not in names:
-        raise BadInput(f"{url} has no {what} {wanted!r}; it has: {', '.join(map(str, names))}")
+        raise BadInputError(f"{url} has no {what} {wanted!r}; it has: {', '.join(map(str, names))}")
     found: dict[str, Any] = tensors[names.index(wanted)] if wanted is not None else tensors[0]
     return found
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.functions.settings import ScoreKind
 from fsearch.indexer.object_path import load_object
 
@@ -25,10 +25,10 @@ class Function:
     """The user's function. Its source file is part of its identity: change it, and the losses are computed anew."""
 
     def __init__(self, function: str | Callable[[list[Image.Image]], Any]) -> None:
-        """From a name, or the function itself. Raises BadInput where it cannot be found or called."""
+        """From a name, or the function itself. Raises BadInputError where it cannot be found or called."""
         found = load_object(function, "black box") if isinstance(function, str) else function
         if not callable(found):
-            raise BadInput(f"black box {function!r} cannot be called")
+            raise BadInputError(f"black box {function!r} cannot be called")
         self._function = found
         self.origin = function if isinstance(function, str) else getattr(found, "__qualname__", type(found).__name__)
         self.digest = f"{self.origin} {_source(found)}"
@@ -48,7 +48,7 @@ class Function:
             said = said.detach().cpu().numpy()
         if not hasattr(said, "__len__") or len(said) != len(inputs):
             got = f"{len(said)} predictions" if hasattr(said, "__len__") else f"a {type(said).__name__}"
-            raise BadInput(f"black box {self.origin} gave {got} for {len(inputs)} images; one an image is needed")
+            raise BadInputError(f"black box {self.origin} gave {got} for {len(inputs)} images; one an image is needed")
         return list(said)
 
 

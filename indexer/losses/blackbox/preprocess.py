@@ -14,7 +14,7 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 
 _MODES = {1: "L", 3: "RGB"}
 
@@ -64,18 +64,21 @@ _CHOICES = {
 
 
 def read_beside(model: Path) -> InputOptions:
-    """The options in the YAML file beside a model, MODEL.yaml; none where there is no such file. Raises BadInput."""
+    """The options in the YAML file beside a model, MODEL.yaml; none where there is no such file.
+
+    Raises BadInputError.
+    """
     path = next((p for p in (model.with_suffix(".yaml"), model.with_suffix(".yml")) if p.is_file()), None)
     if path is None:
         return InputOptions()
     try:
         said = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BadInput(f"{path} is no YAML: {str(error).splitlines()[0]}") from error
+        raise BadInputError(f"{path} is no YAML: {str(error).splitlines()[0]}") from error
     known = {f.name for f in fields(InputOptions)}
     if not isinstance(said, dict) or not set(said) <= known:
         wrong = sorted(map(str, set(said) - known)) if isinstance(said, dict) else ["no mapping"]
-        raise BadInput(f"{path}: unknown {wrong[0]!r}; known are {', '.join(sorted(known))}")
+        raise BadInputError(f"{path}: unknown {wrong[0]!r}; known are {', '.join(sorted(known))}")
     return InputOptions(**{name: _option(name, value, path) for name, value in said.items()})
 
 
@@ -88,9 +91,9 @@ def _option(name: str, value: Any, path: Path) -> Any:
         if name == "classes":
             return tuple(str(v) for v in value)
     except (TypeError, ValueError) as error:
-        raise BadInput(f"{path}, {name}: {value!r} cannot be used: {error}") from error
+        raise BadInputError(f"{path}, {name}: {value!r} cannot be used: {error}") from error
     if name in _CHOICES and value not in _CHOICES[name]:
-        raise BadInput(f"{path}, {name}: {value!r} is none of {', '.join(map(str, _CHOICES[name]))}")
+        raise BadInputError(f"{path}, {name}: {value!r} is none of {', '.join(map(str, _CHOICES[name]))}")
     return value if name in _CHOICES else str(value)
 
 
@@ -104,11 +107,11 @@ def read_size(value: Any) -> tuple[int, int]:
 
 
 def read_numbers(text: str, option: str) -> tuple[float, ...]:
-    """Numbers from "0.485,0.456,0.406". Raises BadInput."""
+    """Numbers from "0.485,0.456,0.406". Raises BadInputError."""
     try:
         return tuple(float(v) for v in text.split(","))
     except ValueError:
-        raise BadInput(f"{option} {text}: write one number, or one a channel with commas") from None
+        raise BadInputError(f"{option} {text}: write one number, or one a channel with commas") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,22 +131,22 @@ class Pixels:
     def of(
         cls, options: InputOptions, size: tuple[int, int] | None, channels: int | None, layout: str | None
     ) -> Pixels:
-        """From options and what the model itself says of its input. Raises BadInput where they do not fit."""
+        """From options and what the model itself says of its input. Raises BadInputError where they do not fit."""
         if options.size and size and options.size != size:
-            raise BadInput(f"the model takes {size[0]}x{size[1]} pixels, not {options.size[0]}x{options.size[1]}")
+            raise BadInputError(f"the model takes {size[0]}x{size[1]} pixels, not {options.size[0]}x{options.size[1]}")
         if options.channels and channels and options.channels != channels:
-            raise BadInput(f"the model takes {channels} channels, not {options.channels}")
+            raise BadInputError(f"the model takes {channels} channels, not {options.channels}")
         final, depth = options.size or size, options.channels or channels or 3
         if final is None:
-            raise BadInput(
+            raise BadInputError(
                 "the model does not say how large its input is; give --size, or size: in a YAML file beside it"
             )
         mean, std = options.mean or (0.0,), options.std or (1.0,)
         for name, values in (("mean", mean), ("std", std)):
             if len(values) not in (1, depth):
-                raise BadInput(f"{len(values)} values of {name} for {depth} channels")
+                raise BadInputError(f"{len(values)} values of {name} for {depth} channels")
         if min(std) <= 0:
-            raise BadInput("std must be above 0")
+            raise BadInputError("std must be above 0")
         said = options.mean is not None or options.std is not None or options.dtype == "uint8"
         return cls(
             final,
@@ -196,12 +199,15 @@ def stack(inputs: Sequence[NDArray[Any]], fixed: int) -> NDArray[Any]:
 def fit_shape(
     shape: Sequence[int | None], options: InputOptions
 ) -> tuple[int, int | None, str | None, tuple[int, int] | None]:
-    """Batch, channels, layout and size that an input shape of four says; batch 0 is any. Raises BadInput for others."""
+    """Batch, channels, layout and size that an input shape of four says; batch 0 is any.
+
+    Raises BadInputError for others.
+    """
     if len(shape) != 4:
-        raise BadInput(f"its input has the shape {list(shape)}; an image model takes 4 axes, batch first")
+        raise BadInputError(f"its input has the shape {list(shape)}; an image model takes 4 axes, batch first")
     batch, *rest = shape
     layout = options.layout or ("nhwc" if rest[0] not in (1, 3, None) and rest[2] in (1, 3) else "nchw")
     channels, height, width = rest if layout == "nchw" else (rest[2], rest[0], rest[1])
     if channels not in (1, 3, None):
-        raise BadInput(f"its input has the shape {list(shape)}: {channels} channels; images have 1 or 3")
+        raise BadInputError(f"its input has the shape {list(shape)}: {channels} channels; images have 1 or 3")
     return batch or 0, channels, layout, (height, width) if height and width else None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.blackbox.base import BlackBox
 from fsearch.indexer.losses.blackbox.endpoint import Endpoint
 from fsearch.indexer.losses.blackbox.function import Function
@@ -22,7 +22,7 @@ TORCH = (".pt", ".pt2", ".pts", ".ts", ".pth", ".torchscript")
 def open_black_box(named: str | Callable[..., Any], options: InputOptions, weights: Path | None = None) -> BlackBox:
     """The black box that `named` means: a model file, timm:NAME, a URL, `module:function`, or a function itself.
 
-    Raises BadInput where it means none, or the model cannot be loaded.
+    Raises BadInputError where it means none, or the model cannot be loaded.
     """
     if not isinstance(named, str):
         return Function(named)
@@ -37,7 +37,7 @@ def open_black_box(named: str | Callable[..., Any], options: InputOptions, weigh
         return TorchProgram(path, options)
     if is_named(named):
         return Function(named)
-    raise BadInput(
+    raise BadInputError(
         f"black box {named!r}: use a model file (.onnx, {', '.join(TORCH)}), timm:NAME, http://…/v2/models/NAME, "
         "or module:function"
     )

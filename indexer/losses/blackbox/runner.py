@@ -11,15 +11,15 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.blackbox.base import BlackBox, Failure
 from fsearch.indexer.losses.functions.registry import Task
 from fsearch.indexer.losses.functions.settings import Settings
-from fsearch.indexer.losses.ground_truth import Targets, find_targets, known_images
-from fsearch.indexer.losses.loss_spec import Judging
-from fsearch.indexer.losses.loss_store import LossesReport, Pending
+from fsearch.indexer.losses.ground_truth import Targets, find_targets, workspace_images
+from fsearch.indexer.losses.loss_spec import LossSpec
+from fsearch.indexer.losses.loss_store import LossesReport, LossStaging
 from fsearch.indexer.sources.base import Item, Source
-from fsearch.indexer.sources.prefetch import ahead, read_image
+from fsearch.indexer.sources.prefetch import prefetch, read_image
 from fsearch.indexer.workspace.store import Store
 
 _EVERY_ROWS = 1024
@@ -53,28 +53,34 @@ def run_black_box(
     store: Store,
     model: str,
     box: BlackBox,
-    judging: Judging,
+    loss_spec: LossSpec,
     sources: Sequence[Source],
     split: str | None = None,
     progress: Progress | None = None,
 ) -> LossesReport:
     """Predict every indexed image of `sources` that has no loss of this model, task and settings yet, and judge it.
 
-    Raises BadInput where task and model do not fit, or the model fails on every image. Call inside
+    Raises BadInputError where task and model do not fit, or the model fails on every image. Call inside
     `store.writer()`.
     """
-    judging = judging.knowing(box.classes, box.scores)
-    task = judging.find()
+    loss_spec = loss_spec.knowing(box.classes, box.scores)
+    task = loss_spec.find()
     if task.whole:
-        raise BadInput(f"task {task.name} compares all images at once; give it a file: --predictions")
-    targets = find_targets(store, task, judging, known_images(store))
+        raise BadInputError(f"task {task.name} compares all images at once; give it a file: --predictions")
+    targets = find_targets(store, task, loss_spec, workspace_images(store))
     run = _Run(
-        store, model, box, task, judging.settings(target_root=targets.root), targets, judging.fingerprint(box.digest)
+        store,
+        model,
+        box,
+        task,
+        loss_spec.settings(target_root=targets.root),
+        targets,
+        loss_spec.fingerprint(box.digest),
     )
     if not any(run.knows(source.name) for source in sources):
-        raise BadInput(f"no images of {', '.join(s.name for s in sources)} in this workspace; index them first")
+        raise BadInputError(f"no images of {', '.join(s.name for s in sources)} in this workspace; index them first")
     run.over(sources, progress)
-    return run.pending.finish(str(judging), box.origin, split, (box.note,) if box.note else ())
+    return run.pending.finish(str(loss_spec), box.origin, split, (box.note,) if box.note else ())
 
 
 class _Run:
@@ -94,7 +100,7 @@ class _Run:
         self._log = store.layout.log(model)
         self._tracebacks = 0
         self._succeeded, self._in_a_row, self._last_reason = False, 0, ""
-        self.pending = Pending(store, model, fingerprint, targets.by_image)
+        self.pending = LossStaging(store, model, fingerprint, targets.by_image)
         self._done = self.pending.done()
         with store.catalog.read() as con:
             rows = con.execute("SELECT source, key, image_id, sha256 FROM images WHERE status = 'present'").fetchall()
@@ -116,7 +122,7 @@ class _Run:
     def _over(self, wanted: Iterator[_Wanted], done: int, total: int, progress: Progress | None) -> None:
         batch: list[_Ready] = []
         since = time.monotonic()
-        for ready in ahead(wanted, self._prepare, 3 * self._box.batch):
+        for ready in prefetch(wanted, self._prepare, 3 * self._box.batch):
             batch.append(ready)
             if len(batch) == self._box.batch:
                 self._take(batch)
@@ -133,7 +139,7 @@ class _Run:
 
     def _give_up(self) -> NoReturn:
         log = f"; its traceback is in {self._log}" if self._tracebacks else ""
-        raise BadInput(
+        raise BadInputError(
             f"black box {self._box.origin} failed on {self._in_a_row} images in a row, the last: "
             f"{self._last_reason}{log}; what was done before is kept"
         )
@@ -190,7 +196,7 @@ class _Run:
         """Predictions or Failures. Where a whole batch fails, each image is tried alone."""
         try:
             return self._box.predict([r.prepared for r in batch])
-        except BadInput:
+        except BadInputError:
             raise
         except Exception as error:  # the model is the user's and may raise anything
             self._note(error, batch)
@@ -205,11 +211,13 @@ class _Run:
             said = [self._laid_over(s, r) for s, r in zip(said, ready, strict=True)]
         try:
             outcomes = self._task.outcomes(said, targets, names, self._settings)
-        except BadInput:
+        except BadInputError:
             raise
         except Exception as error:  # a loss function of the user's
             self._note(error, ready)
-            raise BadInput(f"task {self._task.name} raised {_line(error)}; its traceback is in {self._log}") from error
+            raise BadInputError(
+                f"task {self._task.name} raised {_line(error)}; its traceback is in {self._log}"
+            ) from error
         self.pending.add([r.wanted.image_id for r in ready], outcomes)
 
     def _laid_over(self, said: Any, ready: _Ready) -> NDArray[Any]:
@@ -219,7 +227,9 @@ class _Run:
         if array.ndim < 2 or array.shape[-2:] == (height, width):
             return array
         if not self._box.squashes:
-            raise BadInput("masks of a model that sees a part of the image cannot be laid over it; say resize: squash")
+            raise BadInputError(
+                "masks of a model that sees a part of the image cannot be laid over it; say resize: squash"
+            )
         rows = ((np.arange(height) + 0.5) * array.shape[-2] / height).astype(int)
         columns = ((np.arange(width) + 0.5) * array.shape[-1] / width).astype(int)
         return array[..., rows[:, None], columns]

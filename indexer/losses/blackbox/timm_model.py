@@ -8,29 +8,29 @@ from typing import Any
 
 from PIL import Image
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions
-from fsearch.indexer.losses.from_predictions import digest
 from fsearch.indexer.losses.functions.settings import ScoreKind
+from fsearch.indexer.storage.files import content_sha256
 
 
 class TimmModel:
     """A timm architecture with weights from a local file; the input is made as timm's own configuration says."""
 
     def __init__(self, name: str, weights: Path | None, options: InputOptions) -> None:
-        """Load `name` with `weights`. Raises BadInput where there is none such, or the weights do not fit."""
+        """Load `name` with `weights`. Raises BadInputError where there is none such, or the weights do not fit."""
         import timm.data
         import torch
 
         library: Any = timm
 
         if weights is None:
-            raise BadInput(f"timm:{name} needs its weights: --weights FILE (.safetensors, .pt or .pth)")
+            raise BadInputError(f"timm:{name} needs its weights: --weights FILE (.safetensors, .pt or .pth)")
         if not weights.is_file():
-            raise BadInput(f"no such checkpoint: {weights}")
+            raise BadInputError(f"no such checkpoint: {weights}")
         if not library.is_model(name):
             near = ", ".join(library.list_models(f"*{name.split('_')[0]}*")[:5])
-            raise BadInput(f"timm knows no model {name!r}" + (f"; near: {near}" if near else ""))
+            raise BadInputError(f"timm knows no model {name!r}" + (f"; near: {near}" if near else ""))
         state = _state(weights)
         try:
             head = library.models.get_pretrained_cfg_value(name, "classifier")
@@ -41,7 +41,7 @@ class TimmModel:
             model.load_state_dict(state)
         except Exception as error:  # timm and torch raise whatever does not fit
             reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-            raise BadInput(f"{weights} does not fit timm's {name}: {reason}") from error
+            raise BadInputError(f"{weights} does not fit timm's {name}: {reason}") from error
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._model = model.eval().to(self._device)
         config = library.data.resolve_data_config({}, model=model)
@@ -50,7 +50,7 @@ class TimmModel:
         config |= {k: v * 3 if len(v) == 1 else v for k, v in (("mean", options.mean), ("std", options.std)) if v}
         self._transform: Any = library.data.create_transform(**config, is_training=False)
         self.origin, self.batch = f"timm:{name} with {weights}", 32
-        self.digest = f"{name} {digest(weights)} {sorted((k, str(v)) for k, v in config.items())}"
+        self.digest = f"{name} {content_sha256(weights)} {sorted((k, str(v)) for k, v in config.items())}"
         self.classes = options.classes
         self.scores: ScoreKind | None = options.scores or "logits"
         self.note = f"input as timm configures {name}: {config['input_size'][1]}x{config['input_size'][2]}"
@@ -80,8 +80,8 @@ def _state(weights: Path) -> dict[str, Any]:
             return load_file(weights)
         state = torch.load(weights, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise BadInput(f"{weights} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise BadInputError(f"{weights} cannot be loaded: {str(error).splitlines()[0]}") from error
     except Exception as error:  # an unpickling error: the file holds more than tensors
-        raise BadInput(f"{weights} holds more than tensors and is refused; save its state_dict") from error
+        raise BadInputError(f"{weights} holds more than tensors and is refused; save its state_dict") from error
     state = next((state[k] for k in ("state_dict", "model") if isinstance(state.get(k), dict)), state)
     return {str(k).removeprefix("module."): v for k, v in state.items()}

@@ -14,36 +14,36 @@ from typing import Any
 
 from PIL import Image
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions, Pixels, fit_shape, read_beside, stack
-from fsearch.indexer.losses.from_predictions import digest
+from fsearch.indexer.storage.files import content_sha256
 
 
 class TorchProgram:
     """A program of torch with one image input. On a GPU where there is one."""
 
     def __init__(self, path: Path, options: InputOptions) -> None:
-        """Load `path`, .pt2 for torch.export, else TorchScript. Raises BadInput where it cannot be loaded."""
+        """Load `path`, .pt2 for torch.export, else TorchScript. Raises BadInputError where it cannot be loaded."""
         import torch
 
         if not path.is_file():
-            raise BadInput(f"no such model: {path}")
+            raise BadInputError(f"no such model: {path}")
         said = options.over(read_beside(path))
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             self._module, shape = _exported(path) if path.suffix.lower() == ".pt2" else _scripted(path, self._device)
         except Exception as error:  # torch raises whatever the archive's readers raise
-            raise BadInput(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
+            raise BadInputError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
         fixed, channels, layout, size = 0, None, None, None
         try:
             if shape is not None:
                 fixed, channels, layout, size = fit_shape(shape, said)
             self.pixels = Pixels.of(said, size, channels, layout)
-        except BadInput as error:
-            raise BadInput(f"{path}: {error}") from error
+        except BadInputError as error:
+            raise BadInputError(f"{path}: {error}") from error
         self._dtype = torch.uint8 if self.pixels.dtype == "uint8" else torch.float32
         self.origin, self.batch = str(path), fixed or 32
-        self.digest = self.pixels.digest(digest(path), said.output or "")
+        self.digest = self.pixels.digest(content_sha256(path), said.output or "")
         self.classes, self.scores, self._output = said.classes, said.scores, said.output
         self.note, self.squashes = str(self.pixels), self.pixels.resize == "squash"
         self._fixed = fixed
@@ -65,7 +65,7 @@ class TorchProgram:
         if isinstance(out, tuple | list):
             out = out[0]
         if len(out) != len(stacked):
-            raise BadInput(f"{self.origin}: its output has {len(out)} rows for {len(stacked)} images")
+            raise BadInputError(f"{self.origin}: its output has {len(out)} rows for {len(stacked)} images")
         return list(out[:count].float().cpu().numpy())
 
 
@@ -82,7 +82,7 @@ def _exported(path: Path) -> tuple[Any, list[int | None]]:
     import torch
 
     if not zipfile.is_zipfile(path):
-        raise BadInput("it is no archive of torch.export")
+        raise BadInputError("it is no archive of torch.export")
     logger = logging.getLogger("torch.export")  # it prints tracebacks of errors that it raises as well
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -93,7 +93,7 @@ def _exported(path: Path) -> tuple[Any, list[int | None]]:
             logger.disabled = False
     inputs = [s for s in program.graph_signature.user_inputs if isinstance(s, str)]
     if len(inputs) != 1:
-        raise BadInput(f"it has {len(inputs)} inputs; fsearch feeds one image to one input")
+        raise BadInputError(f"it has {len(inputs)} inputs; fsearch feeds one image to one input")
     node = next(n for n in program.graph.nodes if n.name == inputs[0])
     shape = [d if isinstance(d, int) else None for d in node.meta["val"].shape]
     module = program.module()

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.special
 from numpy.typing import NDArray
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.functions.classes import class_numbers
 from fsearch.indexer.losses.functions.scores import LEAST, as_matrix, finite_rows, require_kind
 from fsearch.indexer.losses.functions.settings import Outcomes, Settings
@@ -37,7 +37,9 @@ def outcomes_of_labels_sets(
     if settings.scores == "probabilities":
         for i in np.flatnonzero(finite).tolist():
             if values[i].min() < 0 or values[i].max() > 1:
-                raise BadInput(f"{names[i]}: {values[i].max():.4g} is no probability; if logits, say: --scores logits")
+                raise BadInputError(
+                    f"{names[i]}: {values[i].max():.4g} is no probability; if logits, say: --scores logits"
+                )
         values = scipy.special.logit(np.clip(np.where(finite[:, None], values, 0.5), LEAST, 1 - LEAST))
     count = values.shape[1]
     truths = [_truth(t, settings.classes, count, n) for t, n in zip(targets, names, strict=True)]
@@ -63,7 +65,7 @@ def _truth(target: Any, classes: Sequence[str], count: int, name: str) -> NDArra
         truth[class_numbers(entries, classes, count, [name] * len(entries))] = 1
         return truth
     if len(entries) != count or not all(e in (0, 1) for e in entries):
-        raise BadInput(f"{name}: labels must be class names, or {count} numbers that are 0 or 1")
+        raise BadInputError(f"{name}: labels must be class names, or {count} numbers that are 0 or 1")
     return np.array(entries, np.float64)
 
 

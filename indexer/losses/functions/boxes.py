@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.functions.settings import Outcomes, Settings
 
 _SLACK = 1.0  # pixels that a box may stick out, from rounding
@@ -45,8 +45,8 @@ class Matched:
 def read_boxes(objects: Sequence[Mapping[str, Any]], name: str, size: tuple[int, int] | None) -> Boxes:
     """Boxes of COCO objects, each with `bbox` [left, top, width, height], `category_id` and, if detected, `score`.
 
-    `size` is the image's width and height; None where they are not known. Raises BadInput for a box that is malformed,
-    has a negative side, or lies outside of the image.
+    `size` is the image's width and height; None where they are not known. Raises BadInputError for a box that is
+    malformed, has a negative side, or lies outside of the image.
     """
     corners = np.array([_corners(o, f"{name}, box {i}", size) for i, o in enumerate(objects, start=1)]).reshape(-1, 4)
     try:
@@ -57,7 +57,7 @@ def read_boxes(objects: Sequence[Mapping[str, Any]], name: str, size: tuple[int,
             np.array([bool(o.get("iscrowd", 0)) for o in objects], bool),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(
+        raise BadInputError(
             f"{name}: a box needs a numeric 'category_id', and 'score' if it is a detection: {error}"
         ) from error
 
@@ -66,15 +66,15 @@ def _corners(found: Mapping[str, Any], name: str, size: tuple[int, int] | None) 
     try:
         left, top, width, height = (float(v) for v in found["bbox"])
     except (KeyError, TypeError, ValueError):
-        raise BadInput(f"{name}: 'bbox' must be four numbers, left, top, width, height") from None
+        raise BadInputError(f"{name}: 'bbox' must be four numbers, left, top, width, height") from None
     if not np.isfinite([left, top, width, height]).all():
-        raise BadInput(f"{name}: 'bbox' holds a number that is not finite")
+        raise BadInputError(f"{name}: 'bbox' holds a number that is not finite")
     if width < 0 or height < 0:
-        raise BadInput(f"{name}: a side is negative ({width:g} x {height:g}); is it left, top, right, bottom?")
+        raise BadInputError(f"{name}: a side is negative ({width:g} x {height:g}); is it left, top, right, bottom?")
     if size is not None:
         over = max(-left, -top, left + width - size[0], top + height - size[1])
         if over > _SLACK:
-            raise BadInput(f"{name}: it sticks out of the image of {size[0]} x {size[1]} pixels by {over:g}")
+            raise BadInputError(f"{name}: it sticks out of the image of {size[0]} x {size[1]} pixels by {over:g}")
     return [left, top, left + width, top + height]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 
 MISSING = -1
 
@@ -16,11 +16,11 @@ MISSING = -1
 def class_numbers(labels: Sequence[Any], classes: Sequence[str], count: int, names: Sequence[str]) -> NDArray[np.int64]:
     """(n,) int64: each label's number among `count` classes; MISSING for None.
 
-    `names` say whose label it is, in messages. Raises BadInput for an unknown name, a number outside the classes, or as
-    many names as there are not classes.
+    `names` say whose label it is, in messages. Raises BadInputError for an unknown name, a number outside the classes,
+    or as many names as there are not classes.
     """
     if classes and len(classes) != count:
-        raise BadInput(f"{len(classes)} class names for predictions of {count} classes; they must be as many")
+        raise BadInputError(f"{len(classes)} class names for predictions of {count} classes; they must be as many")
     known = {name: i for i, name in enumerate(classes)}
     return np.array([_number(label, known, count, name) for label, name in zip(labels, names, strict=True)], np.int64)
 
@@ -38,9 +38,9 @@ def _number(label: Any, known: dict[str, int], count: int, name: str) -> int:
         number = None
     if number is None:
         seen = f"known are {', '.join(list(known)[:8])}" if known else "give the names in the model's order: --classes"
-        raise BadInput(f"{name}: unknown class {text!r}; {seen}")
+        raise BadInputError(f"{name}: unknown class {text!r}; {seen}")
     if not 0 <= number < count:
-        raise BadInput(f"{name}: label {number} lies outside the {count} classes (0 to {count - 1})")
+        raise BadInputError(f"{name}: label {number} lies outside the {count} classes (0 to {count - 1})")
     return number
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.functions.scores import as_matrix
 from fsearch.indexer.losses.functions.settings import Outcomes, Settings
 
@@ -25,15 +25,16 @@ def outcomes_of_function(
 ) -> Outcomes:
     """The losses that `formula(predictions, targets)` gives: two lists of n in, n numbers out; NaN for no loss.
 
-    Raises BadInput where it gives another number of losses, or no numbers. What it raises itself is not caught here.
+    Raises BadInputError where it gives another number of losses, or no numbers. What it raises itself is not caught
+    here.
     """
     given = formula(list(predictions), list(targets), **settings.params)
     try:
         losses = np.asarray(given, np.float64)
     except (TypeError, ValueError) as error:
-        raise BadInput(f"the loss function gave no numbers: {str(error).splitlines()[0]}") from error
+        raise BadInputError(f"the loss function gave no numbers: {str(error).splitlines()[0]}") from error
     if losses.shape != (len(targets),):
-        raise BadInput(
+        raise BadInputError(
             f"the loss function gave an array of shape {losses.shape} for {len(targets)} images; it must be "
             f"({len(targets)},), one loss an image"
         )

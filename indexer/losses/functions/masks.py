@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.functions.scores import LEAST, SUM_TOLERANCE, require_kind
 from fsearch.indexer.losses.functions.settings import Outcomes, Settings
 from fsearch.indexer.sources.decode import FORMATS, MAX_BYTES, MAX_PIXELS
 from fsearch.indexer.sources.paths import Places
-from fsearch.indexer.storage.arrays import DamagedArray, load_array
+from fsearch.indexer.storage.files import DamagedArrayError, load_array
 
 _INDEXED = ("L", "P", "1", "I", "I;16")
 
@@ -32,7 +32,8 @@ def outcomes_of_masks(
 ) -> Outcomes:
     """Apply a formula on each pair of masks. `scored`: predictions are (C, H, W) scores of classes, and stay so.
 
-    Raises BadInput where a pair differs in size. A mask that cannot be read, or without a pixel that counts, has none.
+    Raises BadInputError where a pair differs in size. A mask that cannot be read, or without a pixel that counts, has
+    none.
     """
     losses = np.full(len(targets), np.nan)
     reasons: list[str | None] = [None] * len(targets)
@@ -45,7 +46,7 @@ def outcomes_of_masks(
             continue
         if mask.shape[-2:] != truth.shape:
             (h, w), (th, tw) = mask.shape[-2:], truth.shape
-            raise BadInput(f"{name}: the predicted mask is {w} x {h} pixels, the target {tw} x {th}")
+            raise BadInputError(f"{name}: the predicted mask is {w} x {h} pixels, the target {tw} x {th}")
         losses[i] = _apply(formula, mask, truth, name, settings)
         if not np.isfinite(losses[i]):
             reasons[i] = "no pixel of the target counts"
@@ -68,11 +69,11 @@ def _apply(
     ignored = settings.params.get("ignore", 255)
     counted = truth[truth != ignored]
     if counted.size and (counted.min() < 0 or counted.max() >= len(mask)):
-        raise BadInput(f"{name}: the target has class {counted.max()}; the prediction has {len(mask)} classes")
+        raise BadInputError(f"{name}: the target has class {counted.max()}; the prediction has {len(mask)} classes")
     if settings.scores == "probabilities":
         sums = mask.sum(axis=0)
         if mask.min() < 0 or abs(sums - 1).max() > SUM_TOLERANCE:
-            raise BadInput(
+            raise BadInputError(
                 f"{name}: probabilities of a pixel sum to {sums.flat[abs(sums - 1).argmax()]:.4f}; must be 1"
             )
         mask = np.log(np.clip(mask, LEAST, 1))
@@ -90,14 +91,14 @@ def _mask(held: Any, root: Path, name: str, what: str, *, scored: bool = False) 
     array = _load(Path(root, Places(root).key(held, name)), what) if isinstance(held, str) else np.asarray(held)
     if scored:
         if array.ndim != 3:
-            raise BadInput(f"{name}: scores of pixels need the shape (classes, height, width), not {array.shape}")
+            raise BadInputError(f"{name}: scores of pixels need the shape (classes, height, width), not {array.shape}")
         if not np.isfinite(array).all():
             raise _Unreadable("the prediction is not finite")
         return array.astype(np.float64)
     if array.ndim == 3 and what == "prediction" and np.issubdtype(array.dtype, np.floating):
         array = array.argmax(axis=0)
     if array.ndim != 2:
-        raise BadInput(f"{name}: a {what} mask needs one class number a pixel; this has the shape {array.shape}")
+        raise BadInputError(f"{name}: a {what} mask needs one class number a pixel; this has the shape {array.shape}")
     return array.astype(np.int64)
 
 
@@ -111,10 +112,10 @@ def _load(path: Path, what: str) -> NDArray[Any]:
             return loaded
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.mode not in _INDEXED:
-                raise BadInput(f"{path}: a mask needs one class number a pixel; this image is {image.mode}")
+                raise BadInputError(f"{path}: a mask needs one class number a pixel; this image is {image.mode}")
             if image.width * image.height > MAX_PIXELS:
                 raise _Unreadable(f"the {what} mask has more than {MAX_PIXELS:,} pixels")
             return np.asarray(image)
-    except (OSError, ValueError, EOFError, SyntaxError, DamagedArray, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, DamagedArrayError, Image.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
         raise _Unreadable(f"the {what} mask cannot be read: {reason}") from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any, Literal
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.functions.absolute_error import absolute_error
 from fsearch.indexer.losses.functions.binary_cross_entropy import binary_cross_entropy, outcomes_of_labels_sets
 from fsearch.indexer.losses.functions.boxes import outcomes_of_boxes
@@ -67,7 +67,10 @@ class Task:
         return (*own, "score") if self.read is outcomes_of_boxes else tuple(own)
 
     def outcomes(self, predictions: Any, targets: Sequence[Any], names: Sequence[str], settings: Settings) -> Outcomes:
-        """Losses of n images; `names` say which they are, in messages. Raises BadInput where the input does not fit."""
+        """Losses of n images; `names` say which they are, in messages.
+
+        Raises BadInputError where the input does not fit.
+        """
         return self.read(self.formula, predictions, targets, names, settings)
 
 
@@ -107,21 +110,21 @@ _RANGES = {"k": (1, math.inf), "delta": (1e-9, math.inf), "q": (0, 1), "iou": (0
 
 
 def find_task(name: str, params: Mapping[str, float]) -> Task:
-    """The task of that name, or the user's own `module:function`. Raises BadInput for another task or setting."""
+    """The task of that name, or the user's own `module:function`. Raises BadInputError for another task or setting."""
     if is_named(name):
         function = load_object(name, "loss function")
         if not callable(function):
-            raise BadInput(f"loss function {name!r} cannot be called")
+            raise BadInputError(f"loss function {name!r} cannot be called")
         task = Task(name, function, outcomes_of_function, "optional")
     elif name in TASKS:
         task = replace(TASKS[name])
     else:
-        raise BadInput(f"unknown task {name!r}; use one of: {', '.join(TASKS)}, or module:function")
+        raise BadInputError(f"unknown task {name!r}; use one of: {', '.join(TASKS)}, or module:function")
     for param in params:
         if param not in task.params:
             known = f"it has: {', '.join(task.params)}" if task.params else "it has none"
-            raise BadInput(f"task {name} has no setting {param!r}; {known}")
+            raise BadInputError(f"task {name} has no setting {param!r}; {known}")
         low, high = _RANGES.get(param, (-math.inf, math.inf))
         if not low <= params[param] <= high:
-            raise BadInput(f"task {name}: {param} = {params[param]:g} lies outside {low:g} to {high:g}")
+            raise BadInputError(f"task {name}: {param} = {params[param]:g} lies outside {low:g} to {high:g}")
     return task

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.special
 from numpy.typing import NDArray
 
-from fsearch.indexer.errors import BadInput
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.functions.classes import MISSING, class_name, class_numbers
 from fsearch.indexer.losses.functions.settings import Outcomes, ScoreKind, Settings
 
@@ -44,18 +44,18 @@ ScoresFormula = Callable[..., NDArray[np.float64]]  # (Scores, labels (n,) int64
 
 
 def as_matrix(predictions: Any, names: Sequence[str], width: int | None = None) -> NDArray[np.float64]:
-    """(n, C) float64. Raises BadInput where rows are not all of one length, or hold no numbers."""
+    """(n, C) float64. Raises BadInputError where rows are not all of one length, or hold no numbers."""
     if not len(predictions):
         return np.empty((0, width or 0))
     rows = [np.asarray(row).reshape(-1) if row is not None else None for row in predictions]
     expected = width or next((r.size for r in rows if r is not None), 0)
     for row, name in zip(rows, names, strict=True):
         if row is not None and row.size != expected:
-            raise BadInput(f"{name}: a prediction of {row.size} values where {expected} are expected")
+            raise BadInputError(f"{name}: a prediction of {row.size} values where {expected} are expected")
     try:
         return np.array([np.full(expected, np.nan) if r is None else r for r in rows], np.float64)
     except (TypeError, ValueError) as error:
-        raise BadInput(f"{names[0]}: predictions must be numbers: {error}") from error
+        raise BadInputError(f"{names[0]}: predictions must be numbers: {error}") from error
 
 
 def finite_rows(values: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -64,17 +64,19 @@ def finite_rows(values: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def require_kind(kind: ScoreKind | None) -> ScoreKind:
-    """What scores are. Raises BadInput where nobody said: it is never guessed."""
+    """What scores are. Raises BadInputError where nobody said: it is never guessed."""
     if kind is None:
-        raise BadInput("are the scores probabilities or logits? Say so: --scores probabilities, or --scores logits")
+        raise BadInputError(
+            "are the scores probabilities or logits? Say so: --scores probabilities, or --scores logits"
+        )
     return kind
 
 
 def read_scores(predictions: Any, names: Sequence[str], kind: ScoreKind | None) -> tuple[Scores, NDArray[np.bool_]]:
-    """The scores, and which rows are finite. Raises BadInput where they are not what is said, or nobody said."""
+    """The scores, and which rows are finite. Raises BadInputError where they are not what is said, or nobody said."""
     values = as_matrix(predictions, names)
     if values.shape[1] < 2:
-        raise BadInput(f"{names[0]}: scores of {values.shape[1]} class; at least 2 are needed")
+        raise BadInputError(f"{names[0]}: scores of {values.shape[1]} class; at least 2 are needed")
     finite = finite_rows(values)
     kind = require_kind(kind)
     if kind == "probabilities":
@@ -87,9 +89,11 @@ def _check_probabilities(values: NDArray[np.float64], finite: NDArray[np.bool_],
         row = values[i]
         if row.min() < 0 or row.max() > 1 + SUM_TOLERANCE:
             outside = row.min() if row.min() < 0 else row.max()
-            raise BadInput(f"{names[i]}: {outside:.4g} is no probability; if these are logits, say: --scores logits")
+            raise BadInputError(
+                f"{names[i]}: {outside:.4g} is no probability; if these are logits, say: --scores logits"
+            )
         if abs(row.sum() - 1) > SUM_TOLERANCE:
-            raise BadInput(
+            raise BadInputError(
                 f"{names[i]}: probabilities sum to {row.sum():.4f}, off by {abs(row.sum() - 1):.4f}; must be 1"
             )
 
