@@ -11,12 +11,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from fsearch import __version__
 from fsearch.indexer.storage.catalog import Connection, insert, scalar, utc_now
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.answer import Answer
 from fsearch.search.hypothesis import Hypothesis
 
-_ENGINES = ("fsearch", "torch", "open_clip_torch", "xgboost", "duckdb", "numpy", "scipy")
+_ENGINES = ("torch", "open_clip_torch", "xgboost", "duckdb", "numpy", "scipy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def _hypothesis_ids(con: Connection, hypotheses: Sequence[Hypothesis]) -> list[i
 
 
 def _versions() -> str:
-    found = {}
+    found = {"fsearch": __version__}
     for name in _ENGINES:
         try:
             found[name] = importlib.metadata.version(name)

@@ -160,7 +160,9 @@ def test_a_run_is_shown_again_and_two_are_compared(mine: Workspace) -> None:
     shown = mine.run(first.run_id)
     assert shown.rows["hypothesis"].to_pylist() == [a.text for a in first.answers]
     assert shown.settings["bridge"] == "membership"
-    assert json.loads(shown.settings["versions"])["xgboost"]
+    versions = json.loads(shown.settings["versions"])
+    assert versions["fsearch"] == fsearch.__version__
+    assert versions["xgboost"]
     changed = mine.diff(first.run_id, second.run_id)
     assert {name for name, *_ in changed.settings} >= {"seed", "condition", "images"}
     rows = {r["hypothesis"]: r for r in changed.rows.to_pylist()}

@@ -1,7 +1,10 @@
-"""The wheel holds all that fsearch needs at run time and nothing else."""
+"""The wheel holds all that fsearch needs at run time and nothing else; pages and errors name packages to install."""
 
 from __future__ import annotations
 
+import ast
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -25,10 +28,51 @@ NEEDED = [
     "fsearch/data/hypotheses/portraits.csv",
     "fsearch/data/hypotheses/reference.txt",
 ]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/**/*.md")]
+MODULES = [
+    ROOT / "cli.py",
+    *(p for room in ("indexer", "diagnoser", "search", "data") for p in (ROOT / room).rglob("*.py")),
+]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+
+
+def name_of(requirement: str) -> str:
+    """The normalised name of the distribution that a requirement asks for."""
+    return re.split(r"[\[<>=!~; ]", requirement)[0].lower().replace("_", "-")
+
+
+def literals(path: Path) -> list[str]:
+    """Every string of a module, parts of f-strings too."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+
+
+TEXTS = [(p, p.read_text()) for p in PAGES] + [(p, text) for p in MODULES for text in literals(p)]
+
+
+def test_users_are_told_to_install_only_what_the_project_names() -> None:
+    """`fsearch` on PyPI is a stranger's: a page or an error that says to install it would run foreign code."""
+    groups = [
+        PROJECT["dependencies"],
+        *PROJECT["optional-dependencies"].values(),
+        PYPROJECT["dependency-groups"]["dev"],
+    ]
+    allowed = {PROJECT["name"], ".", *(name_of(r) for group in groups for r in group)}
+    assert "fsearch" not in allowed
+    found = []
+    for path, text in TEXTS:
+        assert "fsearch[" not in text, path
+        for command in re.findall(r"pip install ([^`\n\";)]+)", text):
+            asked = [word for word in shlex.split(command) if not word.startswith("-")]
+            assert asked, f"{path.name}: {command}"
+            assert {name_of(word) for word in asked} <= allowed, f"{path.name}: pip install {command}"
+            found += asked
+    assert {"onnxruntime", "ray", "datasets", "webdataset", "urllib3"} <= set(found)
 
 
 def test_the_version_is_stated_once_and_the_same() -> None:
-    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == fsearch.__version__
+    assert PROJECT["version"] == fsearch.__version__
 
 
 @pytest.mark.slow
@@ -38,7 +82,7 @@ def test_the_wheel_is_complete_and_holds_only_the_package(tmp_path: Path) -> Non
     shutil.copytree(ROOT, clean, ignore=skip)
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", "out", "."]
     subprocess.run(command, cwd=clean, check=True, capture_output=True)
-    (wheel,) = (clean / "out").glob("fsearch-*.whl")
+    (wheel,) = (clean / "out").glob("fsearch_vision-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert set(NEEDED) <= set(names)
     shipped = {

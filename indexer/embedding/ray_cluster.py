@@ -48,7 +48,7 @@ class Cluster:
         try:
             import ray
         except ImportError as error:
-            raise BadInputError("--engine ray needs the library ray: pip install 'fsearch[ray]'") from error
+            raise BadInputError("--engine ray needs the library ray: pip install ray") from error
         self._ray: Any = ray
         try:
             _knock(address)

@@ -57,7 +57,7 @@ class SavedDataset:
         try:
             import datasets
         except ImportError as error:
-            raise BadInputError("Hugging Face data sets need an extra: pip install 'fsearch[datasets]'") from error
+            raise BadInputError("Hugging Face data sets need the library datasets: pip install datasets") from error
         try:
             loaded = datasets.load_from_disk(str(self.path))
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:

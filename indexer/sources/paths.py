@@ -34,7 +34,7 @@ def check_url(url: str, where: str) -> None:
         fsspec.get_filesystem_class(scheme)
     except ImportError as error:
         raise BadInputError(
-            f"{where}: {scheme}:// needs a library that is missing: pip install 'fsearch[remote]'"
+            f"{where}: {scheme}:// needs a library that is missing: pip install 'fsspec[http,s3,gs]'"
         ) from error
 
 

@@ -149,4 +149,4 @@ def _library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise BadInputError("WebDataset shards need an extra: pip install 'fsearch[webdataset]'") from error
+        raise BadInputError("WebDataset shards need the library webdataset: pip install webdataset") from error

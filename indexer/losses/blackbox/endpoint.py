@@ -34,7 +34,7 @@ class Endpoint:
         try:
             import urllib3
         except ImportError as error:
-            raise BadInputError("HTTP endpoints need an extra: pip install 'fsearch[endpoint]'") from error
+            raise BadInputError("HTTP endpoints need the library urllib3: pip install urllib3") from error
         if "/v2/models/" not in url:
             raise BadInputError(f"{url}: give the model's own address, like http://host:8000/v2/models/NAME")
         retry = urllib3.Retry(

@@ -23,7 +23,7 @@ class OnnxModel:
         try:
             import onnxruntime
         except ImportError as error:
-            raise BadInputError("ONNX models need an extra: pip install 'fsearch[onnx]'") from error
+            raise BadInputError("ONNX models need the library onnxruntime: pip install onnxruntime") from error
         if not path.is_file():
             raise BadInputError(f"no such model: {path}")
         said = options.over(read_beside(path))
