@@ -1,0 +1,1 @@
+"""What ships beside the code: the demo's encoder, black box and portraits, and starter files of hypotheses."""

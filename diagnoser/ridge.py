@@ -15,7 +15,9 @@ PENALTY = 3.0  # on unit embeddings; between 0.3 and 30 hardly anything changes
 ROWS = 16_384  # more rows make a line no straighter; above it, evenly spaced rows are used
 
 
-def ridge(embeddings: NDArray[np.float32], target: Floats, weights: NDArray[np.float32]) -> Floats:
+def ridge(
+    embeddings: NDArray[np.float32], target: Floats, weights: NDArray[np.float32], penalty: float = PENALTY
+) -> Floats:
     """(d + 1,) coefficients, intercept last, of ridge regression (Hoerl and Kennard, 1970) with row weights.
 
     Parameters
@@ -31,7 +33,7 @@ def ridge(embeddings: NDArray[np.float32], target: Floats, weights: NDArray[np.f
     centred = embeddings - middle
     weighted = centred * weights[:, None]
     gram = (weighted.T @ centred).astype(np.float64)
-    gram[np.diag_indices_from(gram)] += PENALTY
+    gram[np.diag_indices_from(gram)] += penalty
     slopes = np.linalg.solve(gram, weighted.T.astype(np.float64) @ (target - level))
     return np.append(slopes, level - float(middle @ slopes))
 

@@ -44,8 +44,8 @@ class DemoReport:
     seconds: dict[str, float]
 
 
-def run_demo(workspace: Workspace, folder: Path, progress: Progress | None = None) -> DemoReport:
-    """Run the demo with its portraits in `folder`. Raises BadInputError where the workspace holds other images."""
+def run_demo(workspace: Workspace, folder: Path, progress: Progress | None = None, count: int = COUNT) -> DemoReport:
+    """Run the demo with `count` portraits in `folder`. Raises BadInputError where the workspace holds other images."""
     _refuse_foreign(workspace, folder)
     seconds: dict[str, float] = {}
 
@@ -55,7 +55,7 @@ def run_demo(workspace: Workspace, folder: Path, progress: Progress | None = Non
         seconds[stage] = time.perf_counter() - began
         return result
 
-    portraits = sample(COUNT, SEED)
+    portraits = sample(count, SEED)
     images = timed("render", lambda: _render(portraits, folder / _FOLDER, progress))
     accuracy, mean_loss = timed("black box", lambda: _judge(portraits, images, folder / "losses.csv"))
     losses = folder / "losses.csv"

@@ -15,7 +15,6 @@ from fsearch.data.blackbox import model as blackbox
 from fsearch.data.portraits import draw, phrases, sample
 from fsearch.data.training.measure import auroc
 from fsearch.indexer.embedding.encoder import DEMO_FOLDER, Encoder
-from fsearch.search import demo
 from fsearch.search.demo import run_demo
 
 
@@ -58,10 +57,9 @@ def test_the_black_box_fails_on_dark_skin(portraits: list) -> None:
 
 
 @pytest.mark.slow
-def test_the_demo_finds_dark_skin_and_can_be_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "COUNT", 1200)
+def test_the_demo_finds_dark_skin_and_can_be_run_again() -> None:
     ws = fsearch.open("w")
-    report = run_demo(ws, Path("demo"))
+    report = run_demo(ws, Path("demo"), count=1200)
     top = [a.text for a in report.ranking.answers[:3]]
     assert any("dark skin" in t for t in top)
     answers = {a.text: a for a in report.ranking.answers}
@@ -73,7 +71,7 @@ def test_the_demo_finds_dark_skin_and_can_be_run_again(monkeypatch: pytest.Monke
         "SELECT avg(loss) FILTER (skin_tone >= 7) AS dark, avg(loss) AS all_ FROM worst_images"
     ).to_pylist()[0]
     assert losses["dark"] > losses["all_"]
-    again = run_demo(ws, Path("demo"))
+    again = run_demo(ws, Path("demo"), count=1200)
     assert [a.text for a in again.ranking.answers] == [a.text for a in report.ranking.answers]
     assert again.ranking.run_id == report.ranking.run_id + 1
 
@@ -92,7 +90,6 @@ Try next:
 
 @pytest.mark.slow
 def test_the_demo_prints_its_story(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "COUNT", 600)
     monkeypatch.setattr("sys.argv", ["fsearch"])
     result = CliRunner().invoke(app, ["demo"])
     assert result.exit_code == 0

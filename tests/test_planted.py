@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SMALL = (400, 300, 200)  # portraits in the index, open to training, and in one training set
 
 
 @pytest.fixture(scope="module")
@@ -21,15 +22,12 @@ def planted_package() -> Any:
         import benchmarks.planted.rivals as rivals
         import benchmarks.planted.worlds as worlds
 
-        patch.setattr(worlds, "INDEXED", 400)
-        patch.setattr(worlds, "LEARNABLE", 300)
-        patch.setattr(worlds, "TRAINED_ON", 200)
         yield measures, worlds, rivals, pools.make_pool(5, 900)
 
 
 def test_a_planted_world_fails_where_it_was_planted(planted_package: Any) -> None:
     _, worlds, _, pool = planted_package
-    world = worlds.planted_loss(pool, 1)
+    world = worlds.planted_loss(pool, 1, worlds.Sizes(*SMALL))
     for i, phrase in enumerate(pool.phrases):
         if phrase.concepts[0] in world.planted and len(phrase.concepts) == 1:
             assert world.failing[i]
@@ -40,15 +38,15 @@ def test_a_planted_world_fails_where_it_was_planted(planted_package: Any) -> Non
 
 def test_the_same_seed_plants_the_same_world_and_another_another(planted_package: Any) -> None:
     _, worlds, _, pool = planted_package
-    a, b, c = (worlds.planted_loss(pool, s) for s in (1, 1, 2))
+    a, b, c = (worlds.planted_loss(pool, s, worlds.Sizes(*SMALL)) for s in (1, 1, 2))
     np.testing.assert_array_equal(a.losses, b.losses)
     assert a.losses[0] != c.losses[0]
 
 
 def test_nothing_fails_in_a_null_world_and_nothing_is_there_of_what_is_absent(planted_package: Any) -> None:
     _, worlds, _, pool = planted_package
-    assert not worlds.null(pool, 3).failing.any()
-    world = worlds.absent(pool, 3)
+    assert not worlds.null(pool, 3, worlds.Sizes(*SMALL)).failing.any()
+    world = worlds.absent(pool, 3, worlds.Sizes(*SMALL))
     assert not pool.where(world.planted[0])[world.rows].any()
     assert world.absent.any()
     assert all(world.planted[0] in pool.phrases[i].concepts for i in np.flatnonzero(world.absent))
@@ -56,7 +54,7 @@ def test_nothing_fails_in_a_null_world_and_nothing_is_there_of_what_is_absent(pl
 
 def test_only_the_conjunction_fails_in_an_interaction(planted_package: Any) -> None:
     _, worlds, _, pool = planted_package
-    world = worlds.interaction(pool, 4)
+    world = worlds.interaction(pool, 4, worlds.Sizes(*SMALL))
     both = next(i for i, p in enumerate(pool.phrases) if set(p.concepts) == set(world.planted))
     parts = [i for i, p in enumerate(pool.phrases) if len(p.concepts) == 1 and p.concepts[0] in world.planted]
     assert (world.gaps[both] >= world.gaps[parts]).all()
@@ -65,7 +63,7 @@ def test_only_the_conjunction_fails_in_an_interaction(planted_package: Any) -> N
 @pytest.mark.slow
 def test_a_noisy_label_harms_a_trained_black_box_there(planted_package: Any) -> None:
     _, worlds, _, pool = planted_package
-    world = worlds.noisy_label(pool, 1)
+    world = worlds.noisy_label(pool, 1, worlds.Sizes(*SMALL))
     own = [i for i, p in enumerate(pool.phrases) if p.concepts == world.planted]
     assert (world.gaps[own] > 0).all()
 

@@ -63,12 +63,11 @@ def test_a_fit_on_a_sample_predicts_for_all_and_says_so() -> None:
     assert report.spearman > 0.3
 
 
-def test_ridge_is_weighted_least_squares_without_a_penalty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear, "PENALTY", 0.0)
+def test_ridge_is_weighted_least_squares_without_a_penalty() -> None:
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(200, 4)).astype(np.float32), rng.poisson(1.0, 200).astype(np.float32)
     y = x @ np.array([1.0, -2.0, 0.5, 0.0]) + 3 + rng.normal(0, 0.1, 200)
-    found = linear.ridge(x, y, w)
+    found = linear.ridge(x, y, w, penalty=0.0)
     design = np.column_stack([x, np.ones(200)]) * np.sqrt(w)[:, None]
     np.testing.assert_allclose(found, np.linalg.lstsq(design, y * np.sqrt(w), rcond=None)[0], rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(linear.predict(found[None], x)[0], x @ found[:-1] + found[-1])

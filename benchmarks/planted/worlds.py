@@ -15,13 +15,22 @@ import torch
 from benchmarks.planted.blackbox import cross_entropy, train
 from benchmarks.planted.pool import Pool
 
-INDEXED, LEARNABLE, TRAINED_ON = 3000, 4000, 1500
 BASE, EFFECT = 0.3, 0.35  # mean loss, and what each planted concept adds to it
-FAILING, HARMLESS = (
-    0.2,
-    0.05,
-)  # standard deviations of the loss: a phrase truly fails from the one, is false below the other
+# in standard deviations of the loss: a phrase truly fails from the one on, and is a false discovery below the other
+FAILING, HARMLESS = 0.2, 0.05
 RARE, CORRELATION, NOISE = 0.01, 0.8, 0.4
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of portraits: in the index, open to training, and in one training set."""
+
+    indexed: int = 3000
+    learnable: int = 4000
+    trained_on: int = 1500
+
+
+FULL = Sizes()
 
 
 @dataclass(frozen=True)
@@ -59,53 +68,53 @@ class World:
         return self.gaps < HARMLESS * self.losses.std()
 
 
-def planted_loss(pool: Pool, seed: int) -> World:
+def planted_loss(pool: Pool, seed: int, sizes: Sizes = FULL) -> World:
     """Three concepts each add EFFECT to the mean of a gamma distribution (shape 1)."""
     rng = np.random.default_rng([seed, 1])
     names = tuple(str(n) for n in rng.choice(_common(pool), 3, replace=False))
     expected = BASE + EFFECT * sum(pool.where(n).astype(float) for n in names)
-    return _drawn(pool, "planted loss", seed, rng, expected, names)
+    return _drawn(pool, sizes, "planted loss", seed, rng, expected, names)
 
 
-def interaction(pool: Pool, seed: int) -> World:
+def interaction(pool: Pool, seed: int, sizes: Sizes = FULL) -> World:
     """Only portraits that show both of two concepts fail, four times as badly as elsewhere."""
     rng = np.random.default_rng([seed, 2])
     pairs = [p.concepts for p in pool.phrases if len(p.concepts) == 2 and p.holds.mean() >= 0.03]
     names = pairs[int(rng.integers(len(pairs)))]
     expected = BASE + 4 * EFFECT * (pool.where(names[0]) & pool.where(names[1]))
-    return _drawn(pool, "interaction", seed, rng, expected, names)
+    return _drawn(pool, sizes, "interaction", seed, rng, expected, names)
 
 
-def null(pool: Pool, seed: int) -> World:
+def null(pool: Pool, seed: int, sizes: Sizes = FULL) -> World:
     """Losses that depend on nothing."""
     rng = np.random.default_rng([seed, 3])
-    return _drawn(pool, "null", seed, rng, np.full(len(pool.portraits), BASE), ())
+    return _drawn(pool, sizes, "null", seed, rng, np.full(len(pool.portraits), BASE), ())
 
 
-def absent(pool: Pool, seed: int) -> World:
+def absent(pool: Pool, seed: int, sizes: Sizes = FULL) -> World:
     """A concept never occurs in the index; two others fail."""
     rng = np.random.default_rng([seed, 4])
     names = [str(n) for n in rng.choice(_common(pool), 3, replace=False)]
     expected = BASE + EFFECT * sum(pool.where(n).astype(float) for n in names[1:])
-    return _drawn(pool, "absent", seed, rng, expected, (names[0],), ~pool.where(names[0]))
+    return _drawn(pool, sizes, "absent", seed, rng, expected, (names[0],), ~pool.where(names[0]))
 
 
-def rare(pool: Pool, seed: int) -> World:
+def rare(pool: Pool, seed: int, sizes: Sizes = FULL) -> World:
     """The black box saw a concept in RARE of its training portraits."""
 
     def recipe(rng: np.random.Generator, smiling: np.ndarray, holds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        few = rng.permutation(np.flatnonzero(holds))[: int(RARE * TRAINED_ON)]
-        rest = rng.permutation(np.flatnonzero(~holds))[: TRAINED_ON - len(few)]
+        few = rng.permutation(np.flatnonzero(holds))[: int(RARE * sizes.trained_on)]
+        rest = rng.permutation(np.flatnonzero(~holds))[: sizes.trained_on - len(few)]
         return np.append(few, rest), smiling
 
-    return _trained(pool, "rare", seed, 5, recipe)
+    return _trained(pool, sizes, "rare", seed, 5, recipe)
 
 
-def correlation(pool: Pool, seed: int) -> World:
+def correlation(pool: Pool, seed: int, sizes: Sizes = FULL) -> World:
     """A concept goes with the label in training, not in the index (dcbench's induce_correlation)."""
 
     def recipe(rng: np.random.Generator, smiling: np.ndarray, holds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        a, b, n = 0.5, 0.5, TRAINED_ON
+        a, b, n = 0.5, 0.5, sizes.trained_on
         both = a * b * n + CORRELATION * np.sqrt(a * (1 - a) * b * (1 - b)) * (n - 1)
         cells = {(True, True): both, (True, False): a * n - both, (False, True): b * n - both}
         cells[False, False] = n - sum(cells.values())
@@ -115,19 +124,19 @@ def correlation(pool: Pool, seed: int) -> World:
         ]
         return np.concatenate(rows), smiling
 
-    return _trained(pool, "correlation", seed, 6, recipe)
+    return _trained(pool, sizes, "correlation", seed, 6, recipe)
 
 
-def noisy_label(pool: Pool, seed: int) -> World:
+def noisy_label(pool: Pool, seed: int, sizes: Sizes = FULL) -> World:
     """Labels are flipped with chance NOISE where a concept holds, in training and in the index alike."""
 
     def recipe(rng: np.random.Generator, smiling: np.ndarray, holds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return rng.permutation(len(smiling))[:TRAINED_ON], smiling ^ (holds & (rng.random(len(smiling)) < NOISE))
+        return rng.permutation(len(smiling))[: sizes.trained_on], smiling ^ (holds & (rng.random(len(smiling)) < NOISE))
 
-    return _trained(pool, "noisy label", seed, 7, recipe)
+    return _trained(pool, sizes, "noisy label", seed, 7, recipe)
 
 
-SETTINGS: dict[str, Callable[[Pool, int], World]] = {
+SETTINGS: dict[str, Callable[..., World]] = {
     "planted loss": planted_loss,
     "rare": rare,
     "correlation": correlation,
@@ -140,11 +149,11 @@ SETTINGS: dict[str, Callable[[Pool, int], World]] = {
 _Recipe = Callable[[np.random.Generator, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-def _trained(pool: Pool, setting: str, seed: int, salt: int, recipe: _Recipe) -> World:
+def _trained(pool: Pool, sizes: Sizes, setting: str, seed: int, salt: int, recipe: _Recipe) -> World:
     """Train on one part of the pool, judge the rest; a concept that does the model no harm is drawn again (Domino)."""
     rng = np.random.default_rng([seed, salt])
     parts = rng.permutation(len(pool.portraits))
-    learn, judge = np.sort(parts[:LEARNABLE]), np.sort(parts[LEARNABLE:])
+    learn, judge = np.sort(parts[: sizes.learnable]), np.sort(parts[sizes.learnable :])
     images = pool.shrunk
     smiling = pool.where("smiling")
     for name in rng.permutation([n for n in _common(pool) if n not in _FACES]):
@@ -157,7 +166,7 @@ def _trained(pool: Pool, setting: str, seed: int, salt: int, recipe: _Recipe) ->
         harm = losses[bad].mean() - losses[~bad].mean()
         p = scipy.stats.ttest_ind(losses[bad], losses[~bad], equal_var=False, alternative="greater").pvalue
         if p < 0.001 and harm >= FAILING * losses.std():
-            picked = np.sort(rng.choice(len(judge), INDEXED, replace=False))
+            picked = np.sort(rng.choice(len(judge), sizes.indexed, replace=False))
             return _world(pool, setting, seed, judge[picked], losses[picked], (str(name),), judge, losses)
     raise RuntimeError(f"no concept harms the black box of setting {setting!r}, seed {seed}")
 
@@ -168,6 +177,7 @@ def _slice(setting: str, holds: np.ndarray, smiling: np.ndarray) -> np.ndarray:
 
 def _drawn(
     pool: Pool,
+    sizes: Sizes,
     setting: str,
     seed: int,
     rng: np.random.Generator,
@@ -176,7 +186,7 @@ def _drawn(
     allowed: np.ndarray | None = None,
 ) -> World:
     rows = np.arange(len(pool.portraits)) if allowed is None else np.flatnonzero(allowed)
-    picked = np.sort(rng.choice(rows, INDEXED, replace=False))
+    picked = np.sort(rng.choice(rows, sizes.indexed, replace=False))
     losses = rng.gamma(1.0, expected)
     return _world(pool, setting, seed, picked, losses[picked], names, rows, expected[rows])
 
