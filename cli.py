@@ -12,25 +12,25 @@ import typer.core
 
 from fsearch import __version__
 from fsearch import open as open_workspace
+from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.storage.layout import Layout
+from fsearch.search.options import QueryOptions
 from fsearch.search.terminal.app import Commands, called_as, console, print_json, print_ranking, print_rows
 from fsearch.search.terminal.commands import losses, runs
 from fsearch.search.terminal.commands.index import index
 from fsearch.search.terminal.commands.maintenance import check, compact
 from fsearch.search.terminal.options import (
     HERE,
+    QUERY,
     AddressOption,
-    BridgeOption,
-    ByOption,
     DeviceOption,
     EngineOption,
     ExplainOption,
-    FdrOption,
     JsonOption,
     ModelOption,
     SeedOption,
-    TopOption,
-    WhereOption,
     WorkspaceOption,
+    with_options,
 )
 
 app = typer.Typer(
@@ -68,34 +68,19 @@ def fit(
 
 
 @app.command()
+@with_options(QueryOptions, QUERY)
 def query(
     texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help='Phrases; "A" vs "B" also contrasts the two.')],
+    options: QueryOptions,
     model: ModelOption = None,
-    top: TopOption = 8,
-    where: WhereOption = None,
-    by: ByOption = None,
     explain: ExplainOption = False,
-    bridge: BridgeOption = "membership",
-    fdr: FdrOption = "bh",
-    seed: SeedOption = 0,
-    device: DeviceOption = "auto",
     as_json: JsonOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Ask in plain words: does the model fail more on such images, by how much, how sure, and which images show it?"""
     from fsearch.search.hypotheses import contrasted
 
-    answers = open_workspace(workspace).query(
-        *contrasted(texts),
-        model=model,
-        top=top,
-        bridge=bridge,
-        seed=seed,
-        where=where,
-        by=by,
-        correction=fdr,
-        device=device,
-    )
+    answers = open_workspace(workspace).query(*contrasted(texts), model=model, options=options)
     if as_json:
         print_json(answers.as_dict())
         return
@@ -105,42 +90,21 @@ def query(
 
 
 @app.command()
+@with_options(QueryOptions, QUERY)
 def rank(
     file: Annotated[Path, typer.Argument(help=".txt, .csv, .tsv, .jsonl, .yaml or .parquet of hypotheses.")],
+    options: QueryOptions,
     out: Annotated[Path | None, typer.Option(help="Also write the ranking to .parquet, .csv or .json.")] = None,
     model: ModelOption = None,
-    top: TopOption = 8,
-    where: WhereOption = None,
-    by: ByOption = None,
     explain: ExplainOption = False,
-    bridge: BridgeOption = "membership",
-    fdr: FdrOption = "bh",
-    seed: SeedOption = 0,
-    device: DeviceOption = "auto",
     as_json: JsonOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Rank a file of hypotheses, worst first, with q-values; the run is stored in the workspace."""
-    from fsearch.search.export import check_target, write_ranking
     from fsearch.search.terminal.progress import bars
 
-    if out is not None:
-        check_target(out)
     with bars() as progress:
-        ranking = open_workspace(workspace).rank(
-            file,
-            model=model,
-            top=top,
-            bridge=bridge,
-            seed=seed,
-            where=where,
-            by=by,
-            correction=fdr,
-            device=device,
-            progress=progress,
-        )
-    if out is not None:
-        write_ranking(ranking, out)
+        ranking = open_workspace(workspace).rank(file, model=model, out=out, options=options, progress=progress)
     if as_json:
         print_json(ranking.as_dict())
     else:
@@ -149,20 +113,18 @@ def rank(
 
 @app.command()
 def sql(
-    statement: Annotated[
-        str | None, typer.Argument(help="One SELECT; without it, a prompt (or standard input).")
-    ] = None,
+    statement: Annotated[str | None, typer.Argument(help="One SELECT; without it, standard input.")] = None,
     format: Annotated[Literal["table", "csv", "json", "parquet"], typer.Option(help="How rows are printed.")] = "table",
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Ask the catalog in SQL, read-only. Start with: SELECT * FROM worst_images LIMIT 10"""
-    ws = open_workspace(workspace)
     if statement is None and sys.stdin.isatty():
-        from fsearch.search.prompt import prompt
-
-        prompt(ws, lambda rows: print_rows(rows, "table"), typer.echo)
-        return
-    print_rows(ws.sql(sys.stdin.read() if statement is None else statement), format)
+        catalog = Layout(workspace).catalog
+        raise BadInputError(
+            f"give a statement; for a prompt open the catalog in DuckDB's own shell: duckdb -readonly {catalog}"
+        )
+    rows = open_workspace(workspace).sql(sys.stdin.read() if statement is None else statement)
+    print_rows(rows, format)
 
 
 @app.command()

@@ -8,9 +8,8 @@ import statistics
 import numpy as np
 from benchmarks.measure import machine, seconds
 
-from fsearch.diagnoser.bridge import membership, reference_similarity
-from fsearch.diagnoser.diagnosis import neighbourhood_size
-from fsearch.diagnoser.observed import Retrieval, observe, permuted_losses, q_values
+from fsearch.diagnoser.observed import observe, permuted_losses, q_values
+from fsearch.diagnoser.retrieval import RetrievalQuality, anchor_similarity, membership, neighbourhood_size
 
 PHRASES, IMAGES, PERMUTATIONS, REPEATS = 1000, 100_000, 1000, 3
 
@@ -27,8 +26,8 @@ def main() -> None:
         shuffled = permuted_losses(losses, k, PERMUTATIONS, 0)
         for start in range(0, PHRASES, 256):
             rows = slice(start, start + 256)
-            chances = membership(similarities[rows], reference_similarity(similarities[rows], IMAGES), 100.0)
-            found = Retrieval.of(chances, chances.sum(axis=1) / IMAGES)
+            chances = membership(similarities[rows], anchor_similarity(similarities[rows], IMAGES), 100.0)
+            found = RetrievalQuality.of(chances, chances.sum(axis=1) / IMAGES)
             q_values(observe(chances, found, losses[near[rows]], losses, shuffled).p_value)
 
     times = [seconds(work) for _ in range(REPEATS)]

@@ -13,19 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser import ensemble
-from fsearch.diagnoser.bridge import Moments
 from fsearch.diagnoser.ensemble import Bagged
 from fsearch.diagnoser.fit_report import FitReport
-from fsearch.diagnoser.loss_transform import Target
-from fsearch.diagnoser.reference_bank import Reference
-from fsearch.diagnoser.stacking import Blend
-from fsearch.diagnoser.support import Floors
+from fsearch.diagnoser.loss_transform import LossTransform
+from fsearch.diagnoser.reference_bank import BankResult, ReferenceBank
+from fsearch.diagnoser.stacking import Stacking
+from fsearch.diagnoser.support import SupportThresholds
 from fsearch.indexer.errors import NotReadyError, WorkspaceError
 from fsearch.indexer.storage.files import DamagedArrayError, load_array
 from fsearch.indexer.storage.layout import Layout
 
-_FORMAT = 2
-_ARRAYS = ("rows", "members", "out_of_bag", "mean", "covariance", "texts")
+_FORMAT = 3
+_ARRAYS = ("rows", "members", "out_of_bag", "texts", "bank_lifts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,47 +35,38 @@ class FitArtifact:
     ----------
     rows : (n,) int64 global rows of the images with a prediction, rising.
     members : (b, n) float32 predictions; `out_of_bag` : (b, n) bool.
-    moments : of the embeddings of those images.
     predict : (m, d) points to (b, m) expected losses; loads XGBoost when called.
+    bank : result of the reference phrases among the images of the fit; None where it was not stored.
     """
 
     report: FitReport
     rows: NDArray[np.int64]
     members: NDArray[np.float32]
     out_of_bag: NDArray[np.bool_]
-    moments: Moments
-    reference: Reference
+    reference: ReferenceBank
     predict: Callable[[NDArray[np.float32]], NDArray[np.float64]]
+    bank: BankResult | None = None
 
     @classmethod
-    def of(
-        cls, bagged: Bagged, rows: NDArray[np.int64], moments: Moments, reference: Reference, report: FitReport
-    ) -> FitArtifact:
+    def of(cls, bagged: Bagged, rows: NDArray[np.int64], reference: ReferenceBank, report: FitReport) -> FitArtifact:
         """A fit that was just made."""
-        return cls(report, rows, bagged.members, bagged.out_of_bag, moments, reference, bagged.predict)
+        return cls(report, rows, bagged.members, bagged.out_of_bag, reference, bagged.predict)
 
 
-def save(
-    layout: Layout,
-    bagged: Bagged,
-    rows: NDArray[np.int64],
-    moments: Moments,
-    reference: Reference,
-    report: FitReport,
-) -> None:
+def save(layout: Layout, bagged: Bagged, artifact: FitArtifact) -> None:
     """Write a fit into its model's folder: complete, or not at all. Call inside `store.writer()`."""
+    report, reference, bank = artifact.report, artifact.reference, artifact.bank
     folder = layout.model(report.model)
     part = folder.with_name(f".{report.model}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     ensemble.save(bagged.boosters, part)
     arrays: dict[str, NDArray[Any]] = {
-        "rows": rows,
-        "members": bagged.members,
-        "out_of_bag": bagged.out_of_bag,
-        "mean": moments.mean,
-        "covariance": moments.covariance,
+        "rows": artifact.rows,
+        "members": artifact.members,
+        "out_of_bag": artifact.out_of_bag,
         "texts": reference.texts,
+        "bank_lifts": bank.lifts if bank else np.empty(0),
         "coefficients": bagged.coefficients,
     }
     for name, array in arrays.items():
@@ -84,10 +74,11 @@ def save(
     manifest = {
         "format": _FORMAT,
         "report": asdict(report),
-        "target": asdict(bagged.target),
-        "blend": asdict(bagged.blend),
+        "transform": asdict(bagged.transform),
+        "stacking": asdict(bagged.stacking),
         "logit_scale": reference.logit_scale,
-        "floors": asdict(reference.floors) if reference.floors else None,
+        "thresholds": asdict(reference.thresholds) if reference.thresholds else None,
+        "bank_thresholds": asdict(bank.thresholds) if bank else None,
     }
     (part / "manifest.json").write_text(json.dumps(manifest, indent=1))
     shutil.rmtree(folder, ignore_errors=True)
@@ -111,18 +102,22 @@ def load(layout: Layout, model: str) -> FitArtifact:
 
 
 def _read(folder: Path, manifest: dict[str, Any]) -> FitArtifact:
-    rows, members, out_of_bag, mean, covariance, texts = (load_array(folder / f"{name}.npy", "r") for name in _ARRAYS)
-    report, target, blend = (
-        FitReport(**manifest["report"]),
-        Target(**manifest["target"]),
-        Blend(**manifest["blend"]),
-    )
-    floors = Floors(**manifest["floors"]) if manifest["floors"] else None
+    rows, members, out_of_bag, texts, lifts = (load_array(folder / f"{name}.npy", "r") for name in _ARRAYS)
+    report, transform = FitReport(**manifest["report"]), LossTransform(**manifest["transform"])
+    stacking = Stacking(**manifest["stacking"])
 
     def predict(points: NDArray[np.float32]) -> NDArray[np.float64]:
         coefficients = load_array(folder / "coefficients.npy")
-        return ensemble.predict(ensemble.load(folder, report.members), coefficients, target, blend, points)
+        return ensemble.predict(ensemble.load(folder, report.members), coefficients, transform, stacking, points)
 
-    moments = Moments(np.asarray(mean), np.asarray(covariance))
-    reference = Reference(np.asarray(texts), float(manifest["logit_scale"]), floors)
-    return FitArtifact(report, rows, members, out_of_bag, moments, reference, predict)
+    reference = ReferenceBank(np.asarray(texts), float(manifest["logit_scale"]), _thresholds(manifest["thresholds"]))
+    in_bank = _thresholds(manifest["bank_thresholds"])
+    bank = None if in_bank is None else BankResult(np.asarray(lifts), in_bank)
+    return FitArtifact(report, rows, members, out_of_bag, reference, predict, bank)
+
+
+def _thresholds(stored: dict[str, Any] | None) -> SupportThresholds | None:
+    if stored is None:
+        return None
+    pair = stored["indeterminate"]
+    return SupportThresholds(stored["similarity"], stored["log_mean_exp"], None if pair is None else (pair[0], pair[1]))

@@ -14,8 +14,8 @@ from fsearch.diagnoser.observed import normalised, permuted_losses
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
-_LEAST_CONTRAST = 0.2
-_MOST_DRAWN = 100_000_000  # losses in memory at once, 4 bytes each
+_MIN_SEPARATION = 0.2
+_MAX_DRAWS = 100_000_000  # losses in memory at once, 4 bytes each
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,11 @@ def shuffles(neighbours: Sequence[NDArray[np.int64]], losses: Floats, permutatio
     Fewer permutations where they would not fit in memory.
     """
     most = max(len(np.unique(near)) for near in neighbours)
-    return permuted_losses(losses, most, max(100, min(permutations, _MOST_DRAWN // most)), seed)
+    return permuted_losses(losses, most, max(100, min(permutations, _MAX_DRAWS // most)), seed)
 
 
 def contrasts(
-    neighbours: NDArray[np.int64], memberships: Floats, purity: Floats, losses: Floats, shuffled: Singles
+    neighbours: NDArray[np.int64], memberships: Floats, precision: Floats, losses: Floats, shuffled: Singles
 ) -> Contrasts:
     """Mean loss on each phrase's images less that on the others' of its group, each of the others counting alike.
 
@@ -45,7 +45,7 @@ def contrasts(
 
     Parameters
     ----------
-    neighbours, memberships : (g, k), g at least 2; `purity` : (g,), how clean each retrieval is; losses : (n,).
+    neighbours, memberships : (g, k), g at least 2; `precision` : (g,), how clean each retrieval is; losses : (n,).
     shuffled : from `shuffles`.
     """
     g, k = neighbours.shape
@@ -56,8 +56,8 @@ def contrasts(
     difference = _from_others(weights @ losses[involved])
     under_null = _from_others(weights @ shuffled[:, : len(involved)].T)
     reached = (under_null >= difference[:, None] - 1e-9).sum(axis=1)
-    others = (purity.sum() - purity) / (g - 1)
-    clean = np.maximum(purity + others - 1.0, _LEAST_CONTRAST)
+    others = (precision.sum() - precision) / (g - 1)
+    clean = np.maximum(precision + others - 1.0, _MIN_SEPARATION)
     return Contrasts(difference / clean, (1 + reached) / (1 + len(shuffled)))
 
 

@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.diagnoser import ridge as linear
-from fsearch.diagnoser.loss_transform import Target
-from fsearch.diagnoser.stacking import Blend
+from fsearch.diagnoser import ridge
+from fsearch.diagnoser.loss_transform import LossTransform
+from fsearch.diagnoser.stacking import Stacking
 from fsearch.indexer.errors import WorkspaceError
 
 Floats = NDArray[np.float64]
 Job = tuple[NDArray[np.float32], int]  # a member's weights, (n,), and its seed
 Member = tuple[Any, NDArray[np.float32], Floats]  # its trees, their predictions, (n,), and its linear side, (d + 1,)
-Grow = Callable[[Floats, str, Sequence[Job]], Iterable[Member]]  # of the learned target, (n,), and the objective
-Spread = Callable[[Callable[[Any, Any], Any], Any, Sequence[Any]], Iterable[Any]]  # work(shared, job) for each job
+Trainer = Callable[[Floats, str, Sequence[Job]], Iterable[Member]]  # of the transformed losses, (n,), and the objective
+Distribute = Callable[[Callable[[Any, Any], Any], Any, Sequence[Any]], Iterable[Any]]  # work(shared, job) for each job
 
 PARAMETERS: dict[str, Any] = {
     "tree_method": "hist",
@@ -57,8 +57,8 @@ class Bagged:
     coefficients: Floats
     members: NDArray[np.float32]
     out_of_bag: NDArray[np.bool_]
-    target: Target
-    blend: Blend
+    transform: LossTransform
+    stacking: Stacking
     rounds: tuple[int, ...]
 
     def prediction(self) -> Floats:
@@ -67,7 +67,7 @@ class Bagged:
 
     def predict(self, points: NDArray[np.float32]) -> Floats:
         """(b, m) each member's expected loss at any `points`, (m, d)."""
-        return predict(self.boosters, self.coefficients, self.target, self.blend, points)
+        return predict(self.boosters, self.coefficients, self.transform, self.stacking, points)
 
 
 def out_of_bag_mean(members: NDArray[np.floating], out_of_bag: NDArray[np.bool_]) -> Floats:
@@ -82,41 +82,41 @@ def out_of_bag_base(members: NDArray[np.float32], out_of_bag: NDArray[np.bool_])
     return np.array([m[o].mean() if o.any() else m.mean() for m, o in zip(members, out_of_bag, strict=True)])
 
 
-def here(embeddings: NDArray[np.float32], device: str = "cpu") -> Grow:
-    """Grow members one after the other on one quantised matrix of unit `embeddings`, (n, d), on "cpu" or "cuda"."""
+def local_trainer(embeddings: NDArray[np.float32], device: str = "cpu") -> Trainer:
+    """Train members one after the other on one quantised matrix of unit `embeddings`, (n, d), on "cpu" or "cuda"."""
     import xgboost
 
     matrix = xgboost.QuantileDMatrix(embeddings, max_bin=PARAMETERS["max_bin"])
 
-    def grow(learned: Floats, objective: str, jobs: Sequence[Job]) -> Iterator[Member]:
+    def train_members(learned: Floats, objective: str, jobs: Sequence[Job]) -> Iterator[Member]:
         matrix.set_label(learned)
         for weights, seed in jobs:
-            booster = _grow(matrix, learned, weights, objective, seed, device)
-            yield booster, booster.predict(matrix), linear.ridge(embeddings, learned, weights)
+            booster = _train_member(matrix, learned, weights, objective, seed, device)
+            yield booster, booster.predict(matrix), ridge.ridge(embeddings, learned, weights)
 
-    return grow
+    return train_members
 
 
-def elsewhere(embeddings: NDArray[np.float32], spread: Spread) -> Grow:
-    """Grow each member in another process, on a matrix of its own; `spread` sends them there."""
+def distributed_trainer(embeddings: NDArray[np.float32], distribute: Distribute) -> Trainer:
+    """Train each member in another process, on a matrix of its own; `distribute` sends them there."""
     import xgboost
 
-    def grow(learned: Floats, objective: str, jobs: Sequence[Job]) -> Iterator[Member]:
-        for raw, predicted, flat in spread(_one, (embeddings, learned, objective), jobs):
-            yield xgboost.Booster(model_file=bytearray(raw)), predicted, flat
+    def train_members(learned: Floats, objective: str, jobs: Sequence[Job]) -> Iterator[Member]:
+        for raw, predicted, linear in distribute(_train_one, (embeddings, learned, objective), jobs):
+            yield xgboost.Booster(model_file=bytearray(raw)), predicted, linear
 
-    return grow
+    return train_members
 
 
-def _one(shared: tuple[NDArray[np.float32], Floats, str], job: Job) -> tuple[bytes, NDArray[np.float32], Floats]:
+def _train_one(shared: tuple[NDArray[np.float32], Floats, str], job: Job) -> tuple[bytes, NDArray[np.float32], Floats]:
     """One member, with its trees in XGBoost's own UBJSON."""
     embeddings, learned, objective = shared
-    ((booster, predicted, flat),) = here(embeddings)(learned, objective, [job])
-    return bytes(booster.save_raw("ubj")), predicted, flat
+    ((booster, predicted, linear),) = local_trainer(embeddings)(learned, objective, [job])
+    return bytes(booster.save_raw("ubj")), predicted, linear
 
 
 def train(
-    grow: Grow,
+    trainer: Trainer,
     embeddings: NDArray[np.float32],
     losses: Floats,
     *,
@@ -124,31 +124,33 @@ def train(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Bagged:
-    """Train `members` on `embeddings`, (n, d), and `losses`, (n,) finite. `grow` is made from the same embeddings."""
-    target = Target.of(losses)
-    learned = target.forward(losses)
+    """Train `members` on `embeddings`, (n, d), and `losses`, (n,) finite. `trainer` has these embeddings."""
+    transform = LossTransform.of(losses)
+    learned = transform.forward(losses)
     draws = np.random.default_rng([seed, 11]).poisson(1.0, size=(members, len(losses))).astype(np.float32)
     out = draws == 0
     boosters, trees, coefficients = [], np.empty(draws.shape), []
     jobs = [(weights, seed * 1000 + b) for b, weights in enumerate(draws)]
-    for b, (booster, predicted, flat) in enumerate(grow(learned, target.objective, jobs)):
+    for b, (booster, predicted, linear) in enumerate(trainer(learned, transform.objective, jobs)):
         trees[b] = predicted
         boosters.append(booster)
-        coefficients.append(flat)
+        coefficients.append(linear)
         if progress:
             progress(b + 1, members)
     found = np.array(coefficients)
-    lines = linear.predict(found, embeddings)
+    lines = ridge.predict(found, embeddings)
     mean = (out_of_bag_mean(trees, out) + out_of_bag_mean(lines, out)) / 2
-    target = target.smeared(learned - mean)
-    trees, lines = target.backward(trees), target.backward(lines)
-    blend = Blend.of(out_of_bag_mean(trees, out), out_of_bag_mean(lines, out), losses)
-    mixed = blend.mix(trees, lines).astype(np.float32)
+    transform = transform.smeared(learned - mean)
+    trees, lines = transform.backward(trees), transform.backward(lines)
+    stacking = Stacking.of(out_of_bag_mean(trees, out), out_of_bag_mean(lines, out), losses)
+    mixed = stacking.mix(trees, lines).astype(np.float32)
     rounds = tuple(int(b.num_boosted_rounds()) for b in boosters)
-    return Bagged(tuple(boosters), found, mixed, out, target, blend, rounds)
+    return Bagged(tuple(boosters), found, mixed, out, transform, stacking, rounds)
 
 
-def _grow(matrix: Any, learned: Floats, weights: NDArray[np.float32], objective: str, seed: int, device: str) -> Any:
+def _train_member(
+    matrix: Any, learned: Floats, weights: NDArray[np.float32], objective: str, seed: int, device: str
+) -> Any:
     """One member's trees, stopped when the rows it did not draw are predicted no better."""
     import xgboost
 
@@ -167,11 +169,15 @@ def _grow(matrix: Any, learned: Floats, weights: NDArray[np.float32], objective:
 
 
 def predict(
-    boosters: Sequence[Any], coefficients: Floats, target: Target, blend: Blend, points: NDArray[np.float32]
+    boosters: Sequence[Any],
+    coefficients: Floats,
+    transform: LossTransform,
+    stacking: Stacking,
+    points: NDArray[np.float32],
 ) -> Floats:
     """(b, m) each member's expected loss at each of `points`, (m, d)."""
-    trees = np.stack([target.backward(b.inplace_predict(points).astype(np.float64)) for b in boosters])
-    return blend.mix(trees, target.backward(linear.predict(coefficients, points)))
+    trees = np.stack([transform.backward(b.inplace_predict(points).astype(np.float64)) for b in boosters])
+    return stacking.mix(trees, transform.backward(ridge.predict(coefficients, points)))
 
 
 def save(boosters: Sequence[Any], folder: Path) -> None:

@@ -10,14 +10,15 @@ import pyarrow as pa
 import scipy.stats
 from numpy.typing import NDArray
 
-from fsearch.diagnoser import artifact as storage
-from fsearch.diagnoser.bridge import Moments
-from fsearch.diagnoser.calibration import calibration_errors
-from fsearch.diagnoser.diagnosis import MIN_IMAGES
-from fsearch.diagnoser.ensemble import MEMBERS, Bagged, Spread, elsewhere, here, train
+from fsearch.diagnoser import artifact
+from fsearch.diagnoser.artifact import FitArtifact
+from fsearch.diagnoser.calibration import Moments, calibration_errors
+from fsearch.diagnoser.diagnosis import MIN_FIT_IMAGES, Diagnosis
+from fsearch.diagnoser.ensemble import MEMBERS, Bagged, Distribute, distributed_trainer, local_trainer, train
+from fsearch.diagnoser.estimate import bank_result
 from fsearch.diagnoser.fit_report import FitReport
 from fsearch.diagnoser.lift import conformal_quantile
-from fsearch.diagnoser.reference_bank import Reference
+from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.diagnoser.subsample import FIT_IMAGES, fitting_rows
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.catalog import insert, utc_now
@@ -28,33 +29,36 @@ Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]  # (members done, members in all)
 
 PERMUTED_MEMBERS = 3
-LUCK = 4.5  # standard errors of a correlation; predictions of like images hang together, so luck reaches past three
+CHANCE = 4.5  # standard errors of a correlation; predictions of similar images correlate, so chance exceeds three
 
 
 def fit_model(
     store: Store,
     model: str,
-    reference: Reference,
+    reference: ReferenceBank,
     *,
     seed: int = 0,
     progress: Progress | None = None,
     device: str = "cpu",
-    spread: Spread | None = None,
+    distribute: Distribute | None = None,
 ) -> FitReport:
-    """Fit the ensemble of `model` and store it; `spread` trains its members elsewhere. Call inside `store.writer()`.
+    """Fit the ensemble of `model` and store it. Call inside `store.writer()`.
 
-    Raises BadInputError where there are fewer than MIN_IMAGES images with a loss, or all losses are equal.
+    `distribute` trains its members in other processes. Raises BadInputError where there are fewer than MIN_FIT_IMAGES
+    images with a loss, or all losses are equal.
     """
     losses = store.losses(model)
-    if len(losses.values) < MIN_IMAGES:
-        raise BadInputError(f"{len(losses.values)} images with a loss for model {model!r}; a fit needs {MIN_IMAGES}")
+    if len(losses.values) < MIN_FIT_IMAGES:
+        raise BadInputError(
+            f"{len(losses.values)} images with a loss for model {model!r}; a fit needs {MIN_FIT_IMAGES}"
+        )
     if float(np.ptp(losses.values)) == 0.0:
         raise BadInputError(
             f"all losses of model {model!r} are equal ({losses.values[0]:g}); there is nothing to learn"
         )
     embeddings = store.vectors().at(losses.rows)
     share = store.training_share(model)
-    bagged, moments, report = learn(
+    bagged, report = learn(
         embeddings,
         losses.values,
         model=model,
@@ -62,9 +66,12 @@ def fit_model(
         seed=seed,
         progress=progress,
         device=device,
-        spread=spread,
+        distribute=distribute,
     )
-    storage.save(store.layout, bagged, losses.rows, moments, reference, report)
+    fit = FitArtifact.of(bagged, losses.rows, reference, report)
+    diagnosis = Diagnosis(fit, losses, store.index())
+    fit = replace(fit, bank=bank_result(diagnosis) if len(reference.texts) else None)
+    artifact.save(store.layout, bagged, fit)
     _record(store, losses, bagged, report)
     return report
 
@@ -79,8 +86,8 @@ def learn(
     limit: int = FIT_IMAGES,
     progress: Progress | None = None,
     device: str = "cpu",
-    spread: Spread | None = None,
-) -> tuple[Bagged, Moments, FitReport]:
+    distribute: Distribute | None = None,
+) -> tuple[Bagged, FitReport]:
     """Train on at most `limit` of the unit `embeddings`, (n, d), with `losses`, (n,), and predict for all of them."""
     steps = MEMBERS + PERMUTED_MEMBERS
 
@@ -89,19 +96,19 @@ def learn(
 
     rows = fitting_rows(embeddings, losses, seed, limit)
     chosen = embeddings[rows].astype(np.float32)
-    grow = here(chosen, device) if spread is None else elsewhere(chosen, spread)
+    trainer = local_trainer(chosen, device) if distribute is None else distributed_trainer(chosen, distribute)
     shuffled = np.random.default_rng([seed, 31]).permutation(losses[rows])
-    permuted = train(grow, chosen, shuffled, members=PERMUTED_MEMBERS, seed=seed + 1, progress=tick(0))
-    bagged = train(grow, chosen, losses[rows], seed=seed, progress=tick(PERMUTED_MEMBERS))
+    permuted = train(trainer, chosen, shuffled, members=PERMUTED_MEMBERS, seed=seed + 1, progress=tick(0))
+    bagged = train(trainer, chosen, losses[rows], seed=seed, progress=tick(PERMUTED_MEMBERS))
     chance = _spearman(permuted.prediction(), shuffled)
     moments = Moments.of(chosen)
-    bagged = _for_all(bagged, embeddings, rows)
+    bagged = _predict_all(bagged, embeddings, rows)
     real, predicted = losses, bagged.prediction()
     seen = np.isfinite(predicted)
     residual = real[seen] - predicted[seen]
     spearman, variance = _spearman(predicted, real), float(residual.var())
     pearson = float(np.corrcoef(predicted[seen], real[seen])[0, 1]) if predicted[seen].std() > 0 else 0.0
-    strongest = max(spearman, pearson)  # a rare group that fails badly hardly moves the ranks
+    skill = max(spearman, pearson)  # a rare group that fails badly hardly moves the ranks
     errors = calibration_errors(embeddings, moments, real, bagged, variance, seed)
     report = FitReport(
         model=model,
@@ -110,23 +117,23 @@ def learn(
         mean_loss=float(real.mean()),
         loss_std=float(real.std()),
         members=MEMBERS,
-        trees=bagged.blend.trees,
-        linear=bagged.blend.linear,
+        trees=bagged.stacking.trees,
+        linear=bagged.stacking.linear,
         rounds=float(np.mean(bagged.rounds)),
         spearman=spearman,
         r2=float(1.0 - (residual**2).mean() / real[seen].var()),
         spearman_permuted=chance,
-        signal=bool(strongest > max(chance, LUCK / np.sqrt(len(rows)))),
+        signal=bool(skill > max(chance, CHANCE / np.sqrt(len(rows)))),
         conformal=conformal_quantile(errors),
         residual_variance=variance,
-        target=bagged.target.kind,
+        target=bagged.transform.kind,
         training_share=training_share,
         seed=seed,
     )
-    return bagged, moments, report
+    return bagged, report
 
 
-def _for_all(bagged: Bagged, embeddings: Embeddings, rows: NDArray[np.int64]) -> Bagged:
+def _predict_all(bagged: Bagged, embeddings: Embeddings, rows: NDArray[np.int64]) -> Bagged:
     """`bagged`, which was trained on `rows`, with predictions for every embedding; the others are out of every bag."""
     n = len(embeddings)
     if len(rows) == n:

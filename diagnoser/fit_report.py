@@ -1,10 +1,10 @@
-"""How well a fit explains the losses, and what the reader must know about it."""
+"""Fit report: out-of-bag skill of the ensemble, and warnings that go with every answer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fsearch.diagnoser.loss_transform import Kind, Target
+from fsearch.diagnoser.loss_transform import LossTransform, TransformName
 
 NO_SIGNAL = (
     "no better than chance: these embeddings do not explain where this model fails, so no phrase is judged; "
@@ -48,7 +48,7 @@ class FitReport:
     signal: bool
     conformal: float
     residual_variance: float
-    target: Kind
+    target: TransformName
     training_share: float | None
     seed: int
 
@@ -62,7 +62,7 @@ class FitReport:
         sample = "" if self.sampled == self.images else f" (trained on a stratified sample of {self.sampled:,})"
         lines = [
             f"model {self.model}: {self.members} members on {self.images:,} images{sample}, "
-            f"target {Target(self.target)}",
+            f"target {LossTransform(self.target)}",
             f"  weights: trees {self.trees:.2f} ({self.rounds:.0f} a member), linear {self.linear:.2f}",
             f"  out of bag: Spearman {self.spearman:.3f}, R2 {self.r2:.3f} "
             f"(Spearman with permuted losses: {self.spearman_permuted:.3f})",

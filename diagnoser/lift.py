@@ -7,7 +7,7 @@ Bayes: Efron and Morris, JASA 1973). With few images the answer leans on the ens
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,33 +25,32 @@ PRIOR_SPREAD, PRIOR_SHARE = 0.10, 0.50
 MEMBERSHIP_ERROR = 0.25  # of the lift: memberships are chances, and the encoder is wrong about some of them
 
 
-@dataclass(frozen=True, slots=True)
-class Lift:
+class Lift(NamedTuple):
     """Lifts over the mean of all images, in units of the loss; every array is (q,) float64.
 
     Attributes
     ----------
     predicted : by the ensemble alone.
     value, error : prediction corrected by the shrunk residuals, and its standard error.
-    trust : share of the residual that was believed, 0 to 1.
+    shrinkage : weight of the residual in the correction, 0 to 1.
     """
 
     predicted: Floats
     value: Floats
     error: Floats
-    trust: Floats
+    shrinkage: Floats
 
 
-def combine(predicted: Floats, residual: Floats, residual_variance: Floats, spread: Floats, loss_std: float) -> Lift:
+def combine(predicted: Floats, residual: Floats, residual_variance: Floats, variance: Floats, loss_std: float) -> Lift:
     """Correct `predicted` lifts by `residual`, real less predicted; all (q,), variances in squared units of the loss.
 
-    `spread` is the variance of the predicted lift over bootstrap members: its own sampling variance.
+    `variance` is the variance of the predicted lift over bootstrap members: its own sampling variance.
     """
     prior = (PRIOR_SPREAD * loss_std) ** 2 + (PRIOR_SHARE * predicted) ** 2
-    trust = prior / (prior + residual_variance)
-    value = predicted + trust * residual
-    variance = trust * residual_variance + (1 - trust) ** 2 * spread + (MEMBERSHIP_ERROR * value) ** 2
-    return Lift(predicted, value, np.sqrt(variance), trust)
+    shrinkage = prior / (prior + residual_variance)
+    value = predicted + shrinkage * residual
+    total = shrinkage * residual_variance + (1 - shrinkage) ** 2 * variance + (MEMBERSHIP_ERROR * value) ** 2
+    return Lift(predicted, value, np.sqrt(total), shrinkage)
 
 
 def member_lifts(weights: Floats, members: NDArray[np.float32], out_of_bag: NDArray[np.bool_], base: Floats) -> Floats:
@@ -61,23 +60,23 @@ def member_lifts(weights: Floats, members: NDArray[np.float32], out_of_bag: NDAr
     ----------
     weights : (q, k), rows sum to one.
     members : (b, q, k) predictions for the neighbours.
-    out_of_bag : (b, q, k); a member that trained on every neighbour has no say, and its lift is NaN. Where that holds
-        of every member (one image carries all the weight), all of them speak after all.
+    out_of_bag : (b, q, k). Members with no out-of-bag neighbour are NaN; if every member is (one image carries all the
+        weight), fall back to in-bag predictions.
     base : (b,) mean out-of-bag prediction of each member over all images.
     """
     free = weights[None] * out_of_bag
     total = free.sum(axis=2)
     means = np.divide((free * members).sum(axis=2), total, out=np.full(total.shape, np.nan), where=total > 1e-12)
-    speechless = np.isnan(means).all(axis=0)
-    if speechless.any():
-        means[:, speechless] = (weights[None] * members).sum(axis=2)[:, speechless]
+    no_oob = np.isnan(means).all(axis=0)
+    if no_oob.any():
+        means[:, no_oob] = (weights[None] * members).sum(axis=2)[:, no_oob]
     return means - base[:, None]  # type: ignore[no-any-return]
 
 
-def spread(lifts: Floats) -> Floats:
-    """(q,) variance over the members, (b, q), that have a say; 0 where only one has."""
-    heard = np.isfinite(lifts).sum(axis=0)
-    return np.where(heard > 1, np.nanvar(lifts, axis=0) * heard / np.maximum(heard - 1, 1), 0.0)
+def member_variance(lifts: Floats) -> Floats:
+    """(q,) sample variance of `lifts`, (b, q), over the members that are not NaN; 0 where only one is not."""
+    n_members = np.isfinite(lifts).sum(axis=0)
+    return np.where(n_members > 1, np.nanvar(lifts, axis=0) * n_members / np.maximum(n_members - 1, 1), 0.0)
 
 
 def residual_lift(memberships: Floats, residuals: Floats, mean: float, variance: float) -> tuple[Floats, Floats]:

@@ -1,4 +1,4 @@
-"""The observed side: real losses of the images that show a phrase, against the rest, and what chance would give.
+"""Observed evidence: real losses of the images that show a phrase against the rest, with permutation p-values.
 
 Every function is pure and takes many phrases at once: memberships are (q, k), one row a phrase, over its k nearest
 images. All other images count as not showing it.
@@ -6,20 +6,18 @@ images. All other images count as not showing it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fsearch.diagnoser.choices import Correction
+from fsearch.diagnoser.retrieval import RetrievalQuality
+
 Floats = NDArray[np.float64]
-Correction = Literal["bh", "by"]
-
-_LEAST_CONTRAST = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(NamedTuple):
     """Evidence for q phrases; every array is (q,) float64.
 
     Attributes
@@ -35,43 +33,6 @@ class Observed:
     n_effective: Floats
     p_value: Floats
     error: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Retrieval:
-    """How clean q retrievals are, by their own memberships; every array is (q,) float64.
-
-    Attributes
-    ----------
-    purity : expected share of images that show the phrase, among those found, each counted by its membership.
-    share : expected share of images that show the phrase, among all images.
-    count : expected number of images found that show the phrase.
-    """
-
-    purity: Floats
-    share: Floats
-    count: Floats
-
-    @classmethod
-    def of(cls, memberships: Floats, share: Floats) -> Retrieval:
-        """From `memberships`, (q, k), of the nearest images, and the `share` of all, (q,), that show each phrase."""
-        count = memberships.sum(axis=1)
-        return cls((memberships**2).sum(axis=1) / count, share, count)
-
-    @property
-    def against_all(self) -> Floats:
-        """Factor that turns (mean found - mean of all) into (mean of those that show it - mean of all).
-
-        With a and b the mean losses of images that do and do not show the phrase, the mean found is purity a + (1 -
-        purity) b and the mean of all is share a + (1 - share) b. This is regression calibration for a misclassified
-        group (Carroll et al., Measurement Error in Nonlinear Models, 2006, chapter 4).
-        """
-        return (1 - self.share) / np.maximum(self.purity - self.share, _LEAST_CONTRAST)
-
-    @property
-    def against_rest(self) -> Floats:
-        """The same for (mean of those that show it - mean of those that do not)."""
-        return 1 / np.maximum(self.purity - self.share, _LEAST_CONTRAST)
 
 
 def normalised(memberships: Floats) -> Floats:
@@ -98,14 +59,14 @@ def permuted_losses(losses: Floats, k: int, permutations: int, seed: int) -> NDA
 
 
 def observe(
-    memberships: Floats, retrieval: Retrieval, neighbours: Floats, losses: Floats, shuffled: NDArray[np.float32]
+    memberships: Floats, quality: RetrievalQuality, neighbours: Floats, losses: Floats, shuffled: NDArray[np.float32]
 ) -> Observed:
-    """Weigh the real losses.
+    """Observed lifts, with permutation p-values.
 
     Parameters
     ----------
     memberships : (q, k) in [0, 1], the chance that each neighbour shows the phrase; no row all zero.
-    retrieval : how clean the q retrievals are.
+    quality : precision and prevalence of the q retrievals.
     neighbours : (q, k), the losses of each phrase's k nearest images.
     losses : (n,), the losses of all images.
     shuffled : (permutations, k) from `permuted_losses`.
@@ -116,7 +77,7 @@ def observe(
     reached = (under_null >= (inside - 1e-9)[:, None]).sum(axis=1)
     p = (1 + reached) / (1 + shuffled.shape[0])
     # The lift is linear in the mean inside, so permuting the mean is as good as permuting the lift.
-    slope = retrieval.against_rest
+    slope = quality.against_rest
     lift = (inside - losses.mean()) * slope
     return Observed(lift, n_effective(weights), p, under_null.std(axis=1, dtype=np.float64) * slope)
 

@@ -1,4 +1,4 @@
-"""What a fit must know of the text side: the encoder's temperature, its floors, and a bank of reference phrases."""
+"""The reference bank: phrases about everything, that a lift is read against and support thresholds are taken from."""
 
 from __future__ import annotations
 
@@ -7,35 +7,52 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.diagnoser.support import Floors
+from fsearch.diagnoser.support import SupportThresholds
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
-    """The text side of one encoder.
+class ReferenceBank:
+    """What a fit must know of the text side of one encoder.
 
     Attributes
     ----------
-    texts : (r, d) float32 unit embeddings of the reference phrases.
+    texts : (r, d) float32 unit embeddings of the reference phrases; (0, d) where there is no text side.
     logit_scale : the encoder's inverse temperature.
-    floors : measured with this encoder, or None: then the bank gives them.
+    thresholds : measured with this encoder, or None: then the bank itself gives them.
     """
 
     texts: NDArray[np.float32]
     logit_scale: float
-    floors: Floors | None = None
+    thresholds: SupportThresholds | None = None
 
     @property
-    def mean(self) -> NDArray[np.float64]:
+    def mean(self) -> Floats:
         """(d,) the middle of the text cone."""
         return np.asarray(self.texts.mean(axis=0, dtype=np.float64))
 
 
-def percentile(values: NDArray[np.float64], bank: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(q,) share of `bank`, (r,), below each of `values`, in percent; ties count half.
+@dataclass(frozen=True, slots=True)
+class BankResult:
+    """The reference phrases, retrieved and evaluated: `lifts` (r,) float64, and the thresholds in force."""
 
-    Text predictions spread less than image predictions, so a lift is read against what other phrases get.
+    lifts: Floats
+    thresholds: SupportThresholds
+
+    def percentile(self, lifts: Floats) -> Floats:
+        """(q,) share of the reference phrases with a lower lift than each of `lifts`, in percent; see `percentile`."""
+        return percentile(lifts, self.lifts)
+
+
+def percentile(values: Floats, bank: Floats) -> Floats:
+    """(q,) share of `bank`, (r,), below each of `values`, in percent; ties count half, NaN for an empty bank.
+
+    Text predictions spread less than image predictions, so a lift is read against those of other phrases.
     """
-    below = np.searchsorted(np.sort(bank), values, side="left")
-    upto = np.searchsorted(np.sort(bank), values, side="right")
-    return 50.0 * (below + upto) / len(bank)
+    if not len(bank):
+        return np.full(len(values), np.nan)
+    ordered = np.sort(bank)
+    below = np.searchsorted(ordered, values, side="left")
+    up_to = np.searchsorted(ordered, values, side="right")
+    return 50.0 * (below + up_to) / len(bank)

@@ -1,7 +1,7 @@
-"""The linear side of each member: ridge regression from embedding to loss, on the member's own bootstrap weights.
+"""Ridge regression from embedding to loss: the linear side of each member, on its own bootstrap weights.
 
 A linear head transfers from images to text far better than trees do (DrML, ICLR 2023), and on real CLIP embeddings it
-is the better half of the ensemble; trees find what bends. Which weighs how much is measured out of bag (`blend`).
+is the better half of the ensemble; trees find what is not linear. Stacking weighs them by their out-of-bag predictions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 PENALTY = 3.0  # on unit embeddings; between 0.3 and 30 hardly anything changes
-ROWS = 16_384  # more rows make a line no straighter; above it, evenly spaced rows are used
+MAX_ROWS = 16_384  # above it, evenly spaced rows are used: more hardly change the coefficients
 
 
 def ridge(
@@ -24,20 +24,20 @@ def ridge(
     ----------
     embeddings : (n, d); `target` and `weights` : (n,), weights not all zero. The intercept is not penalised.
     """
-    if len(target) > ROWS:
-        some = np.linspace(0, len(target) - 1, ROWS).astype(np.int64)
+    if len(target) > MAX_ROWS:
+        some = np.linspace(0, len(target) - 1, MAX_ROWS).astype(np.int64)
         embeddings, target, weights = embeddings[some], target[some], weights[some]
     total = float(weights.sum())
-    middle = weights @ embeddings / total
-    level = float(weights @ target / total)
-    centred = embeddings - middle
+    centre = weights @ embeddings / total
+    mean = float(weights @ target / total)
+    centred = embeddings - centre
     weighted = centred * weights[:, None]
     gram = (weighted.T @ centred).astype(np.float64)
     gram[np.diag_indices_from(gram)] += penalty
-    slopes = np.linalg.solve(gram, weighted.T.astype(np.float64) @ (target - level))
-    return np.append(slopes, level - float(middle @ slopes))
+    slopes = np.linalg.solve(gram, weighted.T.astype(np.float64) @ (target - mean))
+    return np.append(slopes, mean - float(centre @ slopes))
 
 
 def predict(coefficients: Floats, points: NDArray[np.floating]) -> Floats:
-    """(b, m) what each of `coefficients`, (b, d + 1), says at each of `points`, (m, d)."""
+    """(b, m) predictions of each of `coefficients`, (b, d + 1), at each of `points`, (m, d)."""
     return np.asarray(coefficients[:, :-1] @ points.T.astype(np.float64) + coefficients[:, -1:], np.float64)

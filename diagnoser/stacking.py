@@ -1,4 +1,4 @@
-"""Trees and the linear member together: stacked by their out-of-bag skill (Wolpert 1992; Breiman 1996)."""
+"""Stacking of trees and ridge regression by their out-of-bag predictions (Wolpert 1992; Breiman 1996)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Blend:
+class Stacking:
     """level + trees * (tree prediction - tree_level) + linear * (linear prediction - linear_level).
 
     The weights are not forced to sum to one: where neither explains anything out of bag both go to zero, and the
@@ -26,13 +26,13 @@ class Blend:
     linear_level: float
 
     @classmethod
-    def of(cls, trees: Floats, linear: Floats, losses: Floats) -> Blend:
+    def of(cls, trees: Floats, linear: Floats, losses: Floats) -> Stacking:
         """Non-negative least squares of `losses` on both out-of-bag predictions; all (n,), NaN left out."""
         seen = np.isfinite(trees) & np.isfinite(linear)
-        levels = [float(v[seen].mean()) for v in (losses, trees, linear)]
-        sides = np.column_stack([trees[seen] - levels[1], linear[seen] - levels[2]])
-        weights, _ = scipy.optimize.nnls(sides, losses[seen] - levels[0])
-        return cls(float(weights[0]), float(weights[1]), *levels)
+        means = [float(v[seen].mean()) for v in (losses, trees, linear)]
+        sides = np.column_stack([trees[seen] - means[1], linear[seen] - means[2]])
+        weights, _ = scipy.optimize.nnls(sides, losses[seen] - means[0])
+        return cls(float(weights[0]), float(weights[1]), *means)
 
     def mix(self, trees: Floats, linear: Floats) -> Floats:
         """Both predictions, of any one shape, as one expected loss."""

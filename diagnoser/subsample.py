@@ -1,4 +1,4 @@
-"""A bounded, stratified sample to fit on where there are more images than an ensemble needs."""
+"""Stratified subsample to fit on where there are more images than an ensemble needs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from fsearch.indexer.storage.vectors import Embeddings, placed_blocks
 
 FIT_IMAGES = 50_000
-_LOSS_BINS, _DIRECTIONS, _LOOKED_AT = 10, 4, 20_000
+_LOSS_BINS, _DIRECTIONS, _PCA_SAMPLE = 10, 4, 20_000
 
 
 def fitting_rows(
@@ -27,13 +27,13 @@ def fitting_rows(
     if n <= limit:
         return np.arange(n)
     rng = np.random.default_rng([seed, 41])
-    some = np.sort(rng.choice(n, min(n, _LOOKED_AT), replace=False))
-    looked = embeddings[some].astype(np.float32)
-    middle = looked.mean(axis=0)
-    directions = np.linalg.eigh(np.cov(looked.T))[1][:, -_DIRECTIONS:].astype(np.float32)
+    some = np.sort(rng.choice(n, min(n, _PCA_SAMPLE), replace=False))
+    sampled = embeddings[some].astype(np.float32)
+    centre = sampled.mean(axis=0)
+    directions = np.linalg.eigh(np.cov(sampled.T))[1][:, -_DIRECTIONS:].astype(np.float32)
     region = np.zeros(n, np.int64)
     for start, block in placed_blocks(embeddings):
-        sides = (block.astype(np.float32) - middle) @ directions > 0
+        sides = (block.astype(np.float32) - centre) @ directions > 0
         region[start : start + len(block)] = sides @ (1 << np.arange(sides.shape[1]))
     edges = np.quantile(losses, np.linspace(0, 1, _LOSS_BINS + 1)[1:-1])
     stratum = region * _LOSS_BINS + np.searchsorted(edges, losses, side="right")

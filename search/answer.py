@@ -1,30 +1,18 @@
-"""What a question gives back about each phrase: frozen dataclasses that print well and turn into plain rows."""
+"""Answers and rankings: frozen dataclasses that print well and turn into plain rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
+from fsearch.diagnoser.choices import Correction
+from fsearch.diagnoser.findings import Finding
 from fsearch.diagnoser.verdict import Verdict
-from fsearch.search.hypothesis import Hypothesis
+from fsearch.search.hypotheses import Hypothesis
 
-_COLUMNS = (
-    *(
-        "verdict",
-        "predicted_loss",
-        "baseline",
-        "lift",
-        "lo",
-        "hi",
-        "observed_lift",
-        "n_effective",
-        "p_value",
-        "q_value",
-    ),
-    *("reason", "predicted_lift", "percentile", "share", "purity", "within", "contrast", "contrast_q", "adjusted_lift"),
-)
+COLUMNS = tuple(field.name for field in fields(Finding))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,79 +25,39 @@ class Neighbour:
     loss: float
 
 
-@dataclass(frozen=True, slots=True)
-class Basis:
-    """What else went into one answer.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(Finding):
+    """A finding with the phrase as it was asked, and the images behind it. See Finding for the numbers.
 
     Attributes
     ----------
-    trust : share of the residuals that was believed; error : standard error of the lift; conformal : factor on it.
-    similarity, mass : support in the index; least_similarity, least_mass : floors, `calibrated` to the encoder or not.
-    observed_error : standard error of the observed lift under permutation.
-    material : the lift that matters.
+    group, template : of the hypothesis, if it has them.
+    nearest : the images nearest to the phrase.
+    shares_with : failing phrases that share its images, each with its overlap, 0 to 1.
     """
 
-    trust: float
-    error: float
-    conformal: float
-    similarity: float
-    mass: float
-    least_similarity: float
-    least_mass: float
-    calibrated: bool
-    observed_error: float
-    material: float
-    loss_std: float
-    correction: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What is known about one phrase. Losses and lifts are in units of the loss; lifts are differences.
-
-    Attributes
-    ----------
-    predicted_loss, baseline : expected loss on such images, and mean loss of all.
-    predicted_lift : the ensemble's own; lift, lo, hi : corrected by real losses, with its 90% interval.
-    percentile : of the lift among reference phrases, 0 to 100.
-    observed_lift : mean real loss of images that show the phrase less that of the rest.
-    n_effective : how many images carry the evidence.
-    share, purity : expected share of images that show the phrase, among all and among those found.
-    p_value, q_value : of observed_lift, one-sided; q is adjusted for all phrases asked together.
-    verdict, reason : the word to act on and the rule that gave it.
-    within : the slice of --by; contrast, contrast_q : against the other phrases of its group.
-    adjusted_lift : observed lift with the other failing phrases held equal; shares_with : those, with their overlap.
-    """
-
-    hypothesis: Hypothesis
-    predicted_loss: float
-    baseline: float
-    predicted_lift: float
-    lift: float
-    lo: float
-    hi: float
-    percentile: float
-    observed_lift: float
-    n_effective: float
-    share: float
-    purity: float
-    p_value: float
-    q_value: float
-    verdict: Verdict
-    reason: str
+    group: str | None
+    template: str | None
     nearest: tuple[Neighbour, ...]
-    basis: Basis
-    within: str | None = None
-    contrast: float | None = None
-    contrast_p: float | None = None
-    contrast_q: float | None = None
-    adjusted_lift: float | None = None
     shares_with: tuple[tuple[str, float], ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        finding: Finding,
+        hypothesis: Hypothesis,
+        nearest: tuple[Neighbour, ...],
+        shares_with: tuple[tuple[str, float], ...],
+    ) -> Answer:
+        """The answer to `hypothesis`."""
+        columns = {name: getattr(finding, name) for name in COLUMNS}
+        group, template = hypothesis.group, hypothesis.template
+        return cls(**columns, group=group, template=template, nearest=nearest, shares_with=shares_with)
 
     @property
     def text(self) -> str:
         """The phrase as asked."""
-        return self.hypothesis.text
+        return self.hypothesis
 
     @property
     def title(self) -> str:
@@ -117,29 +65,26 @@ class Answer:
         return f"{self.text} [{self.within}]" if self.within else self.text
 
     def as_row(self) -> dict[str, Any]:
-        """One flat row without the images."""
-        row = {"hypothesis": self.text, "group": self.hypothesis.group, "template": self.hypothesis.template}
-        return row | {name: getattr(self, name) for name in _COLUMNS}
+        """One flat row without the images: the columns of `rankings`, with the hypothesis' group and template."""
+        columns = {name: getattr(self, name) for name in COLUMNS}
+        return {"hypothesis": self.text, "group": self.group, "template": self.template} | columns
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
-        more = {"contrast_p": self.contrast_p, "basis": asdict(self.basis)}
         shared = [{"hypothesis": text, "overlap": overlap} for text, overlap in self.shares_with]
-        return self.as_row() | more | {"shares_with": shared, "nearest": [asdict(n) for n in self.nearest]}
+        return self.as_row() | {"shares_with": shared, "nearest": [asdict(n) for n in self.nearest]}
 
     def __str__(self) -> str:
         lines = [f"{self.title}: {self.verdict.upper()} ({self.reason})"]
         numbers = [
-            f"  predicted loss {self.predicted_loss:.3f}, baseline {self.baseline:.3f}, "
+            f"  predicted loss {self.expected_loss:.3f}, baseline {self.baseline:.3f}, "
             f"lift {self.lift:+.3f} [{self.lo:+.3f}, {self.hi:+.3f}]",
             f"  above {self.percentile:.0f}% of reference phrases; observed lift {self.observed_lift:+.3f}, "
             f"n_effective {self.n_effective:.0f}, p {self.p_value:.2g}",
         ]
         if self.contrast is not None:
-            lines.append(
-                f"  against the rest of {self.hypothesis.group!r}: {self.contrast:+.3f}, q {self.contrast_q:.2g}"
-            )
-        if self.verdict != "unseen":  # numbers about the wrong images say nothing; JSON and --explain have them
+            lines.append(f"  against the rest of {self.group!r}: {self.contrast:+.3f}, q {self.contrast_q:.2g}")
+        if self.verdict != Verdict.UNSEEN:  # numbers about the wrong images say nothing; JSON and --explain have them
             lines[1:1] = numbers
         lines += [f"  {n.similarity:.3f}  loss {n.loss:.3f}  {n.key}" for n in self.nearest]
         return "\n".join(lines)
@@ -147,12 +92,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Answers to phrases asked together, in the order asked, with what the reader must know about all of them."""
+    """Answers to phrases asked together, in the order asked, with notes on all of them.
+
+    `images` is how many took part, `correction` how p-values became q-values.
+    """
 
     model: str
     answers: tuple[Answer, ...]
     notes: tuple[str, ...] = ()
     images: int = 0
+    correction: Correction = "bh"
 
     def __getitem__(self, i: int) -> Answer:
         return self.answers[i]
@@ -177,6 +126,7 @@ class Ranking:
     answers: tuple[Answer, ...]
     notes: tuple[str, ...]
     created_at: datetime
+    correction: Correction = "bh"
 
     def as_rows(self) -> list[dict[str, Any]]:
         """One flat row an answer, with its rank."""
@@ -203,12 +153,4 @@ def ranked(answers: Sequence[Answer]) -> tuple[Answer, ...]:
 
     Phrases that the data cannot speak about (`unseen`) stand last.
     """
-    return tuple(sorted(answers, key=lambda a: (a.verdict == "unseen", -a.lift, a.title)))
-
-
-def with_confounding(
-    answer: Answer, adjusted: float, shares_with: tuple[tuple[str, float], ...], explained_by: str | None
-) -> Answer:
-    """`answer` with what is left of its lift; where little is, its reason names the phrase that explains it."""
-    reason = f"{answer.reason}; mostly explained by {explained_by!r}" if explained_by else answer.reason
-    return replace(answer, adjusted_lift=adjusted, shares_with=shares_with, reason=reason)
+    return tuple(sorted(answers, key=lambda a: (a.verdict == Verdict.UNSEEN, -a.lift, a.title)))

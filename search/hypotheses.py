@@ -1,20 +1,37 @@
-"""Read a batch of hypotheses: .txt, .csv, .tsv, .jsonl, .yaml or .parquet. A file is either wholly good or refused."""
+"""Hypotheses: phrases to ask about, read from .txt, .csv, .tsv, .jsonl, .yaml or .parquet. A file is valid as a whole,
+or refused.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.tabular import SUFFIXES, read_table
-from fsearch.search.hypothesis import Hypothesis, check_template
 
 TEXT_COLUMNS = ("text", "hypothesis", "phrase", "query")
 MAX_WORDS = 60
 MAX_HYPOTHESES = 100_000
 
-_Row = tuple[str, Hypothesis]  # (where it stands, for messages)
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """A phrase to ask about. `template`, if any, holds {} where the text goes before it is embedded."""
+
+    text: str
+    group: str | None = None
+    template: str | None = None
+
+    def prompts(self, templates: Sequence[str] = ()) -> tuple[str, ...]:
+        """What the encoder reads: the phrase in its own template, else in each of `templates`, else as it is."""
+        used = (self.template,) if self.template else tuple(templates) or ("{}",)
+        return tuple(t.format(self.text) for t in used)
+
+
+_Row = tuple[str, Hypothesis]  # (place in the file, for messages)
 
 
 def read_hypotheses(path: Path) -> list[Hypothesis]:
@@ -140,3 +157,10 @@ def _refuse_repeats(rows: Sequence[_Row]) -> None:
         if key in first:
             raise BadInputError(f"{where}: {h.text!r} repeats {first[key]}; remove one")
         first[key] = where
+
+
+def check_template(template: str, where: str) -> str:
+    """`template`, which must hold {} once and no other brace. Raises BadInputError naming `where`."""
+    if template.count("{}") != 1 or set("{}") & set(template.replace("{}", "", 1)):
+        raise BadInputError(f"{where}: the template {template!r} must hold {{}} once, where the phrase goes")
+    return template

@@ -22,9 +22,9 @@ from fsearch.indexer.vector_index.sync import record
 from fsearch.indexer.workspace import source_registry as registered
 from fsearch.indexer.workspace.encoder_spec import DEMO
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.hypothesis import check_template
+from fsearch.search.hypotheses import check_template
 from fsearch.search.losses import match_rows
-from fsearch.search.reference import text_side
+from fsearch.search.query import reference_bank
 from fsearch.search.session import Session
 
 Progress = Callable[[str, int, int], None]  # (what, done, in all)
@@ -135,7 +135,9 @@ def _index(store: Store, session: Session, device: Device, progress: Progress | 
     """Bring the FAISS index up; what is to be said of it."""
     before = record(store.catalog)
     store.sync_index(
-        lambda: text_side(session.encoder(store, device), store.templates).texts, named(progress, "indexing"), device
+        lambda: reference_bank(session.encoder(store, device), store.templates).texts,
+        named(progress, "indexing"),
+        device,
     )
     now = record(store.catalog)
     return str(now) if now is not None and now.lists and now != before else ""

@@ -19,7 +19,7 @@ from fsearch.indexer.workspace.compact import CompactReport
 from fsearch.indexer.workspace.compact import compact as compact_store
 from fsearch.indexer.workspace.repair import repair as repair_store
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.reference import text_side
+from fsearch.search.query import reference_bank
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def compact(root: Path) -> CompactReport:
 
 def _phrases(store: Store) -> Callable[[], NDArray[np.float32]]:
     """What an index is measured with; the encoder loads only if it must be: a small one is exact."""
-    return lambda: text_side(load_encoder(store.encoder), store.templates).texts
+    return lambda: reference_bank(load_encoder(store.encoder), store.templates).texts
 
 
 def _problems(store: Store, progress: Callable[[int, int], None] | None) -> tuple[Problem, ...]:
@@ -96,7 +96,7 @@ def _fits(store: Store) -> Iterator[Problem]:
     for model in models:
         try:
             fit = fitted.load(store.layout, model)
-            fit.predict(fit.moments.mean[None].astype("float32"))
+            fit.predict(np.zeros((1, fit.reference.texts.shape[1]), np.float32))
         except NotReadyError:
             continue  # none, or an older one: a query says so
         except Exception as error:  # XGBoost raises its own on a damaged file

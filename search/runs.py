@@ -1,38 +1,52 @@
-"""Store a ranking as a run: the rows, the images behind them, and what it takes to make it again."""
+"""Stored rankings (runs): store one with all it takes to make it again, list them, show one, and diff two."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
 from fsearch import __version__
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.catalog import Connection, insert, scalar, utc_now
+from fsearch.indexer.storage.schema import columns_of
+from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.answer import Answer
-from fsearch.search.hypothesis import Hypothesis
+from fsearch.search.answer import COLUMNS, Answer
+from fsearch.search.hypotheses import Hypothesis
+from fsearch.search.options import QueryOptions
 
+_LIST = (
+    'SELECT run_id, created_at, model, source, bridge, condition, "by", seed, count(*) AS hypotheses, '
+    "count(*) FILTER (verdict = 'fails') AS fails FROM runs JOIN rankings USING (run_id) "
+    "GROUP BY ALL ORDER BY run_id DESC"
+)
+_RUN_COLUMNS, _RANKING_COLUMNS = (columns_of(table) for table in ("runs", "rankings"))
+_IGNORED = ("run_id", "created_at", "options")
 _ENGINES = ("torch", "open_clip_torch", "xgboost", "duckdb", "numpy", "scipy")
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a ranking was made with."""
+    """What a ranking was made with.
+
+    Attributes
+    ----------
+    source : the hypothesis file, or "api".
+    images : images that took part; fit_images, fit_seed : images the ensemble was trained on, and the fit's seed.
+    """
 
     model: str
-    bridge: str
     encoder: str
-    seed: int
-    permutations: int
     source: str
-    condition: str | None
-    by: str | None
-    correction: str
+    options: QueryOptions
+    permutations: int
     templates: tuple[str, ...]
     images: int
     fit_seed: int
@@ -40,7 +54,18 @@ class Run:
 
     def as_row(self) -> dict[str, Any]:
         """One row of the table `runs`, but for its id and time."""
-        return asdict(self) | {"templates": json.dumps(self.templates), "versions": _versions()}
+        options = self.options
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "options"}
+        return own | {
+            "bridge": options.bridge,
+            "seed": options.seed,
+            "condition": options.where,
+            "by": options.by,
+            "correction": options.fdr,
+            "options": json.dumps(asdict(options)),
+            "templates": json.dumps(self.templates),
+            "versions": _versions(),
+        }
 
 
 def record(store: Store, run: Run, answers: Sequence[Answer]) -> tuple[int, datetime]:
@@ -48,7 +73,7 @@ def record(store: Store, run: Run, answers: Sequence[Answer]) -> tuple[int, date
     now = utc_now()
     with store.catalog.write() as con:
         run_id = scalar(con, "SELECT coalesce(max(run_id), 0) + 1 FROM runs")
-        ids = _hypothesis_ids(con, [a.hypothesis for a in answers])
+        ids = _hypothesis_ids(con, [Hypothesis(a.text, a.group, a.template) for a in answers])
         insert(con, "runs", pa.Table.from_pylist([{"run_id": run_id, "created_at": now, **run.as_row()}]))
         rows = [_row(run_id, rank, i, a) for rank, (i, a) in enumerate(zip(ids, answers, strict=True), start=1)]
         insert(con, "rankings", pa.Table.from_pylist(rows))
@@ -75,9 +100,8 @@ def _insert_keyed(
 
 
 def _row(run_id: int, rank: int, hypothesis_id: int, answer: Answer) -> dict[str, Any]:
-    row = answer.as_row()
-    del row["group"], row["template"]
-    return {"run_id": run_id, "rank": rank, "hypothesis_id": hypothesis_id, **row}
+    columns = {name: getattr(answer, name) for name in COLUMNS}
+    return {"run_id": run_id, "rank": rank, "hypothesis_id": hypothesis_id, **columns}
 
 
 def _hypothesis_ids(con: Connection, hypotheses: Sequence[Hypothesis]) -> list[int]:
@@ -110,3 +134,94 @@ def _versions() -> str:
         except importlib.metadata.PackageNotFoundError:
             continue
     return json.dumps(found)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A ranking as it was stored: `settings` is its row of `runs`, `rows` its rows of `rankings` in order of rank."""
+
+    run_id: int
+    settings: dict[str, Any]
+    rows: pa.Table
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {"settings": _plain(self.settings), "ranking": self.rows.to_pylist()}
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:<12} {value}" for name, value in self.settings.items() if value is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class RunDiff:
+    """What changed from one run to another.
+
+    Attributes
+    ----------
+    settings : (name, before, after) of what they were made with, where it differs.
+    rows : one row a hypothesis in either: ranks, verdicts and lifts of both; what changed its verdict comes first.
+    """
+
+    before: int
+    after: int
+    settings: tuple[tuple[str, Any, Any], ...]
+    rows: pa.Table
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        changed = [{"setting": n, "before": str(b), "after": str(a)} for n, b, a in self.settings]
+        return {"before": self.before, "after": self.after, "settings": changed, "rows": self.rows.to_pylist()}
+
+    def __str__(self) -> str:
+        lines = [f"{name}: {before} -> {after}" for name, before, after in self.settings]
+        return "\n".join(lines or ["made with the same settings"])
+
+
+class Runs:
+    """The stored rankings of a workspace, in the words of `fsearch runs`; `store` opens the workspace."""
+
+    def __init__(self, store: Callable[[], Store]) -> None:
+        self._store = store
+
+    def list(self) -> pa.Table:
+        """Every run, newest first."""
+        return self._store().catalog.sql(_LIST)
+
+    def show(self, run_id: int) -> StoredRun:
+        """One run. Raises BadInputError where there is none of this number."""
+        catalog = self._store().catalog
+        runs, rankings = (f"SELECT {', '.join(map(quoted, names))}" for names in (_RUN_COLUMNS, _RANKING_COLUMNS))
+        settings = catalog.sql(f"{runs} FROM runs WHERE run_id = ?", [run_id]).to_pylist()
+        if not settings:
+            raise BadInputError(f"no run {run_id}; list them with: fsearch runs")
+        rows = catalog.sql(f"{rankings} FROM rankings WHERE run_id = ? ORDER BY rank", [run_id])
+        return StoredRun(run_id, settings[0], rows)
+
+    def diff(self, before: int, after: int) -> RunDiff:
+        """What changed from one run to another: settings, verdicts, ranks and lifts."""
+        old, new = self.show(before), self.show(after)
+        names = [n for n in old.settings if n not in _IGNORED and old.settings[n] != new.settings[n]]
+        settings = tuple((n, old.settings[n], new.settings[n]) for n in names)
+        sides = [{(r["hypothesis"], r["within"]): r for r in run.rows.to_pylist()} for run in (old, new)]
+        rows = [_changed(key, sides[0].get(key), sides[1].get(key)) for key in dict.fromkeys([*sides[1], *sides[0]])]
+        rows.sort(key=lambda r: r["verdict_before"] == r["verdict_after"])
+        return RunDiff(before, after, settings, pa.Table.from_pylist(rows))
+
+    def __call__(self) -> pa.Table:
+        """Deprecated: use `list`."""
+        warnings.warn("ws.runs() is now ws.runs.list()", DeprecationWarning, stacklevel=2)
+        return self.list()
+
+
+def _changed(
+    key: tuple[str, str | None], before: dict[str, Any] | None, after: dict[str, Any] | None
+) -> dict[str, Any]:
+    text, within = key
+    row: dict[str, Any] = {"hypothesis": f"{text} [{within}]" if within else text}
+    for name in ("rank", "verdict", "lift"):
+        row |= {f"{name}_before": (before or {}).get(name), f"{name}_after": (after or {}).get(name)}
+    return row
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    return settings | {"created_at": settings["created_at"].isoformat()}

@@ -5,18 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fsearch.diagnoser import artifact as fits
 from fsearch.diagnoser.artifact import FitArtifact
-from fsearch.diagnoser.diagnosis import MIN_IMAGES, Diagnosis
+from fsearch.diagnoser.diagnosis import MIN_FIT_IMAGES, Diagnosis
 from fsearch.indexer.device import Device
 from fsearch.indexer.embedding.encoder import Encoder, load_encoder
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.vector_index.index import VectorIndex
-from fsearch.indexer.workspace.store import Losses, Store
-from fsearch.search.query import QueryOptions
+from fsearch.indexer.workspace.store import Store
+from fsearch.search.options import QueryOptions
 
 MOST_SLICES = 100
 
@@ -29,7 +28,6 @@ class Session:
         self._encoder: Encoder | None = None
         self._generation: tuple[int, ...] | None = None
         self._fits: dict[str, FitArtifact] = {}
-        self._losses: dict[str, Losses] = {}
         self._index: VectorIndex | None = None
         self._diagnoses: dict[tuple[str, str | None], Diagnosis] = {}
 
@@ -54,7 +52,7 @@ class Session:
         """The fit of `model`, read anew only when something was committed since."""
         now = store.layout.generation()
         if now != self._generation:
-            self._diagnoses, self._fits, self._losses, self._index = {}, {}, {}, None
+            self._diagnoses, self._fits, self._index = {}, {}, None
             self._generation = now
         if model not in self._fits:
             self._fits[model] = fits.load(store.layout, model)
@@ -70,38 +68,37 @@ class Session:
         """The diagnoses to ask: of all images, of those that fulfil a condition, or one for each value of a column."""
         if options.by is None:
             return {None: self.diagnosis(store, model, options.where, options.device)}, ()
+        whole = self.diagnosis(store, model, None, options.device)
         wanted = None if options.where is None else store.rows_where(model, options.where)
         slices: dict[str | None, Diagnosis] = {}
         small = []
         for value, rows in store.rows_by(model, options.by).items():
             if wanted is not None:
                 rows = np.intersect1d(rows, wanted)
-            if len(rows) < MIN_IMAGES:
+            if len(rows) < MIN_FIT_IMAGES:
                 small.append(value)
             else:
-                slices[f"{options.by} = {value}"] = self._make(store, model, rows, options.device)
+                slices[f"{options.by} = {value}"] = whole.within(rows)
             if len(slices) > MOST_SLICES:
                 raise BadInputError(
                     f"--by {options.by}: more than {MOST_SLICES} values; use a column of few, or --where"
                 )
         if not slices:
-            raise BadInputError(f"--by {options.by}: no value has {MIN_IMAGES} images")
-        left = f"--by {options.by}: left out, with fewer than {MIN_IMAGES} images: {', '.join(small[:8])}"
+            raise BadInputError(f"--by {options.by}: no value has {MIN_FIT_IMAGES} images")
+        left = f"--by {options.by}: left out, with fewer than {MIN_FIT_IMAGES} images: {', '.join(small[:8])}"
         return slices, (left,) if small else ()
 
     def diagnosis(self, store: Store, model: str, where: str | None, device: Device = "auto") -> Diagnosis:
         """The diagnosis of `model`, on all images or those that fulfil a condition, kept until something changes."""
-        self.fitted(store, model)
+        fitted = self.fitted(store, model)
+        if (model, None) not in self._diagnoses:
+            self._diagnoses[model, None] = Diagnosis(fitted, store.losses(model), self._opened_index(store, device))
         if (model, where) not in self._diagnoses:
-            rows = None if where is None else store.rows_where(model, where)
-            self._diagnoses[model, where] = self._make(store, model, rows, device)
+            assert where is not None
+            self._diagnoses[model, where] = self._diagnoses[model, None].within(store.rows_where(model, where))
         return self._diagnoses[model, where]
 
-    def _make(self, store: Store, model: str, rows: NDArray[np.int64] | None, device: Device) -> Diagnosis:
-        """A diagnosis on some rows; however many are made, losses and index are read once."""
-        fitted = self.fitted(store, model)
-        if model not in self._losses:
-            self._losses[model] = store.losses(model)
+    def _opened_index(self, store: Store, device: Device) -> VectorIndex:
         if self._index is None:
             self._index = store.index(device)
-        return Diagnosis(fitted, self._losses[model], self._index, store.vectors, rows)
+        return self._index

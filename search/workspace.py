@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,29 +11,24 @@ from typing import Any, get_args
 
 import pyarrow as pa
 
-from fsearch.diagnoser.bridge import BRIDGES, DEFAULT, Bridge
-from fsearch.diagnoser.diagnosis import PERMUTATIONS
+from fsearch.diagnoser.estimate import PERMUTATIONS
 from fsearch.diagnoser.fit_report import FitReport
-from fsearch.diagnoser.observed import Correction
 from fsearch.indexer.device import Device, choose
 from fsearch.indexer.embedding.pipeline import IndexReport
 from fsearch.indexer.errors import require_one_of
 from fsearch.indexer.losses.ingest import Split
 from fsearch.indexer.workspace.compact import CompactReport
-from fsearch.indexer.workspace.store import Store
-from fsearch.search import history, runs
-from fsearch.search import maintenance as upkeep
+from fsearch.search import maintenance
 from fsearch.search.answer import Answers, Ranking, ranked
-from fsearch.search.history import RunDiff, StoredRun
-from fsearch.search.hypotheses import from_phrases, read_hypotheses
-from fsearch.search.hypothesis import Hypothesis
-from fsearch.search.info import Info
+from fsearch.search.export import check_target, write_ranking
+from fsearch.search.hypotheses import Hypothesis, from_phrases, read_hypotheses
 from fsearch.search.ingest import EngineName, IndexOptions, Progress, ingest, named
-from fsearch.search.inventory import inventory
+from fsearch.search.inventory import Info, inventory
 from fsearch.search.losses import ModelLosses
 from fsearch.search.maintenance import Checked
-from fsearch.search.query import QueryOptions, ask
-from fsearch.search.reference import text_side
+from fsearch.search.options import QueryOptions
+from fsearch.search.query import answer, reference_bank
+from fsearch.search.runs import Run, RunDiff, Runs, StoredRun, record
 from fsearch.search.session import Session
 
 DEFAULT_MODEL = "model"
@@ -113,7 +109,7 @@ class Workspace:
         name = store.only_model(model)
         with store.writer():
             reference, tick = (
-                text_side(self._session.encoder(store, device), store.templates),
+                reference_bank(self._session.encoder(store, device), store.templates),
                 named(progress, "fitting"),
             )
             if engine == "local":
@@ -121,89 +117,76 @@ class Workspace:
             from fsearch.indexer.embedding.ray_cluster import Cluster
 
             with Cluster(address) as cluster:
-                return fit_model(store, name, reference, seed=seed, progress=tick, spread=cluster.spread)
+                return fit_model(store, name, reference, seed=seed, progress=tick, distribute=cluster.distribute)
 
     def query(
-        self,
-        *texts: str | Hypothesis,
-        model: str | None = None,
-        top: int = 8,
-        bridge: Bridge = DEFAULT,
-        seed: int = 0,
-        where: str | None = None,
-        by: str | None = None,
-        correction: Correction = "bh",
-        device: Device = "auto",
+        self, *texts: str | Hypothesis, model: str | None = None, options: QueryOptions = QueryOptions(), **changes: Any
     ) -> Answers:
         """Ask whether the model fails on images that `texts` describe.
 
-        Parameters
-        ----------
-        top : nearest images shown with each.
-        where : SQL predicate on the view `examples`: only such images are asked about, the baseline included.
-        by : column of `examples`: the question is asked again within each of its values.
-        correction : of p-values: "bh", or "by" under any dependence between phrases.
-        device : where phrases are embedded, and an index is searched for many of them; see `index`.
+        `changes` are fields of QueryOptions by name: `ws.query("dark skin", where="label = 'smiling'", top=3)`.
+        Raises BadInputError for what cannot be asked, NotReadyError before a fit.
         """
-        options = QueryOptions(top, bridge, seed, where, by, correction, device)
-        return self._ask(self._session.store(self.root), from_phrases(texts), model, options)
+        return self._ask(from_phrases(texts), model, replace(options, **changes))
 
     def rank(
         self,
         hypotheses: str | os.PathLike[str] | Sequence[str | Hypothesis],
         *,
         model: str | None = None,
-        top: int = 8,
-        bridge: Bridge = DEFAULT,
-        seed: int = 0,
-        where: str | None = None,
-        by: str | None = None,
-        correction: Correction = "bh",
-        device: Device = "auto",
+        out: str | os.PathLike[str] | None = None,
+        options: QueryOptions = QueryOptions(),
         progress: Progress | None = None,
+        **changes: Any,
     ) -> Ranking:
-        """Rank a file (or sequence) of hypotheses, worst first, and store the run with its evidence. See `query`."""
+        """Rank a file (or sequence) of hypotheses, worst first, and store the run with its evidence. See `query`.
+
+        `out` also writes the ranking to a .parquet, .csv or .json file.
+        """
+        if out is not None:
+            check_target(Path(out))
         if isinstance(hypotheses, str | os.PathLike):
             asked, source = read_hypotheses(Path(hypotheses)), str(hypotheses)
         else:
             asked, source = from_phrases(hypotheses), "api"
-        options = QueryOptions(top, bridge, seed, where, by, correction, device)
+        options = replace(options, **changes)
         store = self._session.store(self.root)
         with store.writer():
-            answers = self._ask(store, asked, model, options, named(progress, "asking"))
+            answers = self._ask(asked, model, options, named(progress, "asking"))
             fit = self._session.fitted(store, answers.model).report
-            run = runs.Run(
-                answers.model,
-                bridge,
-                str(store.encoder),
-                seed,
-                PERMUTATIONS,
-                source,
-                where,
-                by,
-                correction,
-                store.templates,
-                answers.images,
-                fit.seed,
-                fit.sampled,
+            run = Run(
+                model=answers.model,
+                encoder=str(store.encoder),
+                source=source,
+                options=options,
+                permutations=PERMUTATIONS,
+                templates=store.templates,
+                images=answers.images,
+                fit_seed=fit.seed,
+                fit_images=fit.sampled,
             )
             order = ranked(answers.answers)
-            run_id, created = runs.record(store, run, order)
+            run_id, created = record(store, run, order)
             self._session.nothing_changed(store)
-        return Ranking(run_id, answers.model, order, answers.notes, created)
+        ranking = Ranking(run_id, answers.model, order, answers.notes, created, options.fdr)
+        if out is not None:
+            write_ranking(ranking, Path(out))
+        return ranking
 
-    def runs(self) -> pa.Table:
-        """Every stored ranking, newest first."""
-        return history.listed(self._session.store(self.root))
+    @property
+    def runs(self) -> Runs:
+        """The stored rankings: list them, show one, diff two."""
+        return Runs(lambda: self._session.store(self.root))
 
     def run(self, run_id: int) -> StoredRun:
-        """One stored ranking with all it was made with. Raises BadInputError where there is none such."""
-        return history.show(self._session.store(self.root), run_id)
+        """Deprecated: use `runs.show`."""
+        warnings.warn("ws.run(N) is now ws.runs.show(N)", DeprecationWarning, stacklevel=2)
+        return self.runs.show(run_id)
 
     def diff(self, before: int, after: int) -> RunDiff:
-        """What changed between two stored rankings: settings, verdicts, ranks and lifts."""
-        store = self._session.store(self.root)
-        return history.diff(history.show(store, before), history.show(store, after))
+        """Deprecated: use `runs.diff`."""
+        warnings.warn("ws.diff(N, M) is now ws.runs.diff(N, M)", DeprecationWarning, stacklevel=2)
+        return self.runs.diff(before, after)
 
     def sql(self, query: str) -> pa.Table:
         """Run one read-only SQL statement over the catalog; files and network are out of its reach."""
@@ -211,11 +194,11 @@ class Workspace:
 
     def check(self, *, repair: bool = False, progress: Progress | None = None) -> Checked:
         """Read every file and row, say what is damaged, and make again what can be if `repair`."""
-        return upkeep.check(self.root, repair, named(progress, "checking"))
+        return maintenance.check(self.root, repair, named(progress, "checking"))
 
     def compact(self) -> CompactReport:
         """Forget missing images, and give back the room of embeddings that no image uses. Fits must be made again."""
-        return upkeep.compact(self.root)
+        return maintenance.compact(self.root)
 
     def info(self) -> Info:
         """What the workspace holds."""
@@ -223,21 +206,21 @@ class Workspace:
 
     def _ask(
         self,
-        store: Store,
         asked: Sequence[Hypothesis],
         model: str | None,
         options: QueryOptions,
         progress: Callable[[int, int], None] | None = None,
     ) -> Answers:
-        require_one_of("bridge", options.bridge, BRIDGES)
+        store = self._session.store(self.root)
         slices, notes = self._session.slices(store, store.only_model(model), options)
         encoder = self._session.encoder(store, options.device)
         foreign = encoder.only_side is not None and store.images_of_other_size(encoder.only_side) > 0
-        found = ask(
+        found = answer(
             slices,
             encoder,
             asked,
             options,
+            store.keys_of,
             templates=store.templates,
             foreign_images=foreign,
             progress=progress,

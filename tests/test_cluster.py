@@ -263,5 +263,5 @@ def test_what_goes_wrong_on_the_way_to_a_worker_or_there_is_one_line(nodes: Any,
 
 def test_work_is_spread_in_order(nodes: Any) -> None:
     with engine.Cluster(nodes.address) as cluster:
-        found = list(cluster.spread(lambda shared, job: shared + job, np.arange(3), [10, 20, 30]))
+        found = list(cluster.distribute(lambda shared, job: shared + job, np.arange(3), [10, 20, 30]))
     assert [f.tolist() for f in found] == [[10, 11, 12], [20, 21, 22], [30, 31, 32]]

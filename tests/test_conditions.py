@@ -14,7 +14,7 @@ import fsearch
 from fsearch.diagnoser.confounding import confounding
 from fsearch.diagnoser.contrast import contrasts, shuffles
 from fsearch.indexer.errors import BadInputError, NotReadyError
-from fsearch.search.hypothesis import Hypothesis
+from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.workspace import Workspace
 
 
@@ -157,26 +157,26 @@ def test_wordings_of_one_thing_do_not_explain_each_other_away(ws: Workspace) -> 
 def test_a_run_is_shown_again_and_two_are_compared(mine: Workspace) -> None:
     first = mine.rank(["dark skin tone", "a hat", "a moustache"], seed=1)
     second = mine.rank(["dark skin tone", "a hat", "bald"], seed=2, where="eyewear = 'none'")
-    shown = mine.run(first.run_id)
+    shown = mine.runs.show(first.run_id)
     assert shown.rows["hypothesis"].to_pylist() == [a.text for a in first.answers]
     assert shown.settings["bridge"] == "membership"
     versions = json.loads(shown.settings["versions"])
     assert versions["fsearch"] == fsearch.__version__
     assert versions["xgboost"]
-    changed = mine.diff(first.run_id, second.run_id)
+    changed = mine.runs.diff(first.run_id, second.run_id)
     assert {name for name, *_ in changed.settings} >= {"seed", "condition", "images"}
     rows = {r["hypothesis"]: r for r in changed.rows.to_pylist()}
     assert rows["bald"]["rank_before"] is None
     assert rows["a moustache"]["rank_after"] is None
     assert rows["dark skin tone"]["rank_before"] == 1
-    assert [r["run_id"] for r in mine.runs().to_pylist()][:2] == [second.run_id, first.run_id]
+    assert [r["run_id"] for r in mine.runs.list().to_pylist()][:2] == [second.run_id, first.run_id]
     with pytest.raises(BadInputError, match="no run 99; list them with: fsearch runs"):
-        mine.run(99)
+        mine.runs.show(99)
 
 
 def test_the_same_run_twice_differs_in_nothing(mine: Workspace) -> None:
     one, two = (mine.rank(["dark skin tone", "a hat"], seed=4) for _ in range(2))
-    changed = mine.diff(one.run_id, two.run_id)
+    changed = mine.runs.diff(one.run_id, two.run_id)
     assert changed.settings == ()
     assert all(r["lift_before"] == r["lift_after"] for r in changed.rows.to_pylist())
 
@@ -220,10 +220,10 @@ def test_copies_of_an_image_in_two_slices_are_stored(mine: Workspace, planted: o
 
 def test_benjamini_yekutieli_is_stricter(ws: Workspace) -> None:
     phrases = ("dark skin", "a hat", "bald", "a moustache")
-    plain, strict = ws.query(*phrases), ws.query(*phrases, correction="by")
+    plain, strict = ws.query(*phrases), ws.query(*phrases, fdr="by")
     assert all(s.q_value >= p.q_value for p, s in zip(plain.answers, strict.answers, strict=True))
     assert strict[0].q_value > plain[0].q_value
-    assert strict[0].basis.correction == "by"
+    assert strict.correction == "by"
 
 
 def test_a_lift_has_a_percentile_among_reference_phrases(ws: Workspace) -> None:
@@ -280,7 +280,7 @@ def test_templates_are_averaged_stored_and_part_of_a_run(mine: Workspace, plante
     worded = mine.query("dark skin")[0]
     assert worded.nearest[0].similarity != bare.nearest[0].similarity
     assert worded.verdict == "fails"
-    run = mine.run(mine.rank(["dark skin"]).run_id)
+    run = mine.runs.show(mine.rank(["dark skin"]).run_id)
     assert json.loads(run.settings["templates"]) == ["a photo of a person with {}", "{}"]
     with pytest.raises(BadInputError, match="--template: the template 'a photo' must hold"):
         mine.index(planted.folder, templates=["a photo"])  # type: ignore[attr-defined]

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsearch.diagnoser import ensemble
-from fsearch.diagnoser.bridge import Moments, attention, prototype, shift, unit
+from fsearch.diagnoser.calibration import Moments, attention
 from fsearch.diagnoser.ensemble import out_of_bag_mean
-from fsearch.diagnoser.loss_transform import Target
-from fsearch.diagnoser.verdict import Facts, judge, material_lift
+from fsearch.diagnoser.loss_transform import LossTransform
+from fsearch.diagnoser.verdict import VerdictInputs, decide, minimum_effect
 from fsearch.indexer.errors import WorkspaceError
+from fsearch.indexer.storage.vectors import unit
 
 
 def cloud(n: int, d: int = 16, seed: int = 0) -> np.ndarray:
@@ -42,23 +43,7 @@ def test_moments_standardise_as_if_every_image_were_seen() -> None:
     np.testing.assert_allclose(Moments.of(images).standardise(texts, cosines), expected, atol=1e-3)
 
 
-def test_shift_moves_the_text_cone_onto_the_image_cone() -> None:
-    images, gap = cloud(400), np.full(16, 0.3)
-    texts = unit(images + gap)
-    moved = shift(texts, images.mean(axis=0), texts.mean(axis=0))
-    assert np.linalg.norm(moved.mean(axis=0) - images.mean(axis=0)) < 0.5 * np.linalg.norm(
-        texts.mean(axis=0) - images.mean(axis=0)
-    )
-    np.testing.assert_allclose(np.linalg.norm(moved, axis=1), 1, atol=1e-5)
-
-
-def test_prototype_is_the_unit_mean() -> None:
-    near = cloud(20).reshape(2, 10, 16)
-    assert prototype(near).shape == (2, 16)
-    assert prototype(near[:, :1]) == pytest.approx(near[:, 0])
-
-
-FAILS = Facts(0.5, 0.5, 0.3, 0.7, 0.6, 0.1, 80, 0.001, material=0.2, shown=90)
+FAILS = VerdictInputs(0.5, 0.5, 0.3, 0.7, 0.6, 0.1, 80, 0.001, min_effect=0.2, shown=90)
 NOTHING = {"predicted_lift": 0.0, "lift": 0.0, "lo": -0.1, "hi": 0.1, "observed_lift": 0.0, "q_value": 0.5}
 
 
@@ -83,15 +68,15 @@ NOTHING = {"predicted_lift": 0.0, "lift": 0.0, "lo": -0.1, "hi": 0.1, "observed_
         ({"signal": False, "lift": -1.0, "lo": -1.1, "hi": -0.9, "observed_lift": -1.0, "q_value": 1.0}, "unclear"),
         ({"signal": False, "q_value": 0.11}, "unclear"),
         ({**NOTHING, "observed_error": 0.05}, "fine"),
-        ({**NOTHING, "observed_error": 0.05, "doubtful": True}, "unclear"),
-        ({"doubtful": True}, "fails"),
+        ({**NOTHING, "observed_error": 0.05, "indeterminate": True}, "unclear"),
+        ({"indeterminate": True}, "fails"),
         ({**NOTHING, "observed_error": 0.05, "hi": 0.3}, "unclear"),
         ({**NOTHING, "observed_error": 0.2}, "unclear"),
-        ({**NOTHING, "observed_error": 0.05, "material": 0.1}, "unclear"),
+        ({**NOTHING, "observed_error": 0.05, "min_effect": 0.1}, "unclear"),
     ],
 )
 def test_verdicts(changes: dict[str, object], verdict: str) -> None:
-    word, reason = judge(replace(FAILS, **changes))
+    word, reason = decide(replace(FAILS, **changes))
     assert word == verdict
     assert ("no better than chance" in reason) == (changes.get("signal") is False)
 
@@ -100,36 +85,38 @@ def test_verdicts(changes: dict[str, object], verdict: str) -> None:
 def test_a_lift_that_matters_is_never_called_fine(
     lift: float, half: float, observed: float, error: float, n: float, q: float
 ) -> None:
-    word, _ = judge(Facts(lift, lift, lift - half, lift + half, observed, error, n, q, material=0.2, shown=n))
+    word, _ = decide(
+        VerdictInputs(lift, lift, lift - half, lift + half, observed, error, n, q, min_effect=0.2, shown=n)
+    )
     if word == "fine":
         assert max(lift + half, observed) < 0.2
         assert n >= 10
 
 
 def test_what_matters_is_a_small_effect_or_half_the_mean_loss() -> None:
-    assert material_lift(1.0, 2.0) == pytest.approx(0.2)
-    assert material_lift(10.0, 0.5) == pytest.approx(0.25)  # a few huge losses must not hide a doubled one
-    assert material_lift(1.0, -3.0) == pytest.approx(0.2)
+    assert minimum_effect(1.0, 2.0) == pytest.approx(0.2)
+    assert minimum_effect(10.0, 0.5) == pytest.approx(0.25)  # a few huge losses must not hide a doubled one
+    assert minimum_effect(1.0, -3.0) == pytest.approx(0.2)
 
 
 @given(st.lists(st.floats(0, 100), min_size=2, max_size=50))
 def test_target_goes_there_and_back(losses: list[float]) -> None:
     values = np.array(losses)
-    for target in (Target("log1p"), Target("identity"), Target("logistic")):
+    for target in (LossTransform("log1p"), LossTransform("identity"), LossTransform("logistic")):
         np.testing.assert_allclose(target.backward(target.forward(values)), values, atol=1e-9, rtol=1e-9)
 
 
 def test_the_target_follows_the_losses() -> None:
     rng = np.random.default_rng(0)
-    assert Target.of(rng.integers(0, 2, 200).astype(float)).kind == "logistic"
-    assert Target.of(rng.lognormal(0, 2, 500)).kind == "log1p"
-    assert Target.of(rng.lognormal(0, 2, 500) - 5).kind == "identity"
-    assert Target.of(rng.uniform(0, 1, 500)).kind == "identity"
+    assert LossTransform.of(rng.integers(0, 2, 200).astype(float)).kind == "logistic"
+    assert LossTransform.of(rng.lognormal(0, 2, 500)).kind == "log1p"
+    assert LossTransform.of(rng.lognormal(0, 2, 500) - 5).kind == "identity"
+    assert LossTransform.of(rng.uniform(0, 1, 500)).kind == "identity"
 
 
 def test_smearing_makes_the_mean_of_log_targets_unbiased() -> None:
     losses = np.random.default_rng(1).gamma(1.0, 2.0, 20_000)
-    target = Target("log1p")
+    target = LossTransform("log1p")
     learned = target.forward(losses)
     flat = np.full_like(learned, learned.mean())
     assert target.smeared(learned - flat).backward(flat)[0] == pytest.approx(losses.mean(), rel=1e-6)
@@ -145,7 +132,7 @@ def test_out_of_bag_mean_leaves_trained_rows_out() -> None:
 def planted_bag(seed: int, noise: float = 0.3) -> tuple[np.ndarray, np.ndarray, ensemble.Bagged]:
     x = cloud(600, seed=seed)
     losses = np.exp(2 * x[:, 0]) * np.random.default_rng(seed).gamma(1 / noise, noise, 600)
-    return x, losses, ensemble.train(ensemble.here(x), x, losses, members=6, seed=seed)
+    return x, losses, ensemble.train(ensemble.local_trainer(x), x, losses, members=6, seed=seed)
 
 
 def test_the_ensemble_learns_out_of_bag_and_its_mean_is_unbiased(tmp_path: Path) -> None:
@@ -155,7 +142,7 @@ def test_the_ensemble_learns_out_of_bag_and_its_mean_is_unbiased(tmp_path: Path)
     assert np.corrcoef(found[seen], losses[seen])[0, 1] > 0.4
     assert found[seen].mean() == pytest.approx(losses.mean(), rel=0.1)
     ensemble.save(bag.boosters, tmp_path)
-    again = ensemble.predict(ensemble.load(tmp_path, 6), bag.coefficients, bag.target, bag.blend, x)
+    again = ensemble.predict(ensemble.load(tmp_path, 6), bag.coefficients, bag.transform, bag.stacking, x)
     np.testing.assert_allclose(again, bag.members, rtol=1e-4, atol=1e-4)
 
 
@@ -163,7 +150,7 @@ def test_permuted_losses_and_shuffled_embeddings_leave_no_signal() -> None:
     x, losses, bag = planted_bag(1)
     rng = np.random.default_rng(0)
     elsewhere = x[rng.permutation(600)]
-    nothing = ensemble.train(ensemble.here(elsewhere), elsewhere, losses, members=6)
+    nothing = ensemble.train(ensemble.local_trainer(elsewhere), elsewhere, losses, members=6)
 
     def skill(b: ensemble.Bagged) -> float:
         found = b.prediction()

@@ -8,14 +8,15 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsearch.diagnoser.observed import Observed, Retrieval, n_effective, permuted_losses, q_values
+from fsearch.diagnoser.observed import Observed, n_effective, permuted_losses, q_values
 from fsearch.diagnoser.observed import observe as observe_with
+from fsearch.diagnoser.retrieval import RetrievalQuality
 
 
 def observe(weights: np.ndarray, neighbours: np.ndarray, losses: np.ndarray, shuffled: np.ndarray) -> Observed:
     """Observe with clean retrievals: everything found shows the phrase, nothing else does."""
     q, k = weights.shape
-    clean = Retrieval(np.ones(q), np.full(q, k / len(losses)), np.full(q, float(k)))
+    clean = RetrievalQuality(np.ones(q), np.full(q, k / len(losses)), np.full(q, float(k)))
     return observe_with(weights, clean, neighbours, losses, shuffled)
 
 

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.search.hypotheses import contrasted, from_phrases, read_hypotheses
-from fsearch.search.hypothesis import Hypothesis
+from fsearch.search.hypotheses import Hypothesis, contrasted, from_phrases, read_hypotheses
 
 STARTERS = Path(__file__).parents[1] / "data" / "hypotheses"
 WANTED = [Hypothesis("bald", "hair", "a photo of {}"), Hypothesis("a hat", None, None)]

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsearch.diagnoser.bridge import ALLOWANCE, membership, mixture, reference_similarity
 from fsearch.diagnoser.lift import (
     MEMBERSHIP_ERROR,
     combine,
     conformal_quantile,
     half_width,
     member_lifts,
+    member_variance,
     residual_lift,
-    spread,
 )
-from fsearch.diagnoser.observed import Retrieval, observe, permuted_losses
+from fsearch.diagnoser.observed import observe, permuted_losses
+from fsearch.diagnoser.retrieval import NATS_TOLERANCE, RetrievalQuality, anchor_similarity, membership
 
 one = np.array([1.0])
 
@@ -25,14 +25,14 @@ one = np.array([1.0])
 @given(st.integers(0, 500), st.floats(10, 200))
 def test_membership_is_a_chance_that_falls_with_the_similarity(seed: int, scale: float) -> None:
     similarities = -np.sort(-np.random.default_rng(seed).uniform(-0.2, 0.4, (3, 80)).astype(np.float32), axis=1)
-    found = membership(similarities, reference_similarity(similarities, 80), scale)
+    found = membership(similarities, anchor_similarity(similarities, 80), scale)
     assert ((found > 0) & (found <= 1)).all()
     assert (np.diff(found, axis=1) <= 0).all()
     assert found[:, 0] == pytest.approx(1)
 
 
 def test_membership_is_the_density_ratio_below_the_reference() -> None:
-    similarities = np.array([[0.3, 0.3 - (ALLOWANCE + 2) / 50]], np.float32)
+    similarities = np.array([[0.3, 0.3 - (NATS_TOLERANCE + 2) / 50]], np.float32)
     found = membership(similarities, np.array([0.3], np.float32), 50.0)
     assert found[0] == pytest.approx([1.0, np.exp(-2)], rel=1e-4)
 
@@ -46,25 +46,17 @@ def test_membership_recovers_share_and_purity_of_a_contrastive_world() -> None:
     logits = np.log(chance / share) + rng.normal(0, 0.15, n)
     similarities = -np.sort(-(logits / scale).astype(np.float32))[None]
     order = np.argsort(-logits)
-    found = membership(similarities, reference_similarity(similarities, n), scale)
-    retrieval = Retrieval.of(found, found.sum(axis=1) / n)
+    found = membership(similarities, anchor_similarity(similarities, n), scale)
+    retrieval = RetrievalQuality.of(found, found.sum(axis=1) / n)
     true_purity = found[0] @ shows[order] / found.sum()
-    assert retrieval.purity[0] == pytest.approx(true_purity, abs=0.03)
-    assert retrieval.share[0] == pytest.approx(share, abs=0.04)
-
-
-def test_mixture_separates_two_bumps() -> None:
-    rng = np.random.default_rng(1)
-    scores = -np.sort(-np.concatenate([rng.normal(3, 0.3, 40), rng.normal(0, 0.3, 160)]))[None]
-    found = mixture(scores)
-    assert found[0, :40].min() > 0.9
-    assert found[0, 45:].max() < 0.1
+    assert retrieval.precision[0] == pytest.approx(true_purity, abs=0.03)
+    assert retrieval.prevalence[0] == pytest.approx(share, abs=0.04)
 
 
 @pytest.mark.parametrize(("purity", "share"), [(1.0, 0.2), (0.8, 0.2), (0.6, 0.1)])
 def test_a_diluted_retrieval_is_corrected_to_the_true_lift(purity: float, share: float) -> None:
     inside, outside = 2.0, 0.5
-    retrieval = Retrieval(np.array([purity]), np.array([share]), np.array([50.0]))
+    retrieval = RetrievalQuality(np.array([purity]), np.array([share]), np.array([50.0]))
     found = purity * inside + (1 - purity) * outside
     mean = share * inside + (1 - share) * outside
     assert (found - mean) * retrieval.against_all[0] == pytest.approx(inside - mean)
@@ -72,9 +64,9 @@ def test_a_diluted_retrieval_is_corrected_to_the_true_lift(purity: float, share:
 
 
 def test_no_and_full_membership_are_limits() -> None:
-    nobody = Retrieval.of(np.full((1, 10), 1e-12), np.array([1e-12]))
+    nobody = RetrievalQuality.of(np.full((1, 10), 1e-12), np.array([1e-12]))
     assert nobody.count[0] == pytest.approx(0, abs=1e-9)
-    everybody = Retrieval.of(np.ones((1, 10)), np.array([1.0]))
+    everybody = RetrievalQuality.of(np.ones((1, 10)), np.array([1.0]))
     assert np.isfinite(everybody.against_all[0])
     assert everybody.against_all[0] == 0
 
@@ -136,8 +128,8 @@ def test_member_lifts_use_only_members_that_did_not_train_on_the_neighbour() -> 
 
 
 def test_spread_is_the_sample_variance_of_those_that_speak() -> None:
-    assert spread(np.array([[1.0], [3.0], [np.nan]]))[0] == pytest.approx(2.0)
-    assert spread(np.array([[1.0], [np.nan]]))[0] == 0
+    assert member_variance(np.array([[1.0], [3.0], [np.nan]]))[0] == pytest.approx(2.0)
+    assert member_variance(np.array([[1.0], [np.nan]]))[0] == 0
 
 
 def test_residual_lift_needs_fewer_doubts_with_more_images() -> None:
@@ -167,7 +159,9 @@ def test_a_diluted_retrieval_keeps_its_p_value() -> None:
     shuffled = permuted_losses(losses, 60, 500, 0)
     chances = np.linspace(1, 0.2, 60)[None]
     clean, diluted = (
-        observe(chances, Retrieval(np.array([p]), np.array([0.1]), np.array([30.0])), losses[near], losses, shuffled)
+        observe(
+            chances, RetrievalQuality(np.array([p]), np.array([0.1]), np.array([30.0])), losses[near], losses, shuffled
+        )
         for p in (1.0, 0.5)
     )
     assert clean.p_value[0] == diluted.p_value[0]

@@ -8,29 +8,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsearch.diagnoser import ridge as linear
-from fsearch.diagnoser.bridge import centre, unit
 from fsearch.diagnoser.fit import learn
 from fsearch.diagnoser.reference_bank import percentile
-from fsearch.diagnoser.stacking import Blend
+from fsearch.diagnoser.stacking import Stacking
 from fsearch.diagnoser.subsample import fitting_rows
-from fsearch.diagnoser.support import Floors, Support
+from fsearch.diagnoser.support import Support, SupportThresholds
+from fsearch.indexer.storage.vectors import unit
 
 
 def test_a_phrase_is_unseen_only_below_both_floors() -> None:
-    floors = Floors(0.2, 7.0)
+    floors = SupportThresholds(0.2, 7.0)
     support = Support(np.array([0.1, 0.3, 0.1, 0.3]), np.array([6.0, 6.0, 8.0, 8.0]))
-    assert floors.unseen(support).tolist() == [True, False, False, False]
+    assert floors.absent(support).tolist() == [True, False, False, False]
 
 
 def test_floors_of_a_bank_leave_most_of_the_bank_above() -> None:
     rng = np.random.default_rng(0)
     bank = Support(rng.normal(0.25, 0.02, 200), rng.normal(8, 0.5, 200))
-    floors = Floors.of_bank(bank)
+    floors = SupportThresholds.from_bank(bank)
     assert not floors.calibrated
-    assert floors.unseen(bank).mean() <= 0.05
-    assert 0.1 <= floors.doubtful(bank).mean() <= 0.5
-    assert (floors.doubtful(bank) | ~floors.unseen(bank)).all()  # what is unseen is doubtful too
-    assert not Floors(0.2, 7.0).doubtful(bank).any()
+    assert floors.absent(bank).mean() <= 0.05
+    assert 0.1 <= floors.is_indeterminate(bank).mean() <= 0.5
+    assert (floors.is_indeterminate(bank) | ~floors.absent(bank)).all()  # what is unseen is doubtful too
+    assert not SupportThresholds(0.2, 7.0).is_indeterminate(bank).any()
 
 
 @given(st.integers(0, 300))
@@ -54,7 +54,7 @@ def test_a_fit_on_a_sample_predicts_for_all_and_says_so() -> None:
     rng = np.random.default_rng(3)
     embeddings = unit(rng.normal(size=(900, 16)) + 0.3)
     losses = np.exp(2 * embeddings[:, 0]) * rng.gamma(3.0, 1 / 3, 900)
-    bagged, _, report = learn(embeddings, losses, model="m", limit=400)
+    bagged, report = learn(embeddings, losses, model="m", limit=400)
     assert (report.images, report.sampled) == (900, 400)
     assert "trained on a stratified sample of 400" in str(report)
     assert bagged.members.shape == (10, 900)
@@ -84,19 +84,11 @@ def test_the_blend_takes_the_better_side_and_neither_without_signal() -> None:
     rng = np.random.default_rng(2)
     losses = rng.gamma(1.0, 1.0, 5000)
     good = losses + rng.normal(0, 0.5, 5000)
-    blend = Blend.of(rng.normal(0, 1, 5000), good, losses)
+    blend = Stacking.of(rng.normal(0, 1, 5000), good, losses)
     assert blend.linear > 0.5
     assert blend.trees < 0.05
-    nothing = Blend.of(rng.normal(0, 1, 5000), rng.normal(0, 1, 5000), losses)
+    nothing = Stacking.of(rng.normal(0, 1, 5000), rng.normal(0, 1, 5000), losses)
     assert nothing.mix(np.array([3.0]), np.array([3.0]))[0] == pytest.approx(losses.mean(), abs=0.2)
-
-
-@given(st.integers(0, 200))
-def test_centre_keeps_differences_of_texts(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    texts = unit(rng.normal(size=(3, 6)))
-    moved = centre(texts, rng.normal(size=6), rng.normal(size=6))
-    np.testing.assert_allclose(moved[0] - moved[1], texts[0] - texts[1], atol=1e-5)
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=20), st.integers(-6, 6))

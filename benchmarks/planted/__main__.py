@@ -22,9 +22,10 @@ from benchmarks.planted.rivals import RIVALS, Evidence
 from benchmarks.planted.table import print_tables
 from benchmarks.planted.worlds import SETTINGS, World
 
-from fsearch.diagnoser.bridge import DEFAULT, unit
-from fsearch.diagnoser.reference_bank import Reference
-from fsearch.search.reference import text_side
+from fsearch.diagnoser.bridge import DEFAULT
+from fsearch.diagnoser.reference_bank import ReferenceBank
+from fsearch.indexer.storage.vectors import unit
+from fsearch.search.query import reference_bank
 
 FIRST_HELD_OUT, HELD_OUT, DEVELOPMENT = 1000, "1000:1020", "0:5"
 DEV_POOL, HELD_OUT_POOL = 900, 1000
@@ -45,7 +46,7 @@ def main() -> None:
     rows = []
     if set(args.settings) & set(SETTINGS):
         pool = make_pool(HELD_OUT_POOL if args.held_out else DEV_POOL)
-        reference = text_side(pool.encoder)
+        reference = reference_bank(pool.encoder)
         for name in [s for s in SETTINGS if s in args.settings]:
             rows += [_portraits(pool, reference, SETTINGS[name](pool, seed)) for seed in seeds]
     clip = real_clip.load(args.clip) if args.clip and "real CLIP" in args.settings else None
@@ -56,7 +57,7 @@ def main() -> None:
     print_tables(rows, f"seeds {seeds.start} to {seeds.stop - 1}{', held out' if args.held_out else ''}; {machine()}")
 
 
-def _portraits(pool: Pool, reference: Reference, world: World) -> dict[str, object]:
+def _portraits(pool: Pool, reference: ReferenceBank, world: World) -> dict[str, object]:
     evidence = Evidence(
         pool.embeddings[world.rows],
         world.losses,
@@ -71,12 +72,12 @@ def _portraits(pool: Pool, reference: Reference, world: World) -> dict[str, obje
 
 
 def _clip(images: np.ndarray, captions: np.ndarray, world: World) -> dict[str, object]:
-    reference = Reference(captions, real_clip.LOGIT_SCALE)
+    reference = ReferenceBank(captions, real_clip.LOGIT_SCALE)
     shown = world.lifts[:, None] == world.lifts[None]
     return _measure(Evidence(images, world.losses, captions, unit(reference.mean[None])[0], shown), reference, world)
 
 
-def _measure(evidence: Evidence, reference: Reference, world: World) -> dict[str, object]:
+def _measure(evidence: Evidence, reference: ReferenceBank, world: World) -> dict[str, object]:
     began = time.perf_counter()
     ours = verdicts(evidence, reference, world.seed)
     seconds = time.perf_counter() - began
@@ -91,12 +92,12 @@ def _measure(evidence: Evidence, reference: Reference, world: World) -> dict[str
         }
         row["false"], row["power"] = discoveries(fails, world)
     if world.setting != "real CLIP":
-        row["coverage"], row["width"] = coverage(ours.found.lo, ours.found.hi, ~unseen, world)
+        row["coverage"], row["width"] = coverage(ours.lo, ours.hi, ~unseen, world)
         row["unseen_false"] = float(unseen[world.asked & ~world.absent].mean())
     if world.absent.any():
         row["unseen_found"] = float(unseen[world.absent].mean())
     if world.setting == "interaction":
-        row["lifts"] = ours.scores[DEFAULT]
+        row["lifts"] = ours.scores[DEFAULT.name]
     return row
 
 

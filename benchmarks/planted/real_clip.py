@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.planted.worlds import World
 from scipy.cluster.vq import kmeans2
 
-from fsearch.diagnoser.bridge import unit
+from fsearch.indexer.storage.vectors import unit
 
 FILE = "coco_pairs_vitb32.npy"
 CLUSTERS, PLANTED, LOW, HIGH = 12, 2, 0.1, 0.6

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fsearch.diagnoser import ridge as linear
-from fsearch.diagnoser.bridge import unit
+from fsearch.indexer.storage.vectors import unit
 
 NEAREST = 20
 

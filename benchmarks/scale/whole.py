@@ -16,7 +16,7 @@ from benchmarks.scale.made import DIM, World
 from PIL import Image
 
 import fsearch
-from fsearch.diagnoser import diagnosis, fit
+from fsearch.diagnoser import estimate, fit, retrieval
 from fsearch.indexer.embedding.pipeline import here, index_images
 from fsearch.indexer.sources.base import Item, held_item
 from fsearch.indexer.storage.catalog import insert, utc_now
@@ -24,8 +24,7 @@ from fsearch.indexer.storage.shards import write_shard
 from fsearch.indexer.vector_index import sync
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
 from fsearch.indexer.workspace.store import Store
-from fsearch.search import query as ask
-from fsearch.search import runs
+from fsearch.search import query, runs
 
 SIDE, BASES = 16, 64
 EARLY = 100_000
@@ -140,12 +139,12 @@ def stages(folder: str) -> dict[str, Any]:
     _time(spent, Store, "losses", "read the losses")
     _time(spent, fit, "fitting_rows", "draw the sample")
     _time(spent, fit, "train", "train members")
-    _time(spent, fit, "_for_all", "predict for every image")
+    _time(spent, fit, "_predict_all", "predict for every image")
     _time(spent, fit, "calibration_errors", "calibrate")
     _time(spent, fit, "_record", "write predictions")
-    _time(spent, ask, "embed", "embed phrases")
-    _time(spent, diagnosis.Diagnosis, "shows", "find what shows them")
-    _time(spent, diagnosis, "observe", "observed lift, permutations")
+    _time(spent, query, "embed", "embed phrases")
+    _time(spent, retrieval.Retriever, "find", "retrieve images")
+    _time(spent, estimate, "observe", "observed lift, permutations")
     _time(spent, runs, "record", "write the run")
     ws = fsearch.open(Path(folder, "w"))
     began = time.perf_counter()

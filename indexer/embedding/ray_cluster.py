@@ -69,7 +69,7 @@ class Cluster:
         """What `index_images` takes for an engine: images are read and embedded by the workers."""
         return lambda todo, _: (self._outcomes(todo, spec, staging), np.stack)
 
-    def spread(self, work: Callable[[Any, T], R], shared: Any, jobs: Sequence[T]) -> Iterator[R]:
+    def distribute(self, work: Callable[[Any, T], R], shared: Any, jobs: Sequence[T]) -> Iterator[R]:
         """`work(shared, job)` for each job, on the cluster; results in the order of `jobs`.
 
         Each gets as many cores as this process has, if a machine there has them: sums depend on how many share them.

@@ -36,6 +36,13 @@ def blocks(embeddings: Embeddings, start: int = 0) -> Iterator[Any]:
     return (block for _, block in placed_blocks(embeddings, start))
 
 
+def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Rows scaled to length one; a zero row stays zero."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    scaled = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    return np.asarray(scaled, np.float32)
+
+
 class Vectors:
     """(rows, dim) float16: shards one under the other, or some of their rows.
 

@@ -35,12 +35,12 @@ class VectorIndex:
         self._device: Device = device
         self._searching = Searching(index, device)
         self._index: Any = index  # FAISS's stubs do not know all of it
-        self._vectors = vectors
+        self.vectors = vectors
         self._lists: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         """How many vectors there are to find."""
-        return len(self._vectors)
+        return len(self.vectors)
 
     @property
     def rows(self) -> int:
@@ -105,12 +105,12 @@ class VectorIndex:
         rows : (q, k) int64 global rows. k shrinks to the number of allowed rows.
         """
         queries = np.ascontiguousarray(queries, np.float32)
-        k = min(k, len(self._vectors) if allowed is None else int(allowed.sum()))
+        k = min(k, len(self.vectors) if allowed is None else int(allowed.sum()))
         here = None if allowed is None else allowed[: self.rows]
         count = min(k, self.rows if here is None else int(here.sum()))
         found = self._indexed(queries, count, here, probes or self.probes) if count else nothing(len(queries))
-        if self.rows < len(self._vectors):
-            rest = scan(blocks(self._vectors, self.rows), queries, k, start=self.rows, allowed=allowed)
+        if self.rows < len(self.vectors):
+            rest = scan(blocks(self.vectors, self.rows), queries, k, start=self.rows, allowed=allowed)
             found = merged(found, rest, k)
         return found
 
@@ -145,7 +145,7 @@ class VectorIndex:
         for first in range(0, len(queries), at_once):
             some = slice(first, first + at_once)
             rows = candidates[some]
-            vectors = self._vectors[rows.clip(min=0).ravel()].astype(np.float32).reshape(*rows.shape, -1)
+            vectors = self.vectors[rows.clip(min=0).ravel()].astype(np.float32).reshape(*rows.shape, -1)
             similarities[some] = np.where(rows < 0, -np.inf, (vectors @ queries[some, :, None])[..., 0])
         order = np.argsort(-similarities, axis=1, kind="stable")
         return np.take_along_axis(similarities, order, axis=1), np.take_along_axis(candidates, order, axis=1)

@@ -41,14 +41,12 @@ class Losses:
     Attributes
     ----------
     image_ids : (n,) int64, the first image of each embedding.
-    keys : n paths below their source.
     rows : (n,) int64, global row of each embedding, rising.
     values : (n,) float64, the losses.
     """
 
     model: str
     image_ids: NDArray[np.int64]
-    keys: list[str]
     rows: NDArray[np.int64]
     values: NDArray[np.float64]
 
@@ -149,6 +147,12 @@ class Store:
         with self.catalog.read() as con:
             return [key for (key,) in con.execute(query, [source]).fetchall()]
 
+    def keys_of(self, image_ids: NDArray[np.int64]) -> dict[int, str]:
+        """The keys of some images, by their ids, (m,)."""
+        query = "SELECT image_id, key FROM images WHERE image_id IN (SELECT unnest(?::BIGINT[]))"
+        with self.catalog.read() as con:
+            return dict(con.execute(query, [image_ids.tolist()]).fetchall())
+
     def models(self) -> list[str]:
         """Names of the black boxes whose losses are here."""
         with self.catalog.read() as con:
@@ -169,7 +173,7 @@ class Store:
     def losses(self, model: str) -> Losses:
         """The losses of `model` on the images that are present."""
         query = (
-            "SELECT min(l.image_id) AS image_id, arg_min(i.key, l.image_id) AS key, i.row, avg(l.loss) AS loss "
+            "SELECT min(l.image_id) AS image_id, i.row, avg(l.loss) AS loss "
             "FROM losses l JOIN images i USING (image_id) "
             "WHERE l.model = ? AND i.status = 'present' GROUP BY i.row ORDER BY i.row"
         )
@@ -178,7 +182,6 @@ class Store:
         return Losses(
             model,
             table["image_id"].to_numpy(),
-            table["key"].to_pylist(),
             table["row"].to_numpy(),
             table["loss"].to_numpy(),
         )

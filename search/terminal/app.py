@@ -103,12 +103,13 @@ def print_ranking(ranking: Any, explain: bool = False) -> None:
     for note in ranking.notes:
         typer.echo(f"note: {note}")
     if explain:
-        typer.echo("\n" + "\n\n".join(explanation(answer) for answer in ranking.answers))
+        typer.echo("\n" + "\n\n".join(explanation(answer, ranking.correction) for answer in ranking.answers))
 
 
 def print_rows(rows: Any, kind: str) -> None:
     """Rows of SQL as a table, or as bytes of csv, json or parquet."""
-    from fsearch.search.terminal.render import sql_table, table_bytes
+    from fsearch.search.export import table_bytes
+    from fsearch.search.terminal.render import sql_table
 
     if kind == "table":
         console().print(sql_table(rows))

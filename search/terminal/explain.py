@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from fsearch.diagnoser.verdict import MIN_IMAGES, Q_LEVEL
+from fsearch.diagnoser.choices import Correction
+from fsearch.diagnoser.verdict import MIN_SUPPORT, Q_LEVEL
 from fsearch.search.answer import Answer
 
 _CORRECTIONS = {"bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutieli"}
 
 
-def explanation(answer: Answer) -> str:
+def explanation(a: Answer, correction: Correction) -> str:
     """The lines of `--explain`."""
-    a, b = answer, answer.basis
-    origin = "measured for this encoder" if b.calibrated else "lowest twentieth of the reference phrases here"
+    origin = "measured for this encoder" if a.calibrated else "lowest twentieth of the reference phrases here"
     lines = [
         f"{a.title}: why {a.verdict}",
         f"  rule        {a.reason}",
-        f"  support     similarity {b.similarity:.3f}, mass {b.mass:.2f}; unseen below both {b.least_similarity:.3f} "
-        f"and {b.least_mass:.2f} ({origin})",
+        f"  support     similarity {a.similarity:.3f}, mass {a.log_mean_exp:.2f}; unseen below both "
+        f"{a.similarity_threshold:.3f} and {a.log_mean_exp_threshold:.2f} ({origin})",
         f"  images      {a.share:.1%} of all seem to show it; of those found {a.purity:.0%} do; "
-        f"n_effective {a.n_effective:.0f} (unseen below {MIN_IMAGES:.0f})",
+        f"n_effective {a.n_effective:.0f} (unseen below {MIN_SUPPORT:.0f})",
         f"  ensemble    predicts a lift of {a.predicted_lift:+.4f} over the baseline {a.baseline:.4f}",
-        f"  corrected   to {a.lift:+.4f}: {b.trust:.0%} of what the real losses say beyond the prediction is believed",
-        f"  interval    [{a.lo:+.4f}, {a.hi:+.4f}], 90%: standard error {b.error:.4f}, "
-        f"conformal factor {b.conformal:.2f}",
-        f"  observed    {a.observed_lift:+.4f} against the rest, standard error {b.observed_error:.4f}, "
-        f"p {a.p_value:.4g}, q {a.q_value:.4g} ({_CORRECTIONS[b.correction]}; level {Q_LEVEL:g})",
-        f"  matters     from {b.material:.4f} on (losses spread by {b.loss_std:.4f})",
+        f"  corrected   to {a.lift:+.4f}: {a.shrinkage:.0%} of what the real losses say beyond the prediction "
+        "is believed",
+        f"  interval    [{a.lo:+.4f}, {a.hi:+.4f}], 90%: standard error {a.standard_error:.4f}, "
+        f"conformal factor {a.conformal:.2f}",
+        f"  observed    {a.observed_lift:+.4f} against the rest, standard error {a.observed_error:.4f}, "
+        f"p {a.p_value:.4g}, q {a.q_value:.4g} ({_CORRECTIONS[correction]}; level {Q_LEVEL:g})",
+        f"  matters     from {a.min_effect:.4f} on (losses spread by {a.loss_std:.4f})",
         f"  percentile  above {a.percentile:.0f}% of the reference phrases",
     ]
     if a.contrast is not None:
         lines.append(
-            f"  contrast    {a.contrast:+.4f} against the rest of {a.hypothesis.group!r}, p {a.contrast_p:.4g}, "
+            f"  contrast    {a.contrast:+.4f} against the rest of {a.group!r}, p {a.contrast_p:.4g}, "
             f"q {a.contrast_q:.4g}"
         )
     if a.adjusted_lift is not None:

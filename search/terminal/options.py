@@ -1,13 +1,21 @@
-"""The options that several commands share, each with its help, as Typer annotations for cli.py."""
+"""Options that several commands share, each with its help.
+
+The options of `query` and `rank` are the fields of QueryOptions: `with_options` gives a command one for each field.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
 HERE = Path(".fsearch")
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 WorkspaceOption = Annotated[
     Path,
@@ -15,27 +23,14 @@ WorkspaceOption = Annotated[
 ]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Which black box, where there are several.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-TopOption = Annotated[int, typer.Option("--top", min=1, max=100, help="Nearest images kept with each phrase.")]
-BridgeOption = Annotated[
-    Literal["membership", "mixture", "attention", "prototype", "centre", "shift", "raw"],
-    typer.Option("--bridge", help="How text is taken to image space; all but the first are for comparison."),
-]
-WhereOption = Annotated[
-    str | None,
-    typer.Option(help="Ask only about images that fulfil an SQL predicate, e.g. \"label = 'smiling'\"."),
-]
-ByOption = Annotated[str | None, typer.Option(help="Ask again within each value of a column, e.g. label.")]
-FdrOption = Annotated[
-    Literal["bh", "by"],
-    typer.Option("--fdr", help="How p becomes q: Benjamini-Hochberg, or Benjamini-Yekutieli under any dependence."),
-]
 ExplainOption = Annotated[bool, typer.Option("--explain", help="Print every number and the rule behind each verdict.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random; stored with the result.")]
 SplitOption = Annotated[
     Literal["train", "held-out"] | None, typer.Option(help="Was the model trained on these images, or not?")
 ]
 TemplateOption = Annotated[
-    list[str] | None, typer.Option(help='What phrases are put into, with {}: "a photo of a person with {}".')
+    list[str] | None,
+    typer.Option(help='Prompt template with a {} placeholder; repeat to average: "a photo of a person with {}".'),
 ]
 KindOption = Annotated[
     Literal["folder", "imagefolder", "manifest", "huggingface", "webdataset", "archive", "coco", "python"] | None,
@@ -57,7 +52,7 @@ MemoryOption = Annotated[
     typer.Option("--memory-gib", help="The most that the FAISS index may take; by default half of the memory."),
 ]
 DeviceOption = Annotated[
-    Literal["auto", "cpu", "cuda"], typer.Option(help="Where models run: the GPU where there is one, or as you say.")
+    Literal["auto", "cpu", "cuda"], typer.Option(help="Compute device; auto picks CUDA if available.")
 ]
 EngineOption = Annotated[
     Literal["local", "ray"],
@@ -74,3 +69,48 @@ RecallOption = Annotated[
     float | None,
     typer.Option(help="Share of the true nearest images that an index too large to be exact must find (0.95)."),
 ]
+QUERY: dict[str, Any] = {  # one for each field of QueryOptions
+    "top": typer.Option("--top", min=1, max=100, help="Nearest images kept with each phrase."),
+    "where": typer.Option(help="Ask only about images that fulfil an SQL predicate, e.g. \"label = 'smiling'\"."),
+    "by": typer.Option(help="Ask again within each value of a column, e.g. label."),
+    "bridge": typer.Option(
+        "--bridge", help="Text-to-image bridge: membership, or raw for comparison; the others are gone."
+    ),
+    "fdr": typer.Option(
+        "--fdr", help="Correction of p to q: Benjamini-Hochberg, or Benjamini-Yekutieli under any dependence."
+    ),
+    "seed": typer.Option("--seed", min=0, help="Seed of everything random; stored with the result."),
+    "device": typer.Option(help="Compute device; auto picks CUDA if available."),
+}
+
+
+def with_options(kind: type, declared: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorator for a command with a parameter `options`: one option of the command line for each field of `kind`.
+
+    `declared` holds a typer.Option for each field of the dataclass `kind`; types and defaults are the fields' own.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(kind)
+        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "options"]
+        given = [
+            inspect.Parameter(
+                f.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=f.default,
+                annotation=Annotated[hints[f.name], declared[f.name]],
+            )
+            for f in dataclasses.fields(kind)
+        ]
+
+        @functools.wraps(command)
+        def with_fields(**values: Any) -> None:
+            fields = {p.name: values.pop(p.name) for p in given}
+            command(**values, options=kind(**fields))
+
+        parameters = [*(p.replace(kind=_KEYWORD) for p in own), *given]
+        with_fields.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        with_fields.__annotations__ = {p.name: p.annotation for p in parameters}
+        return with_fields
+
+    return decorate

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet
 from rich.table import Table
 from rich.text import Text
 
+from fsearch.diagnoser.verdict import Verdict
 from fsearch.indexer.embedding.pipeline import IndexReport
-from fsearch.indexer.errors import BadInputError
 from fsearch.search.answer import Answer, Answers, Ranking
+from fsearch.search.export import row_tuples
 from fsearch.search.terminal.explain import explanation
 
 if TYPE_CHECKING:
     from fsearch.search.demo import DemoReport
 
-_COLOURS = {"fails": "bold red", "suspect": "yellow", "fine": "green", "unseen": "magenta", "unclear": "dim"}
 _WIDTHS = {
     "rank": 4,
     "verdict": 7,
@@ -38,7 +33,7 @@ _WIDTHS = {
 def answer_text(answer: Answer) -> Text:
     """One answer with its numbers and nearest images."""
     head, *rest = str(answer).split("\n")
-    text = Text(head, style=_COLOURS[answer.verdict])
+    text = Text(head, style=answer.verdict.style)
     return text.append("\n" + "\n".join(rest), style="default")
 
 
@@ -48,7 +43,7 @@ def answers_text(answers: Answers, explain: bool = False) -> Text:
     for answer in answers.answers:
         blocks.append(answer_text(answer))
         if explain:
-            blocks.append(Text(explanation(answer)))
+            blocks.append(Text(explanation(answer, answers.correction)))
     blocks += [Text(f"note: {n}", style="yellow") for n in answers.notes]
     return Text("\n").join(blocks)
 
@@ -68,7 +63,7 @@ def ranking_table(ranking: Ranking) -> Table:
         table.add_row(
             str(i),
             Text(a.title),
-            Text(a.verdict, style=_COLOURS[a.verdict]),
+            Text(a.verdict, style=a.verdict.style),
             *_lifts(a),
             *([_signed(a.adjusted_lift)] if adjusted else []),
             *([_signed(a.contrast)] if grouped else []),
@@ -79,14 +74,14 @@ def ranking_table(ranking: Ranking) -> Table:
 
 def _lifts(a: Answer) -> tuple[str, Text, str]:
     """Lift, interval and observed lift; nothing where no image speaks for them."""
-    if a.verdict == "unseen":
+    if a.verdict == Verdict.UNSEEN:
         return "", Text(""), ""
     return f"{a.lift:+.3f}", Text(f"[{a.lo:+.3f}, {a.hi:+.3f}]"), f"{a.observed_lift:+.3f}"
 
 
 def _evidence(a: Answer) -> tuple[str, str]:
     """Effective number of images, and q."""
-    if a.verdict == "unseen":
+    if a.verdict == Verdict.UNSEEN:
         return "", ""
     return f"{a.n_effective:.0f}", f"{a.q_value:.3f}" if a.q_value >= 0.001 else "<.001"
 
@@ -141,31 +136,9 @@ def sql_table(rows: pa.Table) -> Table:
     for field in rows.schema:
         number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
         table.add_column(Text(field.name), justify="right" if number else "left")
-    for row in _tuples(rows):
+    for row in row_tuples(rows):
         table.add_row(*(Text(_cell(v)) for v in row))
     return table
-
-
-def table_bytes(rows: pa.Table, kind: str) -> bytes:
-    """Rows as csv, json (a list of objects) or parquet. Raises BadInputError for another kind."""
-    if kind == "parquet":
-        sink = io.BytesIO()
-        pa.parquet.write_table(rows, sink)
-        return sink.getvalue()
-    if kind == "json":
-        return (json.dumps(rows.to_pylist(), default=str, indent=1) + "\n").encode()
-    if kind == "csv":
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(rows.column_names)
-        writer.writerows(_tuples(rows))
-        return text.getvalue().encode()
-    raise BadInputError(f"unknown format {kind!r}; use csv, json or parquet")
-
-
-def _tuples(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
-    """Row by row, by position: two columns of one name stay two."""
-    return zip(*(column.to_pylist() for column in rows.columns), strict=True)
 
 
 def _cell(value: Any) -> str:

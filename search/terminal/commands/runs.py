@@ -10,6 +10,8 @@ from fsearch import open as open_workspace
 from fsearch.search.terminal.app import print_json, print_rows
 from fsearch.search.terminal.options import HERE, JsonOption, WorkspaceOption
 
+_SHOWN = ["rank", "hypothesis", "within", "verdict", "lift", "lo", "hi", "observed_lift", "q_value", "reason"]
+
 app = typer.Typer(help="List stored rankings; show one, or say what changed between two.")
 
 
@@ -17,7 +19,7 @@ app = typer.Typer(help="List stored rankings; show one, or say what changed betw
 def runs(ctx: typer.Context, workspace: WorkspaceOption = HERE) -> None:
     """List stored rankings; show one, or say what changed between two."""
     if ctx.invoked_subcommand is None:
-        print_rows(open_workspace(workspace).runs(), "table")
+        print_rows(open_workspace(workspace).runs.list(), "table")
 
 
 @app.command("show")
@@ -27,7 +29,8 @@ def show(
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Show a stored ranking and all it was made with."""
-    _print_stored(open_workspace(workspace).run(run), as_json)
+    found = open_workspace(workspace).runs.show(run)
+    _print_stored(found, found.rows.select(_SHOWN), as_json)
 
 
 @app.command("diff")
@@ -38,11 +41,12 @@ def diff(
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Say what changed between two stored rankings: settings, verdicts, ranks and lifts."""
-    _print_stored(open_workspace(workspace).diff(before, after), as_json)
+    found = open_workspace(workspace).runs.diff(before, after)
+    _print_stored(found, found.rows, as_json)
 
 
-def _print_stored(found: Any, as_json: bool) -> None:
+def _print_stored(found: Any, rows: Any, as_json: bool) -> None:
     if as_json:
         return print_json(found.as_dict())
     typer.echo(f"{found}\n")
-    print_rows(found.rows, "table")
+    print_rows(rows, "table")
