@@ -29,11 +29,15 @@ __all__ = [
 ]
 
 
-def open(workspace: str | os.PathLike[str] = ".fsearch") -> Workspace:
-    """The workspace in a folder; `index` makes it where it is not there yet."""
+def open(workspace: str | os.PathLike[str] = ".fsearch", encoder: Any = None) -> Workspace:
+    """The workspace in a folder; `index` makes it where it is not there yet.
+
+    `encoder` names its encoder again where that is code of your own, as `module:attribute` or the object itself: a name
+    that a workspace stores runs no code.
+    """
     from fsearch.search.workspace import Workspace
 
-    return Workspace(workspace)
+    return Workspace(workspace, encoder)
 
 
 def images(held: Any, **options: Any) -> Images:

@@ -24,11 +24,13 @@ from fsearch.search.terminal.options import (
     QUERY,
     AddressOption,
     DeviceOption,
+    EncoderOption,
     EngineOption,
     ExplainOption,
     JsonOption,
     ModelOption,
     SeedOption,
+    TextVectorOption,
     WorkspaceOption,
     with_options,
 )
@@ -51,6 +53,7 @@ app.command()(compact)
 @app.command()
 def fit(
     model: ModelOption = None,
+    encoder: EncoderOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     engine: EngineOption = "local",
@@ -62,7 +65,7 @@ def fit(
 
     with bars() as progress:
         report = open_workspace(workspace).fit(
-            model, seed=seed, device=device, engine=engine, address=address, progress=progress
+            model, encoder=encoder, seed=seed, device=device, engine=engine, address=address, progress=progress
         )
     typer.echo(str(report))
 
@@ -74,13 +77,17 @@ def query(
     options: QueryOptions,
     model: ModelOption = None,
     explain: ExplainOption = False,
+    encoder: EncoderOption = None,
+    text_vector: TextVectorOption = None,
     as_json: JsonOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Ask in plain words: does the model fail more on such images, by how much, how sure, and which images show it?"""
     from fsearch.search.hypotheses import contrasted
 
-    answers = open_workspace(workspace).query(*contrasted(texts), model=model, options=options)
+    answers = open_workspace(workspace).query(
+        *contrasted(texts), model=model, options=options, encoder=encoder, text_vectors=text_vector
+    )
     if as_json:
         print_json(answers.as_dict())
         return
@@ -97,6 +104,8 @@ def rank(
     out: Annotated[Path | None, typer.Option(help="Also write the ranking to .parquet, .csv or .json.")] = None,
     model: ModelOption = None,
     explain: ExplainOption = False,
+    encoder: EncoderOption = None,
+    text_vector: TextVectorOption = None,
     as_json: JsonOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
@@ -104,7 +113,15 @@ def rank(
     from fsearch.search.terminal.progress import bars
 
     with bars() as progress:
-        ranking = open_workspace(workspace).rank(file, model=model, out=out, options=options, progress=progress)
+        ranking = open_workspace(workspace).rank(
+            file,
+            model=model,
+            out=out,
+            options=options,
+            encoder=encoder,
+            text_vectors=text_vector,
+            progress=progress,
+        )
     if as_json:
         print_json(ranking.as_dict())
     else:

@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,6 @@ import numpy as np
 import torch
 
 import fsearch
-import fsearch.search.workspace  # what a child would else import anew each time
 from fsearch.data.portraits import draw, sample
 from fsearch.indexer.embedding import pipeline as indexing
 from fsearch.indexer.embedding import writer as commit
@@ -46,6 +46,7 @@ from fsearch.indexer.vector_index import index as nearest
 from fsearch.indexer.workspace import compact
 from fsearch.indexer.workspace.check import find_problems
 from fsearch.indexer.workspace.store import Store
+from fsearch.search import workspace  # what a child would else import anew each time
 
 POOL, AT_ONCE, LONGEST = 90, 40, 0.3
 POINTS = ("random", "after a shard", "before a commit", "after a commit", "in the index", "after the index")
@@ -327,7 +328,8 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    indexing.BATCH, indexing.ROWS_PER_SHARD = 4, 4
+    sizes = indexing.BatchSizes(batch=4, shard_rows=4)
+    workspace.IndexOptions = partial(workspace.IndexOptions, sizes=sizes)  # type: ignore[misc]
     lost, began, kills, seed = 0, time.monotonic(), Counter[str](), options.seed
     while kills.total() < options.kills:
         with tempfile.TemporaryDirectory() as root:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fsearch.data.training.measure import COUNT, SEED, phrase_aurocs
-from fsearch.indexer.embedding.encoder import DEMO_FOLDER
+from fsearch.indexer.embedding.open_clip_encoder import DEMO_FOLDER
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from fsearch.data.portraits import draw, sample
 from fsearch.indexer.embedding.encoder import Encoder, identify, load_encoder
-from fsearch.indexer.embedding.pipeline import BATCH, here, index_images
+from fsearch.indexer.embedding.pipeline import BATCH, index_images, local_engine
 from fsearch.indexer.sources.decode import decode
 from fsearch.indexer.sources.folder import Folder
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
@@ -50,7 +50,7 @@ def measure(work: Path, photos: Path, *, given: bool) -> None:
         root = work / f"run{next(runs)}"
         store = Store.create(root, spec)
         with store.writer():
-            index_images(store, here(lambda: encoder), Folder(photos))
+            index_images(store, local_engine(lambda: encoder), Folder(photos))
         shutil.rmtree(root)
 
     def bare() -> None:

@@ -51,7 +51,7 @@ class Finding:
     q_value: float
     reason: str
     predicted_lift: float
-    percentile: float
+    percentile: float | None
     share: float
     purity: float
     within: str | None = None
@@ -158,6 +158,7 @@ class _Slice:
             signal=diagnosis.report.signal,
         )
         verdict, reason = decide(inputs)
+        percentile = self.estimates.percentile[i]
         return Finding(
             hypothesis=phrase.text,
             expected_loss=diagnosis.baseline + inputs.lift,
@@ -172,7 +173,7 @@ class _Slice:
             verdict=verdict,
             reason=reason,
             predicted_lift=inputs.predicted_lift,
-            percentile=float(self.estimates.percentile[i]),
+            percentile=float(percentile) if np.isfinite(percentile) else None,
             share=float(self.retrieved.quality.prevalence[i]),
             purity=float(self.retrieved.quality.precision[i]),
             within=self.within,

@@ -74,7 +74,7 @@ class SupportThresholds:
     @classmethod
     def unknown(cls) -> SupportThresholds:
         """Thresholds where nothing is known of the encoder's text side: nothing is absent, and nothing is certain."""
-        return cls(-np.inf, -np.inf, (np.inf, np.inf))
+        return cls(-1.0, 0.0, (np.inf, np.inf))  # no cosine is below -1
 
     def absent(self, support: Support) -> NDArray[np.bool_]:
         """(q,) True where no image of the index shows the phrase."""

@@ -76,10 +76,11 @@ class Answer(Finding):
 
     def __str__(self) -> str:
         lines = [f"{self.title}: {self.verdict.upper()} ({self.reason})"]
+        above = "" if self.percentile is None else f"above {self.percentile:.0f}% of reference phrases; "
         numbers = [
             f"  predicted loss {self.expected_loss:.3f}, baseline {self.baseline:.3f}, "
             f"lift {self.lift:+.3f} [{self.lo:+.3f}, {self.hi:+.3f}]",
-            f"  above {self.percentile:.0f}% of reference phrases; observed lift {self.observed_lift:+.3f}, "
+            f"  {above}observed lift {self.observed_lift:+.3f}, "
             f"n_effective {self.n_effective:.0f}, p {self.p_value:.2g}",
         ]
         if self.contrast is not None:

@@ -1,4 +1,4 @@
-"""Bring a data set and a first model's losses into a workspace: what `fsearch index` does."""
+"""Index a data set and a first model's losses into a workspace: what `fsearch index` does."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from fsearch.indexer.device import Device
-from fsearch.indexer.embedding.encoder import identify, load_encoder
-from fsearch.indexer.embedding.pipeline import Engine, IndexReport, here, index_images
-from fsearch.indexer.errors import BadInputError, require_one_of
+from fsearch.indexer.embedding.encoder import Named, check_stored, identify, open_encoder
+from fsearch.indexer.embedding.pipeline import BatchSizes, Engine, IndexReport, index_images, local_engine
+from fsearch.indexer.embedding.precomputed import EmbeddingFile, PrecomputedEngine, read_embeddings
+from fsearch.indexer.errors import BadInputError, EncoderError, require_one_of
 from fsearch.indexer.losses.ingest import Split, check_metadata, write_losses
-from fsearch.indexer.losses.loss_file import read_losses
+from fsearch.indexer.losses.loss_file import match, read_keys, read_losses
 from fsearch.indexer.sources.resolve import Images, open_images
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.vector_index.sync import record
 from fsearch.indexer.workspace import source_registry as registered
-from fsearch.indexer.workspace.encoder_spec import DEMO
+from fsearch.indexer.workspace.encoder_spec import DEMO, EncoderSpec
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.hypotheses import check_template
 from fsearch.search.losses import match_rows
-from fsearch.search.query import reference_bank
+from fsearch.search.query import measuring_phrases
 from fsearch.search.session import Session
 
 Progress = Callable[[str, int, int], None]  # (what, done, in all)
@@ -33,10 +34,10 @@ EngineName = Literal["local", "ray"]
 
 @dataclass(frozen=True, slots=True)
 class IndexOptions:
-    """How a data set is brought in: everything but the images and losses themselves."""
+    """How a data set is indexed: everything but the images and losses themselves. See `Workspace.index`."""
 
     model: str
-    encoder: str | None = None
+    encoder: Named | None = None
     weights: str | None = None
     split: Split | None = None
     templates: Sequence[str] | None = None
@@ -46,6 +47,10 @@ class IndexOptions:
     engine: EngineName = "local"
     address: str | None = None
     staging: str | None = None
+    embeddings: str | os.PathLike[str] | None = None
+    keys: str | os.PathLike[str] | None = None
+    no_text_encoder: bool = False
+    sizes: BatchSizes = field(default_factory=BatchSizes)
 
 
 def ingest(
@@ -65,13 +70,21 @@ def ingest(
     keys = found.source.keys()
     rows = match_rows(table, keys, found) if table and keys is not None else None
     _check(asked)
-    store = _store_for(root, session, asked)
+    given = _given_embeddings(asked, found, keys)
+    store = _store_for(root, session, asked, given)
     with store.writer():
         store = store.remember(templates=asked.templates, memory_gib=asked.memory_gib, recall=asked.recall)
         registered.record(store, found)
-        tick = named(progress, "embedding")
-        with _engine(asked, store, session) as engine:
-            report = index_images(store, engine, found.source, tick, whole=found.whole)
+        with _engine(asked, store, session, given, found) as (engine, on_unchanged):
+            report = index_images(
+                store,
+                engine,
+                found.source,
+                named(progress, "embedding"),
+                whole=found.whole,
+                sizes=asked.sizes,
+                on_unchanged=on_unchanged,
+            )
         if report.rejected == report.found:
             reasons = "reasons: fsearch info"
             raise BadInputError(f"none of the {report.found:,} images in {found.source.name} can be used; {reasons}")
@@ -99,45 +112,118 @@ def _check(asked: IndexOptions) -> None:
         raise BadInputError(f"--recall {asked.recall:g}: give a share, above 0 and at most 1")
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A file of embeddings, and the row of each image that it has, by key."""
+
+    file: EmbeddingFile
+    rows: dict[str, int]
+
+
+def _given_embeddings(asked: IndexOptions, images: Images, keys: Sequence[str] | None) -> _Given | None:
+    """The embeddings of `images` that the user has. Raises BadInputError where they cannot be used."""
+    if asked.embeddings is None:
+        for option, value in (("--keys", asked.keys), ("--no-text-encoder", asked.no_text_encoder)):
+            if value:
+                raise BadInputError(f"{option} is for embeddings that you have: --embeddings FILE")
+        return None
+    if asked.engine != "local":
+        raise BadInputError("--embeddings runs no encoder, so there is nothing to distribute; leave --engine out")
+    if asked.no_text_encoder and (asked.encoder is not None or asked.weights is not None):
+        raise BadInputError("give --no-text-encoder, or the text side's --encoder; not both")
+    file = read_embeddings(Path(asked.embeddings), None if asked.keys is None else Path(asked.keys), read_keys)
+    names = keys if keys is not None else [item.key for item in images.source.items()]
+    matched = match(file.keys, names, file.path, images.base, partial=not images.whole)
+    return _Given(file, {names[i]: row for row, i in enumerate(matched) if i is not None})
+
+
 @contextmanager
-def _engine(asked: IndexOptions, store: Store, session: Session) -> Iterator[Engine]:
-    """Where images are embedded: in this process, or on a cluster that is asked only if there is something to do."""
+def _engine(
+    asked: IndexOptions, store: Store, session: Session, given: _Given | None, images: Images
+) -> Iterator[tuple[Engine, Callable[[str], None] | None]]:
+    """Where embeddings come from: a file, this process, or a cluster that is started only if an image is new."""
+    if given is not None:
+        source = PrecomputedEngine(given.file, given.rows, store, images.source.name)
+        yield source.engine(asked.sizes.batch), source.verify
+        return
     if asked.engine == "local":
-        yield here(lambda: session.encoder(store, asked.device))
-        shutil.rmtree(store.layout.staged, ignore_errors=True)  # what a cluster's run that was stopped had left
+        yield local_engine(lambda: session.encoder(store, asked.device), asked.sizes.batch), None
+        shutil.rmtree(store.layout.staged, ignore_errors=True)  # left by a cluster's run that was stopped
         return
     from fsearch.indexer.embedding.ray_cluster import Cluster
     from fsearch.indexer.embedding.staging import Staging
 
+    check_stored(store.encoder, store.layout.root, session.named)
     staging = Staging(asked.staging or str(store.layout.staged.absolute()))
     with ExitStack() as stack:
-        yield lambda todo, commit: stack.enter_context(Cluster(asked.address)).embedding(store.encoder, staging)(
-            todo, commit
-        )
+
+        def engine(todo: Any, writer: Any) -> Any:
+            cluster = stack.enter_context(Cluster(asked.address))
+            return cluster.embedding(store.encoder, staging, asked.sizes, session.named)(todo, writer)
+
+        yield engine, None
     staging.clear()
 
 
-def _store_for(root: Path, session: Session, asked: IndexOptions) -> Store:
-    """The store, made now if need be; with the encoder that was asked for, or the one it was made with."""
+def _store_for(root: Path, session: Session, asked: IndexOptions, given: _Given | None) -> Store:
+    """The store, created if need be; with the encoder that was named, or the one it was created with."""
+    session.name(asked.encoder)
     if not Layout(root).catalog.exists():
-        loaded = load_encoder(
-            identify(asked.encoder or DEMO, asked.weights), asked.device
-        )  # before anything is written
-        session.keep(loaded)
-        return Store.create(root, loaded.spec)
+        return Store.create(root, _new_spec(session, asked, given))
     store = Store.open(root)
-    if asked.encoder is not None or asked.weights is not None:
-        store.encoder.require_same(identify(asked.encoder or store.encoder.name, asked.weights))
+    if (given is not None) != store.encoder.precomputed:
+        other = (
+            "computed from the images" if given else "read from a file; give that of these images: --embeddings FILE"
+        )
+        hint = "; use another --workspace for --embeddings" if given else ", or only losses: fsearch losses add"
+        raise BadInputError(f"the embeddings of this workspace were {other}{hint}")
+    if given is not None:
+        _require_dim(given.file, store.encoder)
+    if asked.no_text_encoder:
+        store.encoder.require_same(EncoderSpec.without_text(store.encoder.dim))
+    elif asked.encoder is not None or asked.weights is not None:
+        store.encoder.require_same(replace(_named_spec(store, session, asked), precomputed=given is not None))
     return store
 
 
+def _new_spec(session: Session, asked: IndexOptions, given: _Given | None) -> EncoderSpec:
+    """The identity of a new workspace's encoder, which is loaded before anything is written."""
+    if given is not None and asked.no_text_encoder:
+        return EncoderSpec.without_text(given.file.dim)
+    if given is not None and asked.encoder is None:
+        raise BadInputError(
+            "say whose text side belongs to these embeddings: --encoder NAME --weights TAG_OR_FILE, "
+            "or --no-text-encoder"
+        )
+    loaded = open_encoder(DEMO if asked.encoder is None else asked.encoder, asked.weights, asked.device)
+    if given is not None:
+        _require_dim(given.file, loaded.spec)
+    session.keep(loaded)
+    return replace(loaded.spec, precomputed=given is not None)
+
+
+def _named_spec(store: Store, session: Session, asked: IndexOptions) -> EncoderSpec:
+    """The identity of the encoder that is named for a workspace there is; the user's own code is loaded once."""
+    if asked.encoder is None and store.encoder.is_code:
+        raise EncoderError(f"{store.encoder.name} is your own code and brings its own weights; leave --weights out")
+    name = store.encoder.name if asked.encoder is None else asked.encoder
+    if not store.encoder.is_code:
+        return identify(name, asked.weights)
+    loaded = open_encoder(name, asked.weights, asked.device)
+    session.keep(loaded)
+    return loaded.spec
+
+
+def _require_dim(file: EmbeddingFile, spec: EncoderSpec) -> None:
+    if file.dim != spec.dim:
+        raise BadInputError(f"{file.path} holds embeddings of length {file.dim}; those of {spec} have {spec.dim}")
+
+
 def _index(store: Store, session: Session, device: Device, progress: Progress | None) -> str:
-    """Bring the FAISS index up; what is to be said of it."""
+    """Bring the FAISS index up to date; its description, where it is approximate and has changed."""
     before = record(store.catalog)
     store.sync_index(
-        lambda: reference_bank(session.encoder(store, device), store.templates).texts,
-        named(progress, "indexing"),
-        device,
+        measuring_phrases(store, lambda: session.encoder(store, device)), named(progress, "indexing"), device
     )
     now = record(store.catalog)
     return str(now) if now is not None and now.lists and now != before else ""

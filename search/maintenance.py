@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser import artifact as fitted
-from fsearch.indexer.embedding.encoder import load_encoder
+from fsearch.indexer.embedding.encoder import load_stored
 from fsearch.indexer.errors import NotReadyError, WorkspaceError
 from fsearch.indexer.workspace.check import Problem, find_problems
 from fsearch.indexer.workspace.compact import CompactReport
 from fsearch.indexer.workspace.compact import compact as compact_store
 from fsearch.indexer.workspace.repair import repair as repair_store
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.query import reference_bank
+from fsearch.search.query import measuring_phrases
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,14 @@ def compact(root: Path) -> CompactReport:
         return compact_store(store, _phrases(store))
 
 
-def _phrases(store: Store) -> Callable[[], NDArray[np.float32]]:
-    """What an index is measured with; the encoder loads only if it must be: a small one is exact."""
-    return lambda: reference_bank(load_encoder(store.encoder), store.templates).texts
+def _phrases(store: Store) -> Callable[[], NDArray[np.float32]] | None:
+    """Phrases to measure an index with; the encoder loads only if need be, because a small index is exact.
+
+    An encoder that is the user's own code is not run by a stored name: then images alone measure.
+    """
+    if store.encoder.is_code:
+        return None
+    return measuring_phrases(store, lambda: load_stored(store.encoder, store.layout.root))
 
 
 def _problems(store: Store, progress: Callable[[int, int], None] | None) -> tuple[Problem, ...]:

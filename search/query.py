@@ -17,6 +17,7 @@ from fsearch.diagnoser.support import SupportThresholds
 from fsearch.indexer.embedding.encoder import Encoder
 from fsearch.indexer.errors import require_one_of
 from fsearch.indexer.storage.vectors import unit
+from fsearch.indexer.workspace.store import Store
 from fsearch.search.answer import Answer, Answers, Neighbour
 from fsearch.search.hypotheses import Hypothesis, from_phrases, read_hypotheses
 from fsearch.search.options import QueryOptions
@@ -45,13 +46,23 @@ def embed(
 
 
 def reference_bank(encoder: Encoder, templates: Sequence[str] = ()) -> ReferenceBank:
-    """Reference phrases in words that `encoder` knows, its temperature, and its thresholds where they were measured."""
+    """Reference phrases in words that `encoder` knows, its temperature, and its thresholds where they were measured.
+
+    An encoder without a text side has no reference phrases.
+    """
+    if not encoder.spec.has_text:
+        return ReferenceBank(np.empty((0, encoder.spec.dim), np.float32), encoder.logit_scale)
     if encoder.vocabulary is None:
         phrases = from_phrases(PHOTOGRAPHS.read_text(encoding="utf-8").splitlines())
     else:
         phrases = read_hypotheses(PORTRAITS)
     thresholds = SupportThresholds(*encoder.support) if encoder.support else None
     return ReferenceBank(embed(encoder, phrases, templates), encoder.logit_scale, thresholds)
+
+
+def measuring_phrases(store: Store, load: Callable[[], Encoder]) -> Callable[[], NDArray[np.float32]] | None:
+    """Phrases to measure an index with, embedded when called; None where the workspace has no text side."""
+    return (lambda: reference_bank(load(), store.templates).texts) if store.encoder.has_text else None
 
 
 def answer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,8 @@ from fsearch.diagnoser import artifact as fits
 from fsearch.diagnoser.artifact import FitArtifact
 from fsearch.diagnoser.diagnosis import MIN_FIT_IMAGES, Diagnosis
 from fsearch.indexer.device import Device
-from fsearch.indexer.embedding.encoder import Encoder, load_encoder
+from fsearch.indexer.embedding.encoder import Encoder, Named, check_stored, load_encoder
+from fsearch.indexer.embedding.text_vectors import GivenTextVectors
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.vector_index.index import VectorIndex
@@ -23,7 +25,8 @@ MOST_SLICES = 100
 class Session:
     """The encoder, the fits, the losses, the index and the diagnoses of one workspace."""
 
-    def __init__(self) -> None:
+    def __init__(self, named: Named | None = None) -> None:
+        self.named = named
         self._store: tuple[tuple[int, ...], Store] | None = None
         self._encoder: Encoder | None = None
         self._generation: tuple[int, ...] | None = None
@@ -38,15 +41,27 @@ class Session:
             self._store = now, Store.open(root)
         return self._store[1]
 
+    def name(self, encoder: Named | None) -> None:
+        """Note that the caller names its encoder: code runs only then. See `load_encoder`."""
+        if encoder is not None:
+            self.named = encoder
+            if not isinstance(encoder, str):
+                self._encoder = None
+
     def keep(self, encoder: Encoder) -> None:
         """Use an encoder that was loaded already."""
         self._encoder = encoder
 
     def encoder(self, store: Store, device: Device = "auto") -> Encoder:
         """The encoder of `store`; on `device`, if it is not loaded yet."""
+        check_stored(store.encoder, store.layout.root, self.named)
         if self._encoder is None or self._encoder.spec != store.encoder:
-            self._encoder = load_encoder(store.encoder, device)
+            self._encoder = load_encoder(store.encoder, device, named=self.named)
         return self._encoder
+
+    def text_encoder(self, store: Store, device: Device = "auto", vectors: Any = None) -> Encoder:
+        """What embeds phrases: the encoder of `store`, or `vectors` that the caller gives for them."""
+        return self.encoder(store, device) if vectors is None else GivenTextVectors.of(store.encoder, vectors)
 
     def fitted(self, store: Store, model: str) -> FitArtifact:
         """The fit of `model`, read anew only when something was committed since."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 from fsearch.diagnoser.estimate import PERMUTATIONS
 from fsearch.diagnoser.fit_report import FitReport
 from fsearch.indexer.device import Device, choose
+from fsearch.indexer.embedding.encoder import Named
 from fsearch.indexer.embedding.pipeline import IndexReport
 from fsearch.indexer.errors import require_one_of
 from fsearch.indexer.losses.ingest import Split
@@ -37,9 +38,9 @@ DEFAULT_MODEL = "model"
 class Workspace:
     """A workspace folder. Opening costs nothing; a folder that is not there yet is made by `index`."""
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(self, root: str | os.PathLike[str], encoder: Named | None = None) -> None:
         self.root = Path(root)
-        self._session = Session()
+        self._session = Session(encoder)
 
     def __repr__(self) -> str:
         return f"fsearch.open({str(self.root)!r})"
@@ -50,8 +51,11 @@ class Workspace:
         losses: str | os.PathLike[str] | None = None,
         *,
         model: str = DEFAULT_MODEL,
-        encoder: str | None = None,
+        encoder: Named | None = None,
         weights: str | None = None,
+        embeddings: str | os.PathLike[str] | None = None,
+        keys: str | os.PathLike[str] | None = None,
+        no_text_encoder: bool = False,
         split: Split | None = None,
         templates: Sequence[str] | None = None,
         memory_gib: float | None = None,
@@ -69,7 +73,12 @@ class Workspace:
         images : a path, `module:object`, a torch `Dataset`, or what `fsearch.images` makes of them.
         losses : CSV, TSV, Parquet or JSONL; a column names images by path, file name or stem, `loss` holds the losses.
         model : name of the black box the losses come from.
-        encoder, weights : an open_clip name with a hub tag or local file, or "demo"; remembered by the workspace.
+        encoder, weights : "demo"; an open_clip name, or a configuration .json, with a hub tag or local file; a folder
+            `local-dir:FOLDER` or repository `hf-hub:ORG/NAME`; or an encoder of your own, as `module:attribute` or the
+            object itself, with embed_images, embed_texts, dim and logit_scale. Remembered by the workspace.
+        embeddings : .npy, .npz or .parquet of the images' embeddings; `encoder` then names their text side.
+        keys : names of the images of a .npy, one a line; by default STEM.keys.txt beside it.
+        no_text_encoder : with `embeddings`: there is no text side, and queries bring `text_vectors`.
         split : whether the losses are of images the model was trained on ("train") or not ("held-out").
         templates : what phrases are put into, each with {}; averaged in text space; remembered by the workspace.
         memory_gib : the most that the FAISS index may take; by default half of this machine's. Remembered.
@@ -83,6 +92,7 @@ class Workspace:
         asked = IndexOptions(
             model, encoder, weights, split, templates, memory_gib, recall, device, engine, address, staging
         )
+        asked = replace(asked, embeddings=embeddings, keys=keys, no_text_encoder=no_text_encoder)
         return ingest(self.root, self._session, images, losses, asked, progress)
 
     @property
@@ -94,6 +104,7 @@ class Workspace:
         self,
         model: str | None = None,
         *,
+        encoder: Named | None = None,
         seed: int = 0,
         device: Device = "auto",
         engine: EngineName = "local",
@@ -105,6 +116,7 @@ class Workspace:
 
         require_one_of("engine", engine, get_args(EngineName))
         place = choose(device)
+        self._session.name(encoder)
         store = self._session.store(self.root)
         name = store.only_model(model)
         with store.writer():
@@ -120,14 +132,26 @@ class Workspace:
                 return fit_model(store, name, reference, seed=seed, progress=tick, distribute=cluster.distribute)
 
     def query(
-        self, *texts: str | Hypothesis, model: str | None = None, options: QueryOptions = QueryOptions(), **changes: Any
+        self,
+        *texts: str | Hypothesis,
+        model: str | None = None,
+        options: QueryOptions = QueryOptions(),
+        encoder: Named | None = None,
+        text_vectors: Any = None,
+        **changes: Any,
     ) -> Answers:
         """Ask whether the model fails on images that `texts` describe.
 
-        `changes` are fields of QueryOptions by name: `ws.query("dark skin", where="label = 'smiling'", top=3)`.
+        Parameters
+        ----------
+        options, changes : how to ask; `changes` are fields of QueryOptions by name: `where="label = 'smiling'", top=3`.
+        encoder : the workspace's encoder, named again where it is code of your own: a stored name runs no code.
+        text_vectors : (q, d) embeddings of the phrases, or a .npy file of them, taken instead of the encoder's.
+
         Raises BadInputError for what cannot be asked, NotReadyError before a fit.
         """
-        return self._ask(from_phrases(texts), model, replace(options, **changes))
+        self._session.name(encoder)
+        return self._ask(from_phrases(texts), model, replace(options, **changes), text_vectors=text_vectors)
 
     def rank(
         self,
@@ -136,6 +160,8 @@ class Workspace:
         model: str | None = None,
         out: str | os.PathLike[str] | None = None,
         options: QueryOptions = QueryOptions(),
+        encoder: Named | None = None,
+        text_vectors: Any = None,
         progress: Progress | None = None,
         **changes: Any,
     ) -> Ranking:
@@ -150,9 +176,10 @@ class Workspace:
         else:
             asked, source = from_phrases(hypotheses), "api"
         options = replace(options, **changes)
+        self._session.name(encoder)
         store = self._session.store(self.root)
         with store.writer():
-            answers = self._ask(asked, model, options, named(progress, "asking"))
+            answers = self._ask(asked, model, options, named(progress, "asking"), text_vectors)
             fit = self._session.fitted(store, answers.model).report
             run = Run(
                 model=answers.model,
@@ -210,10 +237,11 @@ class Workspace:
         model: str | None,
         options: QueryOptions,
         progress: Callable[[int, int], None] | None = None,
+        text_vectors: Any = None,
     ) -> Answers:
         store = self._session.store(self.root)
         slices, notes = self._session.slices(store, store.only_model(model), options)
-        encoder = self._session.encoder(store, options.device)
+        encoder = self._session.text_encoder(store, options.device, text_vectors)
         foreign = encoder.only_side is not None and store.images_of_other_size(encoder.only_side) > 0
         found = answer(
             slices,
@@ -221,7 +249,7 @@ class Workspace:
             asked,
             options,
             store.keys_of,
-            templates=store.templates,
+            templates=store.templates if text_vectors is None else (),
             foreign_images=foreign,
             progress=progress,
         )

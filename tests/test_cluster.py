@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,14 @@ from tests.conftest import Planted
 import fsearch
 from fsearch.indexer.embedding import ray_cluster as engine
 from fsearch.indexer.embedding.encoder import Encoder
-from fsearch.indexer.embedding.pipeline import Ready
-from fsearch.indexer.embedding.staging import Staging, name_of, work_off
+from fsearch.indexer.embedding.pipeline import BatchSizes, PreparedImage
+from fsearch.indexer.embedding.staging import Staging, chunk_name, embed_chunk
 from fsearch.indexer.errors import BadInputError, EncoderError, FsearchError
 from fsearch.indexer.sources.base import Item
 from fsearch.indexer.sources.folder import Folder
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
 from fsearch.indexer.workspace.store import Store
+from fsearch.search import workspace
 
 pytestmark = pytest.mark.slow
 PHRASES = ["dark skin tone", "light skin tone", "bald", "a hat"]
@@ -49,7 +51,8 @@ def nodes() -> Iterator[Any]:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "IMAGES", 40)
+    sizes = BatchSizes(chunk_images=40)
+    monkeypatch.setattr(workspace, "IndexOptions", partial(workspace.IndexOptions, sizes=sizes))
 
 
 def contents(root: str | Path) -> tuple[list[dict[str, Any]], bytes]:
@@ -109,12 +112,13 @@ def test_a_node_that_dies_costs_nothing(nodes: Any, planted: Planted, tmp_path: 
 
 _DRIVER = """
 import sys
-import fsearch
-from fsearch.indexer.embedding import ray_cluster as cluster
-from fsearch.indexer.embedding import pipeline as indexing
-cluster.IMAGES = 32
-indexing.ROWS_PER_SHARD = indexing.BATCH = 32
-fsearch.open(sys.argv[1]).index(sys.argv[2], engine="ray", address=sys.argv[3])
+from pathlib import Path
+from fsearch.indexer.embedding.pipeline import BatchSizes
+from fsearch.search.ingest import IndexOptions, ingest
+from fsearch.search.session import Session
+sizes = BatchSizes(batch=32, shard_rows=32, chunk_images=32)
+options = IndexOptions("model", engine="ray", address=sys.argv[3], sizes=sizes)
+ingest(Path(sys.argv[1]), Session(), sys.argv[2], None, options)
 """
 
 
@@ -149,8 +153,8 @@ def test_chunks_are_staged_at_a_url_and_found_again(
 ) -> None:
     place = f"file://{tmp_path}/shared"
     items = list(Folder(few.folder).items())
-    name = name_of(items, encoder.spec)
-    Staging(place).write(name, *work_off(items, encoder))
+    name = chunk_name(items, encoder.spec)
+    Staging(place).write(name, *embed_chunk(items, encoder))
     monkeypatch.setattr(Staging, "write", None)  # in this process; were a worker asked, it could not be reached
     ws = fsearch.open("w")
     monkeypatch.setattr(engine._Pool, "submit", lambda *_: pytest.fail("it is there already"))
@@ -183,7 +187,7 @@ def test_what_a_worker_cannot_read_is_sent_to_it(
             outcomes, _ = cluster.embedding(encoder.spec, staging)([*asked, gone], None)  # type: ignore[arg-type]
             found.append(list(outcomes))
     for everywhere, partly in zip(*found, strict=True):
-        if isinstance(everywhere, Ready) and isinstance(partly, Ready):
+        if isinstance(everywhere, PreparedImage) and isinstance(partly, PreparedImage):
             assert everywhere.image.sha256 == partly.image.sha256
             assert np.array_equal(everywhere.prepared, partly.prepared)  # type: ignore[arg-type]
         else:
@@ -204,19 +208,19 @@ def test_containers_are_indexed_as_in_one_process(nodes: Any, tmp_path: Path) ->
 
 def test_a_torn_chunk_is_worked_off_again(nodes: Any, few: Planted, encoder: Encoder, tmp_path: Path) -> None:
     items, staging = list(Folder(few.folder).items()), Staging(str(tmp_path / "s"))
-    name = name_of(items, encoder.spec)
-    staging.write(name, *work_off(items, encoder))
+    name = chunk_name(items, encoder.spec)
+    staging.write(name, *embed_chunk(items, encoder))
     (tmp_path / "s" / f"{name}.npy").write_bytes(b"torn")
     with engine.Cluster(nodes.address) as cluster:
         outcomes, _ = cluster.embedding(encoder.spec, staging)(items, None)  # type: ignore[arg-type]
-        assert sum(isinstance(o, Ready) for o in outcomes) == 60
+        assert sum(isinstance(o, PreparedImage) for o in outcomes) == 60
 
 
 def test_a_torn_chunk_is_no_chunk(few: Planted, encoder: Encoder, tmp_path: Path) -> None:
     staging, items = Staging(str(tmp_path / "s")), list(Folder(few.folder).items())
-    name = name_of(items, encoder.spec)
+    name = chunk_name(items, encoder.spec)
     assert staging.read(name, items) is None
-    staging.write(name, *work_off(items, encoder))
+    staging.write(name, *embed_chunk(items, encoder))
     found = staging.read(name, items)
     assert found is not None
     assert len(found) == 60
@@ -229,9 +233,9 @@ def test_a_torn_chunk_is_no_chunk(few: Planted, encoder: Encoder, tmp_path: Path
             assert staging.read(name, items) is None
         path.write_bytes(whole)
     changed = items[0].__class__(items[0].key, items[0].read, items[0].size, 1)
-    assert name_of([changed, *items[1:]], encoder.spec) != name
+    assert chunk_name([changed, *items[1:]], encoder.spec) != name
     unsure = items[0].__class__(items[0].key, items[0].read, items[0].size, None)
-    assert name_of([unsure], encoder.spec) != name_of([unsure], encoder.spec)
+    assert chunk_name([unsure], encoder.spec) != chunk_name([unsure], encoder.spec)
 
 
 def test_what_goes_wrong_is_one_line(nodes: Any, few: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

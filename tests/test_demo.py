@@ -14,7 +14,8 @@ from fsearch.cli import app
 from fsearch.data.blackbox import model as blackbox
 from fsearch.data.portraits import draw, phrases, sample
 from fsearch.data.training.measure import auroc
-from fsearch.indexer.embedding.encoder import DEMO_FOLDER, Encoder
+from fsearch.indexer.embedding.encoder import Encoder
+from fsearch.indexer.embedding.open_clip_encoder import DEMO_FOLDER
 from fsearch.search.demo import run_demo
 
 

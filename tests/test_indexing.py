@@ -17,6 +17,7 @@ from tests.conftest import Planted
 
 import fsearch
 from fsearch.indexer.embedding.encoder import Encoder
+from fsearch.indexer.embedding.open_clip_encoder import OpenClipEncoder
 from fsearch.indexer.errors import BadInputError, EncoderError
 from fsearch.indexer.sources.decode import decode
 from fsearch.indexer.workspace.store import Store
@@ -147,10 +148,12 @@ def test_a_workspace_refuses_another_encoder(few: Planted) -> None:
 
 _SLOW_RUN = """
 import sys
-import fsearch.indexer.embedding.pipeline as indexing
-import fsearch
-indexing.BATCH = indexing.ROWS_PER_SHARD = 16
-fsearch.open(sys.argv[1]).index(sys.argv[2])
+from pathlib import Path
+from fsearch.indexer.embedding.pipeline import BatchSizes
+from fsearch.search.ingest import IndexOptions, ingest
+from fsearch.search.session import Session
+small = IndexOptions("model", sizes=BatchSizes(batch=16, shard_rows=16))
+ingest(Path(sys.argv[1]), Session(), sys.argv[2], None, small)
 """
 
 
@@ -178,25 +181,28 @@ def test_a_killed_run_loses_nothing_and_the_next_one_finishes(planted: Planted, 
     check_whole(root, encoder, planted.folder, len(planted.portraits))
 
 
-_PATIENT = """
-import time
-from fsearch.indexer.embedding.encoder import Encoder
-honest = Encoder.embed_images
-def unhurried(self, prepared):
+_SLOW_COMMAND = """
+import sys, time
+from functools import partial
+import fsearch.cli
+from fsearch.indexer.embedding.open_clip_encoder import OpenClipEncoder
+from fsearch.indexer.embedding.pipeline import BatchSizes
+from fsearch.search import workspace
+workspace.IndexOptions = partial(workspace.IndexOptions, sizes=BatchSizes(batch=16, shard_rows=16))
+embed_images = OpenClipEncoder.embed_images
+def slow(self, prepared):
     time.sleep(0.2)
-    return honest(self, prepared)
-Encoder.embed_images = unhurried
+    return embed_images(self, prepared)
+OpenClipEncoder.embed_images = slow
+sys.argv = ["fsearch", "index", sys.argv[2], "-w", sys.argv[1]]
+fsearch.cli.main()
 """
 
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_committed(planted: Planted) -> None:
-    code = _SLOW_RUN.replace("import fsearch\n", f"import fsearch, fsearch.cli\n{_PATIENT}", 1).replace(
-        "fsearch.open(sys.argv[1]).index(sys.argv[2])",
-        "sys.argv = ['fsearch', 'index', sys.argv[2], '-w', sys.argv[1]]\nfsearch.cli.main()",
-    )
     run = subprocess.Popen(
-        [sys.executable, "-c", code, "stopped", str(planted.folder)], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", _SLOW_COMMAND, "stopped", str(planted.folder)], stderr=subprocess.PIPE, text=True
     )
     while len(list(Path("stopped/vectors").glob("*.npy"))) < 2 and run.poll() is None:
         time.sleep(0.002)
@@ -212,14 +218,14 @@ def test_ctrl_c_keeps_what_was_committed(planted: Planted) -> None:
 def test_every_twin_of_an_image_without_embedding_is_rejected(few: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(3):
         (few.folder / f"twin{i}.png").write_bytes((few.folder / "000.png").read_bytes())
-    honest = Encoder.embed_images
+    honest = OpenClipEncoder.embed_images
 
-    def broken(self: Encoder, prepared: list) -> np.ndarray:
+    def broken(self: OpenClipEncoder, prepared: list) -> np.ndarray:
         found = honest(self, prepared).copy()
         found[0] = np.nan
         return found
 
-    monkeypatch.setattr(Encoder, "embed_images", broken)
+    monkeypatch.setattr(OpenClipEncoder, "embed_images", broken)
     report = fsearch.open("w").index(few.folder)
     assert (report.embedded, report.duplicates, report.rejected) == (59, 0, 4)
     refused = rows("w", "SELECT key FROM rejected WHERE reason = 'the encoder gave no finite embedding' ORDER BY key")

@@ -48,15 +48,17 @@ print(fsearch.open("w.fsearch").losses.add("slow", black_box=slow, task="loss"))
 INDEXING = """
 import time
 import fsearch
-from fsearch.indexer.embedding import pipeline as indexing
-indexing.BATCH, indexing.ROWS_PER_SHARD = 4, 4
-from fsearch.indexer.embedding.encoder import Encoder
-embed = Encoder.embed_images
+from functools import partial
+from fsearch.indexer.embedding.open_clip_encoder import OpenClipEncoder
+from fsearch.indexer.embedding.pipeline import BatchSizes
+from fsearch.search import workspace
+workspace.IndexOptions = partial(workspace.IndexOptions, sizes=BatchSizes(batch=4, shard_rows=4))
+embed = OpenClipEncoder.embed_images
 def slow(self, prepared):
     time.sleep({pause})
     open("embedded.txt", "a").write("x" * len(prepared))
     return embed(self, prepared)
-Encoder.embed_images = slow
+OpenClipEncoder.embed_images = slow
 print(fsearch.open("w.fsearch").index({held!r}))
 """
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 import fsearch
 from fsearch.diagnoser import estimate, fit, retrieval
-from fsearch.indexer.embedding.pipeline import here, index_images
+from fsearch.indexer.embedding.pipeline import index_images, local_engine
 from fsearch.indexer.sources.base import Item, held_item
 from fsearch.indexer.storage.catalog import insert, utc_now
 from fsearch.indexer.storage.shards import write_shard
@@ -81,7 +81,7 @@ def memory(folder: str, images: str) -> dict[str, Any]:
             held[done] = resident_memory()
 
     with store.writer():
-        report = index_images(store, here(Free), Stream(int(images)), tick)  # type: ignore[arg-type]
+        report = index_images(store, local_engine(Free), Stream(int(images)), tick)  # type: ignore[arg-type]
     assert report.embedded == int(images), report
     return {"early": held[EARLY] / 2**20, "all": held[int(images)] / 2**20}
 

@@ -1,7 +1,7 @@
-"""One index run: go through a source, decode beside the forward pass, embed, commit by shard.
+"""One index run: stream a source, decode beside the forward pass, embed, commit shard by shard.
 
-Work already committed is never done again: an unchanged image (size and time) is not even opened, and one whose content
-is known is not embedded. What fails is quarantined in `rejected`, and the run goes on.
+Committed work is never repeated: an unchanged image (by size and time) is not opened, and content that has an embedding
+is not embedded again. An image that fails is quarantined in `rejected`, and the run continues.
 """
 
 from __future__ import annotations
@@ -15,20 +15,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.indexer.embedding.encoder import Encoder
-from fsearch.indexer.embedding.writer import BatchWriter, Embedded, Refused, Seen
+from fsearch.indexer.embedding.hash_map import MERGE_EVERY
+from fsearch.indexer.embedding.source_snapshot import VisitedItem
+from fsearch.indexer.embedding.writer import BatchWriter, ImageRecord, RejectedItem
 from fsearch.indexer.errors import BadInputError, FsearchError
 from fsearch.indexer.sources.base import Item, Source, storable
 from fsearch.indexer.sources.prefetch import prefetch, read_image
 from fsearch.indexer.workspace.store import Store
 
 BATCH = 64
-ROWS_PER_SHARD = 2048
+SHARD_ROWS = 2048
+CHUNK_IMAGES = 512
 Progress = Callable[[int, int], None]  # (images done, images in all; 0 where that is not known)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSizes:
+    """How an index run is cut into pieces. No result depends on it.
+
+    Attributes
+    ----------
+    batch : images in one forward pass.
+    shard_rows : images in one commit.
+    chunk_images : images that a worker of a cluster gets at once.
+    merge_every : new hashes until they are merged into the sorted ones.
+    """
+
+    batch: int = BATCH
+    shard_rows: int = SHARD_ROWS
+    chunk_images: int = CHUNK_IMAGES
+    merge_every: int = MERGE_EVERY
+
+
+DEFAULT_SIZES = BatchSizes()
 
 
 @dataclass(slots=True)
 class IndexReport:
-    """What an index run did, in numbers of image files; and what the FAISS index is now, where it is not exact."""
+    """Numbers of image files by outcome, and a description of the FAISS index where it is not exact."""
 
     found: int = 0
     embedded: int = 0
@@ -44,16 +68,16 @@ class IndexReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """An image that was read, and what its embedding is made from; None where its content is known already."""
+class PreparedImage:
+    """A decoded image and the encoder's input for it; None where its content has an embedding."""
 
-    image: Seen
+    image: ImageRecord
     prepared: Any | None
 
 
-Outcome = Ready | Refused
-EmbedBatch = Callable[[Sequence[Any]], NDArray[np.float32]]  # what was prepared, to (n, dim) embeddings
-Engine = Callable[[Iterable[Item], BatchWriter], tuple[Iterator[Outcome], EmbedBatch]]  # images come back in order
+Outcome = PreparedImage | RejectedItem
+EmbedBatch = Callable[[Sequence[Any]], NDArray[np.float32]]  # encoder inputs to (n, dim) embeddings
+Engine = Callable[[Iterable[Item], BatchWriter], tuple[Iterator[Outcome], EmbedBatch]]  # outcomes in order
 
 
 def index_images(
@@ -63,30 +87,32 @@ def index_images(
     progress: Progress | None = None,
     *,
     whole: bool = True,
+    sizes: BatchSizes = DEFAULT_SIZES,
+    on_unchanged: Callable[[str], None] | None = None,
 ) -> IndexReport:
-    """Bring the workspace up to `source`; `engine` is called only if an image must be embedded.
+    """Bring the workspace up to date with `source`; `engine` is called only if an image must be embedded.
 
-    `whole` says that what `source` does not hold any more is missing. What was done before an error is kept. Call
-    inside `store.writer()`.
+    With `whole`, images that `source` no longer holds are marked missing. `on_unchanged` is called with the key of each
+    unchanged image. What was done before an error is committed. Call inside `store.writer()`.
     """
-    keys = source.keys()  # before anything is written: it says what is wrong with the source as a whole
-    commit, report = BatchWriter(store, source), IndexReport()
+    keys = source.keys()  # before anything is written: it raises where the source as a whole is unusable
+    writer, report = BatchWriter(store, source, sizes.merge_every), IndexReport()
     if whole and keys is not None:
-        commit.known.mark_expected(keys)
+        writer.snapshot.mark_expected(keys)
     tick = _ticker(progress, len(keys) if keys is not None else 0)
     try:
-        todo = _todo(source, commit, report, tick)
+        todo = _todo(source, writer, report, tick, sizes.shard_rows, on_unchanged)
         first = next(todo, None)
         if first is not None:
-            outcomes, embed = engine(itertools.chain([first], todo), commit)
-            _work_off(commit, outcomes, embed, report, tick)
+            outcomes, embed = engine(itertools.chain([first], todo), writer)
+            _embed_all(writer, outcomes, embed, report, tick, sizes)
     except FsearchError:
-        commit.flush()
+        writer.flush()
         raise
-    commit.flush()
-    report.changed, report.renamed = commit.changed, commit.renamed
-    report.duplicates -= commit.renamed
-    report.missing = commit.mark_missing() if whole else 0
+    writer.flush()
+    report.changed, report.renamed = writer.changed, writer.renamed
+    report.duplicates -= writer.renamed
+    report.missing = writer.mark_missing() if whole else 0
     return report
 
 
@@ -95,79 +121,94 @@ def _ticker(progress: Progress | None, total: int) -> Callable[[], None]:
     return (lambda: progress(next(done), total)) if progress else (lambda: None)
 
 
-def _todo(source: Source, commit: BatchWriter, report: IndexReport, tick: Callable[[], None]) -> Iterator[Item]:
-    """The images that must be read; what is unchanged is only counted."""
+def _todo(
+    source: Source,
+    writer: BatchWriter,
+    report: IndexReport,
+    tick: Callable[[], None],
+    shard_rows: int,
+    on_unchanged: Callable[[str], None] | None,
+) -> Iterator[Item]:
+    """The images that must be read; unchanged ones are only counted."""
     for item in map(storable, source.items()):
-        if not commit.known.mark_seen(item.key):
+        slot = writer.snapshot.mark_seen(item.key)
+        if slot is None:
             raise BadInputError(
                 f"{source.name}: two images are called {item.key!r}; what came before the second is kept"
             )
         report.found += 1
-        if not commit.known.is_current(item):
-            yield item
+        if not writer.snapshot.is_current(slot, item):
+            yield VisitedItem.of(item, slot)
             continue
-        commit.describe(item)
+        if on_unchanged:
+            on_unchanged(item.key)
+        writer.add_metadata(item, slot)
         report.unchanged += 1
-        if commit.pending >= ROWS_PER_SHARD:
-            commit.flush()
+        if writer.pending >= shard_rows:
+            writer.flush()
         tick()
 
 
-def here(load: Callable[[], Encoder]) -> Engine:
-    """Read images in threads of this process, a few batches ahead of the forward pass."""
+def local_engine(load: Callable[[], Encoder], batch: int = BATCH) -> Engine:
+    """Decode images in threads of this process, a few batches ahead of the forward pass."""
 
-    def engine(todo: Iterable[Item], commit: BatchWriter) -> tuple[Iterator[Outcome], EmbedBatch]:
+    def engine(todo: Iterable[Item], writer: BatchWriter) -> tuple[Iterator[Outcome], EmbedBatch]:
         encoder = load()
-        return prefetch(todo, lambda item: _read(item, encoder, commit), 3 * BATCH), encoder.embed_images
+        return prefetch(todo, lambda item: _prepare(item, encoder, writer), 3 * batch), encoder.embed_images
 
     return engine
 
 
-def _work_off(
-    commit: BatchWriter, outcomes: Iterable[Outcome], embed: EmbedBatch, report: IndexReport, tick: Callable[[], None]
+def _embed_all(
+    writer: BatchWriter,
+    outcomes: Iterable[Outcome],
+    embed: EmbedBatch,
+    report: IndexReport,
+    tick: Callable[[], None],
+    sizes: BatchSizes,
 ) -> None:
-    """Embed and commit what was read, counting into `report`."""
-    batch: list[Ready] = []
-    for read in outcomes:
-        if isinstance(read, Refused):
-            commit.refuse(read)
+    """Embed and commit decoded images, counting into `report`."""
+    batch: list[PreparedImage] = []
+    for outcome in outcomes:
+        if isinstance(outcome, RejectedItem):
+            writer.reject(outcome)
             report.rejected += 1
-        elif read.prepared is None or commit.embedded(read.image.sha256):
-            commit.take(read.image)
+        elif (row := writer.row_of(outcome.image.sha256)) is not None:
+            writer.add_image(outcome.image, row)
             report.duplicates += 1
         else:
-            batch.append(read)
+            batch.append(outcome)
         tick()
-        if len(batch) == BATCH:
-            _take(commit, embed, batch, report)
+        if len(batch) == sizes.batch:
+            _embed_batch(writer, embed, batch, report)
             batch = []
-        if commit.pending >= ROWS_PER_SHARD:
-            commit.flush()
-    _take(commit, embed, batch, report)
+        if writer.pending >= sizes.shard_rows:
+            writer.flush()
+    _embed_batch(writer, embed, batch, report)
 
 
-def _take(commit: BatchWriter, embed: EmbedBatch, batch: Sequence[Ready], report: IndexReport) -> None:
-    """Embed what is new in `batch`, counting into `report`; twins of one content are embedded once."""
-    unique = {r.image.sha256: r.prepared for r in batch}
+def _embed_batch(writer: BatchWriter, embed: EmbedBatch, batch: Sequence[PreparedImage], report: IndexReport) -> None:
+    """Embed `batch`, none of which has an embedding, counting into `report`; identical content is embedded once."""
+    unique = {p.image.sha256: p.prepared for p in batch}
     if not unique:
         return
     vectors = dict(zip(unique, embed(list(unique.values())), strict=True))
-    for read in batch:
-        image = read.image
-        if commit.embedded(image.sha256):
-            commit.take(image)
+    rows: dict[str, int] = {}
+    for image in (p.image for p in batch):
+        if image.sha256 in rows:
+            writer.add_image(image, rows[image.sha256])
             report.duplicates += 1
         elif np.isfinite(vectors[image.sha256]).all():
-            commit.add(Embedded(image, vectors[image.sha256]))
+            rows[image.sha256] = writer.add_embedding(image, vectors[image.sha256])
             report.embedded += 1
         else:
-            commit.refuse(Refused(image.item, "the encoder gave no finite embedding"))
+            writer.reject(RejectedItem(image.item, "the encoder gave no finite embedding"))
             report.rejected += 1
 
 
-def _read(item: Item, encoder: Encoder, commit: BatchWriter) -> Outcome:
+def _prepare(item: Item, encoder: Encoder, writer: BatchWriter) -> Outcome:
     found = read_image(item)
     if isinstance(found, str):
-        return Refused(item, found)
-    seen = Seen(item, found.sha256, found.image.size, found.bytes)
-    return Ready(seen, None if commit.embedded(found.sha256) else encoder.prepare(found.image))
+        return RejectedItem(item, found)
+    image = ImageRecord(item, found.sha256, found.image.size, found.bytes)
+    return PreparedImage(image, None if writer.row_of(found.sha256) is not None else encoder.prepare(found.image))

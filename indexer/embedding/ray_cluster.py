@@ -1,8 +1,7 @@
-"""Work on the machines of a Ray cluster: images are embedded, members of an ensemble are trained. Only here is ray.
+"""Distributed work on a Ray cluster: embedding images, training members of an ensemble. The one file that imports ray.
 
-Images are handed out while the source is gone through, a few chunks to each worker, and come back in the order of the
-source; the process that asked commits them as if it had embedded them itself. Ray starts the work of a machine that
-went away again on another one.
+The driver streams the source, submits a few chunks to each worker, receives the outcomes in the order of the source and
+commits them as if it had embedded them itself. Work of a machine that was lost is resubmitted to another one.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fsearch.indexer.embedding.encoder import Encoder, load_encoder
-from fsearch.indexer.embedding.pipeline import ROWS_PER_SHARD, Engine, Outcome
-from fsearch.indexer.embedding.staging import IMAGES, Staging, name_of, work_off
-from fsearch.indexer.embedding.writer import Refused
+from fsearch.indexer.embedding.encoder import Encoder, Named, load_encoder
+from fsearch.indexer.embedding.pipeline import DEFAULT_SIZES, BatchSizes, Engine, Outcome
+from fsearch.indexer.embedding.staging import Staging, chunk_name, embed_chunk
+from fsearch.indexer.embedding.writer import RejectedItem
 from fsearch.indexer.errors import BadInputError, FsearchError, WorkspaceError
 from fsearch.indexer.sources.base import Item
 from fsearch.indexer.sources.decode import RejectedImageError
@@ -33,9 +32,9 @@ from fsearch.indexer.workspace.encoder_spec import EncoderSpec
 _log = logging.getLogger(__name__)
 
 _CORES = 4  # of one encoder, where there is no GPU
-_AT_ONCE = 2  # chunks in one worker: one is decoded while the other is embedded
-_PATIENCE = 5.0  # seconds until an address must answer
-_TRIES = 5  # of a chunk whose workers are lost
+_CONCURRENCY = 2  # chunks in one worker: one is decoded while the other is embedded
+_CONNECT_TIMEOUT = 5.0  # seconds until an address must answer
+_MAX_RETRIES = 5  # of a chunk whose workers are lost
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -51,7 +50,7 @@ class Cluster:
             raise BadInputError("--engine ray needs the library ray: pip install ray") from error
         self._ray: Any = ray
         try:
-            _knock(address)
+            _check_reachable(address)
             ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
         except (OSError, ValueError, RuntimeError) as error:
             where = address or "this machine"
@@ -65,9 +64,15 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self._ray.shutdown()
 
-    def embedding(self, spec: EncoderSpec, staging: Staging) -> Engine:
-        """What `index_images` takes for an engine: images are read and embedded by the workers."""
-        return lambda todo, _: (self._outcomes(todo, spec, staging), np.stack)
+    def embedding(
+        self, spec: EncoderSpec, staging: Staging, sizes: BatchSizes = DEFAULT_SIZES, named: Named | None = None
+    ) -> Engine:
+        """An engine for `index_images`: workers read and embed the images. For `named` see `load_encoder`."""
+
+        def workers() -> list[Any]:
+            return self._workers(spec, staging, sizes.batch, named)
+
+        return lambda todo, _: (self._outcomes(todo, spec, staging, sizes, workers), np.stack)
 
     def distribute(self, work: Callable[[Any, T], R], shared: Any, jobs: Sequence[T]) -> Iterator[R]:
         """`work(shared, job)` for each job, on the cluster; results in the order of `jobs`.
@@ -80,15 +85,22 @@ class Cluster:
         for reference in [task.remote(common, job) for job in jobs]:
             yield self._got(self._ray.get, reference)
 
-    def _outcomes(self, todo: Iterable[Item], spec: EncoderSpec, staging: Staging) -> Iterator[Outcome]:
-        """What became of each image, in order."""
-        pool = _Pool(self._ray, lambda: self._workers(spec, staging))
+    def _outcomes(
+        self,
+        todo: Iterable[Item],
+        spec: EncoderSpec,
+        staging: Staging,
+        sizes: BatchSizes,
+        workers: Callable[[], list[Any]],
+    ) -> Iterator[Outcome]:
+        """The outcome of each image, in order."""
+        pool = _Pool(self._ray, workers)
         waiting: deque[tuple[str, list[Item]]] = deque()
-        behind: deque[str] = deque()
+        delivered: deque[str] = deque()
         items = iter(todo)
-        while (chunk := list(islice(items, IMAGES))) or waiting:
+        while (chunk := list(islice(items, sizes.chunk_images))) or waiting:
             if chunk:
-                name = name_of(chunk, spec)
+                name = chunk_name(chunk, spec)
                 if not staging.holds(name):
                     self._got(pool.submit, name, chunk)
                 waiting.append((name, chunk))
@@ -97,12 +109,12 @@ class Cluster:
             name, chunk = waiting.popleft()
             outcomes = self._finished(pool, staging, name, chunk)
             yield from self._with_unread(pool, staging, name, outcomes)
-            behind.append(name)
-            if len(behind) * IMAGES > 2 * ROWS_PER_SHARD:  # so far back everything is committed
-                staging.forget(behind.popleft())
+            delivered.append(name)
+            if len(delivered) * sizes.chunk_images > 2 * sizes.shard_rows:  # so far back everything is committed
+                staging.forget(delivered.popleft())
 
     def _finished(self, pool: _Pool, staging: Staging, name: str, chunk: list[Item]) -> list[Outcome]:
-        """What became of a chunk, once it is worked off; anew where a run that was stopped left it torn."""
+        """The outcomes of a chunk, once it is embedded; embedded again where a stopped run left it incomplete."""
         self._got(pool.finish, name)
         outcomes = staging.read(name, chunk)
         if outcomes is None:
@@ -116,8 +128,8 @@ class Cluster:
         return outcomes
 
     def _with_unread(self, pool: _Pool, staging: Staging, name: str, outcomes: list[Outcome]) -> list[Outcome]:
-        """`outcomes`; images that the worker could not read, but this process can, were sent there and worked off."""
-        held = {i: item for i, outcome in enumerate(outcomes) if (item := _read_here(outcome)) is not None}
+        """`outcomes`, where images that a worker could not read, but the driver can, were sent to it and embedded."""
+        held = {i: item for i, outcome in enumerate(outcomes) if (item := _read_locally(outcome)) is not None}
         if not held:
             return outcomes
         items, name = list(held.values()), f"{name}-sent"
@@ -127,10 +139,10 @@ class Cluster:
         return [sent.get(i, outcome) for i, outcome in enumerate(outcomes)]
 
     def _machines(self) -> list[dict[str, float]]:
-        """What each machine that is alive has."""
+        """The resources of each machine that is alive."""
         return [n["Resources"] for n in self._ray.nodes() if n["Alive"]]
 
-    def _workers(self, spec: EncoderSpec, staging: Staging) -> list[Any]:
+    def _workers(self, spec: EncoderSpec, staging: Staging, batch: int, named: Named | None) -> list[Any]:
         """One encoder for each GPU that is free; where there are none, one for a few cores of each machine."""
         machines = self._machines()
         free = self._ray.available_resources()
@@ -139,11 +151,11 @@ class Cluster:
         places = gpus or sum(int(m.get("CPU", 0)) // cores for m in machines)
         count = max(1, min(places, int(free.get("GPU" if gpus else "CPU", 0)) // (1 if gpus else cores)))
         needs = {"num_gpus": 1} if gpus else {"num_cpus": cores}
-        actor = self._ray.remote(max_concurrency=_AT_ONCE, **needs)(_Worker)
-        return [actor.remote(spec, staging, cores, os.getcwd()) for _ in range(count)]
+        actor = self._ray.remote(max_concurrency=_CONCURRENCY, **needs)(_Worker)
+        return [actor.remote(spec, staging, batch, cores, os.getcwd(), named) for _ in range(count)]
 
     def _got(self, get: Callable[..., R], *args: Any) -> R:
-        """What `get(*args)` gives; what went wrong in a worker is said in one line."""
+        """`get(*args)`; an error of a worker is raised in one line."""
         try:
             return get(*args)
         except self._ray.exceptions.RayError as error:
@@ -158,16 +170,16 @@ class Cluster:
             ) from error
 
 
-def _knock(address: str | None) -> None:
+def _check_reachable(address: str | None) -> None:
     """Raise OSError where nobody listens at HOST:PORT; Ray itself would go on trying for minutes."""
     host, found, port = (address or "").removeprefix("ray://").rpartition(":")
     if found and port.isdigit():
-        socket.create_connection((host, int(port)), _PATIENCE).close()
+        socket.create_connection((host, int(port)), _CONNECT_TIMEOUT).close()
 
 
-def _read_here(outcome: Outcome) -> Item | None:
-    """The image of `outcome` as one that is in memory, if reading it failed there and does not here."""
-    if not isinstance(outcome, Refused) or not outcome.reason.startswith(UNREAD):
+def _read_locally(outcome: Outcome) -> Item | None:
+    """The image of `outcome` as an item in memory, if the worker failed to read it and the driver does not."""
+    if not isinstance(outcome, RejectedItem) or not outcome.reason.startswith(UNREAD):
         return None
     try:
         content = outcome.item.read()
@@ -177,33 +189,33 @@ def _read_here(outcome: Outcome) -> Item | None:
 
 
 class _Pool:
-    """Hands chunks to workers, and to others where a worker is gone with its machine."""
+    """Submits chunks to workers, and to other workers where a machine is lost."""
 
     def __init__(self, ray: Any, make: Callable[[], list[Any]]) -> None:
         self._ray, self._make = ray, make
-        self._free: list[Any] = make() * _AT_ONCE
+        self._free: list[Any] = make() * _CONCURRENCY
         self._queue: deque[tuple[str, list[Item]]] = deque()
         self._busy: dict[Any, tuple[Any, tuple[str, list[Item]]]] = {}
         self._lost: Counter[str] = Counter()
         self.ahead = 2 * len(self._free)
 
     def submit(self, name: str, items: list[Item]) -> None:
-        """Have a chunk worked off; metadata stay here."""
+        """Submit a chunk; metadata stay with the driver."""
         self._queue.append((name, [replace(item, metadata={}) for item in items]))
         self._start()
 
     def finish(self, name: str) -> None:
-        """Wait until the chunk of that name is worked off. Raises what went wrong with any."""
+        """Wait until the chunk of that name is embedded. Raises the error of any chunk."""
         while any(n == name for _, (n, _) in self._busy.values()) or any(n == name for n, _ in self._queue):
-            self._turn()
+            self._wait_one()
 
     def _start(self) -> None:
         while self._queue and self._free:
             worker, chunk = self._free.pop(0), self._queue.popleft()
             self._busy[worker.embed.remote(*chunk)] = worker, chunk
 
-    def _turn(self) -> None:
-        """Wait for one chunk; one whose worker is gone is handed out again."""
+    def _wait_one(self) -> None:
+        """Wait for one chunk; resubmit one whose worker is lost."""
         (done,), _ = self._ray.wait(list(self._busy), num_returns=1)
         worker, chunk = self._busy.pop(done)
         try:
@@ -211,31 +223,33 @@ class _Pool:
             self._free.append(worker)
         except self._ray.exceptions.RayActorError:
             self._lost[chunk[0]] += 1
-            if self._lost[chunk[0]] > _TRIES:
+            if self._lost[chunk[0]] > _MAX_RETRIES:
                 raise
             self._queue.appendleft(chunk)
             self._free = [w for w in self._free if w is not worker]
             if not self._free and not self._busy:
-                self._free = self._make() * _AT_ONCE
+                self._free = self._make() * _CONCURRENCY
         self._start()
 
 
 class _Worker:
     """Holds one encoder; lives in a process of the cluster."""
 
-    def __init__(self, spec: EncoderSpec, staging: Staging, cores: int, folder: str) -> None:
-        self._spec, self._staging, self._cores = spec, staging, cores
+    def __init__(
+        self, spec: EncoderSpec, staging: Staging, batch: int, cores: int, folder: str, named: Named | None
+    ) -> None:
+        self._spec, self._staging, self._batch, self._cores, self._named = spec, staging, batch, cores, named
         with contextlib.suppress(OSError):
             os.chdir(folder)  # paths may be relative to where the command was given
         self._loading = threading.Lock()
         self._encoder: Encoder | None = None
 
     def embed(self, name: str, items: list[Item]) -> None:
-        """Work a chunk off and leave it in the staging place."""
+        """Embed a chunk and write it to the staging place."""
         import torch
 
-        with self._loading:  # not when it is made: what goes wrong here is told as an error of this chunk
+        with self._loading:  # not in __init__: an error while loading is then an error of this chunk
             if self._encoder is None:
                 torch.set_num_threads(self._cores)
-                self._encoder = load_encoder(self._spec)
-        self._staging.write(name, *work_off(items, self._encoder))
+                self._encoder = load_encoder(self._spec, named=self._named)
+        self._staging.write(name, *embed_chunk(items, self._encoder, self._batch))

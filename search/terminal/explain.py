@@ -27,8 +27,9 @@ def explanation(a: Answer, correction: Correction) -> str:
         f"  observed    {a.observed_lift:+.4f} against the rest, standard error {a.observed_error:.4f}, "
         f"p {a.p_value:.4g}, q {a.q_value:.4g} ({_CORRECTIONS[correction]}; level {Q_LEVEL:g})",
         f"  matters     from {a.min_effect:.4f} on (losses spread by {a.loss_std:.4f})",
-        f"  percentile  above {a.percentile:.0f}% of the reference phrases",
     ]
+    if a.percentile is not None:
+        lines.append(f"  percentile  above {a.percentile:.0f}% of the reference phrases")
     if a.contrast is not None:
         lines.append(
             f"  contrast    {a.contrast:+.4f} against the rest of {a.group!r}, p {a.contrast_p:.4g}, "

@@ -54,6 +54,14 @@ MemoryOption = Annotated[
 DeviceOption = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option(help="Compute device; auto picks CUDA if available.")
 ]
+EncoderOption = Annotated[
+    str | None,
+    typer.Option("--encoder", help="The workspace's encoder, named again where it is code of your own: module:name."),
+]
+TextVectorOption = Annotated[
+    Path | None,
+    typer.Option("--text-vector", help=".npy of one embedding a phrase, taken instead of the text encoder's."),
+]
 EngineOption = Annotated[
     Literal["local", "ray"],
     typer.Option(help="Work in this process, or on a Ray cluster (install the extra 'ray')."),

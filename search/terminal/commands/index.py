@@ -50,8 +50,27 @@ def index(
     sample: SampleOption = None,
     seed: SeedOption = 0,
     limit: LimitOption = None,
-    encoder: Annotated[str | None, typer.Option(help="open_clip architecture, or demo (the default).")] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="demo (the default), an open_clip architecture, config.json, local-dir:FOLDER, hf-hub:ORG/NAME, or "
+            "module:name of your own."
+        ),
+    ] = None,
     weights: Annotated[str | None, typer.Option(help="Hub tag, or a local .safetensors or .pt file.")] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(help=".npy, .npz or .parquet of the images' embeddings, taken instead of running an encoder."),
+    ] = None,
+    keys: Annotated[
+        Path | None, typer.Option(help="Names of the images of a .npy, one a line; by default STEM.keys.txt beside it.")
+    ] = None,
+    no_text_encoder: Annotated[
+        bool,
+        typer.Option(
+            "--no-text-encoder", help="With --embeddings: no encoder embeds phrases; query takes --text-vector."
+        ),
+    ] = False,
     split: SplitOption = None,
     template: TemplateOption = None,
     memory_gib: MemoryOption = None,
@@ -85,6 +104,9 @@ def index(
             model=model,
             encoder=encoder,
             weights=weights,
+            embeddings=embeddings,
+            keys=keys,
+            no_text_encoder=no_text_encoder,
             split=split,
             templates=template,
             memory_gib=memory_gib,
