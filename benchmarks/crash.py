@@ -157,10 +157,15 @@ class World:
                 con.execute(f"DROP TABLE {table}")
             con.execute("CREATE TABLE kept AS SELECT * EXCLUDE (target_digest) FROM losses")
             con.execute("DROP TABLE losses")
-            con.execute("CREATE TABLE losses AS SELECT * FROM kept LIMIT 0")
+            con.execute("CREATE TABLE losses AS FROM kept LIMIT 0")
             con.execute("ALTER TABLE losses ADD PRIMARY KEY (model, image_id)")
-            con.execute("INSERT INTO losses SELECT * FROM kept")
+            con.execute("INSERT INTO losses BY NAME FROM kept")
             con.execute("DROP TABLE kept")
+            con.execute("ALTER TABLE rankings RENAME COLUMN expected_loss TO predicted_loss")
+            for name in migrations.NEW_IN_5:
+                con.execute(f"ALTER TABLE rankings DROP COLUMN {name}")
+            con.execute("ALTER TABLE runs DROP COLUMN options")
+            con.execute("DELETE FROM settings WHERE name = 'fsearch_version'")
             con.execute("UPDATE settings SET value = '2' WHERE name = 'schema_version'")
 
     def killed(self, name: str, work: Callable[[], Any]) -> bool:

@@ -90,7 +90,9 @@ def fill(store: Store, vectors: np.ndarray) -> None:
         "prediction": pa.nulls(n, pa.string()),
     }
     with store.catalog.write() as con:
-        con.execute("INSERT INTO shards VALUES (0, 0, ?, ?)", [shard.rows, shard.sha256])
+        con.execute(
+            "INSERT INTO shards (shard, first_row, rows, sha256) VALUES (0, 0, ?, ?)", [shard.rows, shard.sha256]
+        )
         insert(con, "images", pa.table(images))
         insert(con, "losses", pa.table(losses))
 

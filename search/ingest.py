@@ -19,7 +19,7 @@ from fsearch.indexer.losses.ingest import Split, check_metadata, write_losses
 from fsearch.indexer.losses.loss_file import match, read_keys, read_losses
 from fsearch.indexer.sources.resolve import Images, open_images
 from fsearch.indexer.storage.layout import Layout
-from fsearch.indexer.vector_index.sync import record
+from fsearch.indexer.vector_index.sync import read_stats
 from fsearch.indexer.workspace import source_registry as registered
 from fsearch.indexer.workspace.encoder_spec import DEMO, EncoderSpec
 from fsearch.indexer.workspace.store import Store
@@ -221,9 +221,9 @@ def _require_dim(file: EmbeddingFile, spec: EncoderSpec) -> None:
 
 def _index(store: Store, session: Session, device: Device, progress: Progress | None) -> str:
     """Bring the FAISS index up to date; its description, where it is approximate and has changed."""
-    before = record(store.catalog)
+    before = read_stats(store.catalog)
     store.sync_index(
         measuring_phrases(store, lambda: session.encoder(store, device)), named(progress, "indexing"), device
     )
-    now = record(store.catalog)
+    now = read_stats(store.catalog)
     return str(now) if now is not None and now.lists and now != before else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fsearch.indexer.vector_index.sync import IndexStats, record
+from fsearch.indexer.vector_index.sync import IndexStats, read_stats
 from fsearch.indexer.workspace.store import Store
 
 _SHOWN = 10  # rejected files
@@ -117,7 +117,7 @@ def inventory(store: Store) -> Info:
         missing=missing,
         damaged=damaged,
         embeddings=embeddings,
-        index=record(store.catalog),
+        index=read_stats(store.catalog),
         sources=tuple((str(name), int(str(count))) for name, count in sources),
         models=tuple(ModelInfo(*row) for row in models),  # type: ignore[arg-type]
         metadata=tuple(metadata),

@@ -24,10 +24,9 @@ from fsearch.indexer.losses.loss_store import LossesReport
 from fsearch.indexer.sources.resolve import Images, open_images
 from fsearch.indexer.storage.catalog import scalar
 from fsearch.indexer.storage.layout import Layout
+from fsearch.indexer.storage.schema import DELETED_WITH_MODEL
 from fsearch.indexer.workspace.source_registry import reopen
 from fsearch.indexer.workspace.store import Store
-
-_OF_MODEL = ("losses", "predictions", "models", "black_boxes", "pending_losses", "prediction_errors")
 
 
 class ModelLosses:
@@ -105,7 +104,7 @@ class ModelLosses:
             store.only_model(model)
             with store.catalog.write() as con:
                 count = scalar(con, "SELECT count(*) FROM losses WHERE model = ?", [model])
-                for table in _OF_MODEL:
+                for table in DELETED_WITH_MODEL:
                     con.execute(f"DELETE FROM {table} WHERE model = ?", [model])
             shutil.rmtree(store.layout.model(model), ignore_errors=True)
         return count

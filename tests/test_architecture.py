@@ -30,6 +30,8 @@ ENGINES = {  # where each engine and optional library may be imported; but for t
     "timm": "indexer/losses/blackbox",
     "urllib3": "indexer/losses/blackbox",
     "xgboost": "diagnoser",
+    "filelock": "indexer/storage",
+    "fcntl": "indexer/storage",
 }
 
 
@@ -157,7 +159,7 @@ STILL_PINNED = {
     ("test_migrations.py", "_NEW_IN_2"),
     ("test_nearest.py", "_copy"),
     ("test_nearest.py", "_index"),
-    ("test_nearest.py", "_searching"),
+    ("test_nearest.py", "_searcher"),
     ("test_stopped.py", "_EVERY_ROWS"),
 }
 

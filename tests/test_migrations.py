@@ -1,81 +1,138 @@
-"""A workspace of schema 1 opens under this schema: nothing lost, the old catalog kept beside the new one."""
+"""A workspace that version 0.1.0 wrote opens under this schema: nothing lost, the old catalog kept beside it."""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
 import fsearch
-from fsearch.indexer.errors import NotReadyError
+from fsearch.indexer.embedding.encoder import identify
+from fsearch.indexer.errors import EncoderError, NotReadyError
+from fsearch.indexer.storage.catalog import Catalog
+from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.storage.schema import TABLES, VERSION
-from fsearch.indexer.storage.schema.migrations import _NEW_IN_2, MIGRATIONS
+from fsearch.indexer.storage.schema.migrations import MIGRATIONS
+
+ARCHIVE = Path(__file__).parent / "data" / "workspace-0.1.0.tar.xz"
+OLD_TABLES = ("images", "shards", "rejected", "losses", "metadata", "models", "predictions", "hypotheses", "runs")
+OLD_TABLES += ("rankings", "evidence", "settings")
+RENAMED = {("rankings", "predicted_loss"): "expected_loss"}
 
 
 @pytest.fixture
-def first(fitted: Path, tmp_path: Path) -> Path:
-    """A workspace as schema 1 had it, with a run in it."""
+def old(tmp_path: Path) -> Path:
+    """The workspace of version 0.1.0 (see data/README.md), unpacked."""
     root = tmp_path / "old.fsearch"
-    shutil.copytree(fitted, root)
-    fsearch.open(root).rank(["dark skin", "a hat"])
-    with duckdb.connect(str(root / "catalog.duckdb")) as con:
-        for name, *_ in con.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall():
-            con.execute(f"DROP VIEW {name}")
-        for new in ("shared_images", "sources", "black_boxes", "pending_losses", "prediction_errors", "vector_index"):
-            con.execute(f"DROP TABLE {new}")
-        for table in (t for t in TABLES if t.name in _NEW_IN_2):
-            kept = tuple(c for c in table.columns if c[0] not in {*_NEW_IN_2[table.name], "target_digest"})
-            names = ", ".join(f'"{name}"' for name, *_ in kept)
-            con.execute(f"CREATE TEMP TABLE rows AS SELECT {names} FROM {table.name}")
-            con.execute(f"DROP TABLE {table.name}")
-            con.execute(replace(table, columns=kept).ddl())
-            con.execute(f"INSERT INTO {table.name} SELECT * FROM rows")
-            con.execute("DROP TABLE rows")
-        con.execute("UPDATE settings SET value = '1' WHERE name = 'schema_version'")
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(root, filter="data")
     return root
 
 
-def test_an_old_workspace_is_migrated_with_a_backup(first: Path) -> None:
-    before = (first / "catalog.duckdb").read_bytes()
-    ws = fsearch.open(first)
-    assert ws.info().images == 320
-    assert (first / "catalog.v1.duckdb").read_bytes() == before
-    assert ws.sql("SELECT value FROM settings WHERE name = 'schema_version'")["value"].to_pylist() == [str(VERSION)]
-    assert ws.sql("SELECT hypothesis FROM latest_ranking").num_rows == 2
-    for table in TABLES:
-        have = ws.sql(f"FROM {table.name} LIMIT 0").column_names
-        assert set(have) >= {name for name, *_ in table.columns}, table.name
-    ws.fit()
-    assert ws.rank(["dark skin", "a hat"]).answers[0].verdict == "fails"
+def rows(root: Path) -> dict[str, list[dict[str, Any]]]:
+    """Every row of every table that version 0.1.0 had, by column name."""
+    with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as con:
+        found = {t: con.sql(f"FROM {t} ORDER BY ALL").to_arrow_table().to_pylist() for t in OLD_TABLES}
+    return found
+
+
+def columns(root: Path) -> set[tuple[str, str, str, str]]:
+    """Table or view, column, type and comment of everything in a catalog."""
+    with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as con:
+        return set(
+            con.execute(
+                "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal"
+            ).fetchall()
+        )
+
+
+def test_nothing_of_an_old_workspace_is_lost(old: Path) -> None:
+    before, file = rows(old), (old / "catalog.duckdb").read_bytes()
+    assert {t: len(r) for t, r in before.items()} == {
+        "images": 60, "shards": 1, "rejected": 1, "losses": 60, "metadata": 60, "models": 1, "predictions": 60,
+        "hypotheses": 2, "runs": 1, "rankings": 2, "evidence": 16, "settings": 5,
+    }  # fmt: skip
+    ws = fsearch.open(old)
+    assert ws.info().images == 60
+    assert (old / "catalog.v1.duckdb").read_bytes() == file
+    after = rows(old)
+    settings = {r["name"]: r["value"] for r in after.pop("settings")}
+    expected = {r["name"]: r["value"] for r in before.pop("settings")}
+    assert settings == expected | {"schema_version": str(VERSION), "fsearch_version": fsearch.__version__}
+    for table, old_rows in before.items():
+        renamed = [{RENAMED.get((table, c), c): v for c, v in row.items()} for row in old_rows]
+        key = next(t.key for t in TABLES if t.name == table).split(", ")
+        pairs = zip(*(sorted(r, key=lambda row: [row[k] for k in key]) for r in (renamed, after[table])), strict=True)
+        assert all(new[c] == row[c] for row, new in pairs for c in row), table
+    assert ws.sql("SELECT source, location, options FROM sources").to_pylist() == [
+        {"source": "/photos/images", "location": "/photos/images", "options": "{}"}
+    ]
+    assert ws.sql("SELECT hypothesis, verdict FROM latest_ranking ORDER BY rank").to_pylist() == [
+        {"hypothesis": "dark skin", "verdict": "fails"},
+        {"hypothesis": "a hat", "verdict": "unclear"},
+    ]
+    assert ws.check().sound
+
+
+def test_an_old_catalog_becomes_like_a_new_one(old: Path, few: Any) -> None:
+    fsearch.open(old).info()
+    fsearch.open("new.fsearch").index(few.folder, few.losses)
+    assert columns(old) == columns(Path("new.fsearch"))
+
+
+def test_an_old_workspace_is_fitted_and_scored_again(old: Path, few: Any) -> None:
+    with duckdb.connect(str(old / "catalog.duckdb")) as con:  # its images were elsewhere
+        con.execute("UPDATE images SET source = ?", [str(few.folder)])
+    ws = fsearch.open(old)
+    with pytest.raises(EncoderError, match="made with the demo encoder of another fsearch; index into a new one"):
+        ws.fit()
+    with duckdb.connect(str(old / "catalog.duckdb")) as con:  # as with an encoder that has not changed since
+        digest = ("encoder_digest", identify("demo", None).digest)
+        con.execute("UPDATE settings SET value = $2 WHERE name = $1", digest)
+    assert ws.fit().images == 60
+    assert ws.rank(["dark skin", "a hat"]).run_id == 2
+    assert ws.runs.diff(1, 2).rows.num_rows == 2
     added = ws.losses.add("width", black_box=lambda images: [i.width for i in images], task="loss")
-    assert added.added == 320  # the old workspace's folder is found again
+    assert (added.added, added.failed) == (48, 12)  # frowns are drawn otherwise than they were
+    reasons = ws.sql("SELECT DISTINCT reason FROM prediction_errors")["reason"].to_pylist()
+    assert reasons == ["it has changed since it was indexed; index it again"]
 
 
-def test_a_migration_that_dies_leaves_the_old_catalog(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_that_dies_leaves_the_old_catalog(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def dies(con: duckdb.DuckDBPyConnection) -> None:
-        MIGRATIONS_2(con)
+        last(con)
         raise KeyboardInterrupt
 
-    MIGRATIONS_2 = MIGRATIONS[2]
-    monkeypatch.setitem(MIGRATIONS, 2, dies)
+    before, last = rows(old), MIGRATIONS[VERSION]
+    monkeypatch.setitem(MIGRATIONS, VERSION, dies)
     with pytest.raises(KeyboardInterrupt):
-        fsearch.open(first).info()
-    with duckdb.connect(str(first / "catalog.duckdb"), read_only=True) as con:
-        assert con.execute("SELECT value FROM settings WHERE name = 'schema_version'").fetchone() == ("1",)
-        assert con.execute(
-            "SELECT hypothesis FROM rankings WHERE run_id = (SELECT max(run_id) FROM runs) ORDER BY rank"
-        ).fetchall() == [("dark skin",), ("a hat",)]
-    monkeypatch.setitem(MIGRATIONS, 2, MIGRATIONS_2)
-    assert fsearch.open(first).info().images == 320
+        fsearch.open(old).info()
+    assert rows(old) == before
+    monkeypatch.setitem(MIGRATIONS, VERSION, last)
+    assert fsearch.open(old).info().images == 60
+
+
+def test_every_version_has_its_migration() -> None:
+    assert list(MIGRATIONS) == list(range(2, VERSION + 1))
+    assert all(m.__name__.startswith(f"m{number:03d}_") for number, m in MIGRATIONS.items())
+
+
+def test_a_migrated_catalog_keeps_its_storage_format(old: Path) -> None:
+    """What an older duckdb could read before, it can read after."""
+    fsearch.open(old).info()
+    with Catalog(Layout(old)).read() as con:
+        (tags,) = con.execute("SELECT tags FROM duckdb_databases() WHERE database_name = 'catalog'").fetchall()[0]
+    assert tags["storage_version"] == "v1.0.0+"
 
 
 def test_a_fit_of_an_older_fsearch_asks_to_be_made_again(fitted: Path, tmp_path: Path) -> None:
     root = tmp_path / "old.fsearch"
     shutil.copytree(fitted, root)
     manifest = root / "models" / "planted" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"format": 2', '"format": 1'))
+    manifest.write_text(manifest.read_text().replace('"format": 3', '"format": 1'))
     with pytest.raises(NotReadyError, match="made by another version of fsearch; run: fsearch fit"):
         fsearch.open(root).query("bald")

@@ -8,27 +8,27 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from tests.conftest import Planted
 
 import fsearch
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.storage.catalog import Catalog
+from fsearch.indexer.storage.catalog import Catalog, write_settings
 from fsearch.indexer.storage.shards import write_shard
 from fsearch.indexer.storage.vectors import Vectors, blocks
 from fsearch.indexer.vector_index import gpu, sync
-from fsearch.indexer.vector_index import spec as kinds
 from fsearch.indexer.vector_index.build import make
 from fsearch.indexer.vector_index.exact_search import scan
-from fsearch.indexer.vector_index.index import VectorIndex, exact, read
+from fsearch.indexer.vector_index.index import VectorIndex, exact_index, read_index
 from fsearch.indexer.vector_index.recall import tune
-from fsearch.indexer.vector_index.spec import EXACT_ROWS, Kind, choose
+from fsearch.indexer.vector_index.spec import EXACT_ROWS, IndexKind, choose
 from fsearch.indexer.workspace.check import find_problems
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
 from fsearch.indexer.workspace.repair import repair
 from fsearch.indexer.workspace.store import Store
 
 DIM, ROWS, LISTS = 32, 20_000, 150
-KINDS = [Kind("ivf-fp16", LISTS, 2 * DIM), Kind("ivf-sq8", LISTS, DIM), Kind("ivf-pq", LISTS, DIM // 2)]
+KINDS = [IndexKind("ivf-fp16", LISTS, 2 * DIM), IndexKind("ivf-sq8", LISTS, DIM), IndexKind("ivf-pq", LISTS, DIM // 2)]
 
 
 def clustered(rows: int, seed: int = 0, dim: int = DIM) -> np.ndarray:
@@ -93,13 +93,13 @@ def test_the_kind_fits_the_memory_or_is_refused(rows: int, dim: int, memory: flo
     except BadInputError:
         assert rows * (dim // 16 + 8) > memory * 2**30
         return
-    assert rows * (kind.code + 8) <= memory * 2**30
-    assert 39 * kind.lists <= kind.training_rows <= 1_000_000
+    assert rows * (kind.code_size + 8) <= memory * 2**30
+    assert 39 * kind.nlist <= kind.training_rows <= 1_000_000
 
 
 def test_the_recall_that_is_told_is_the_recall_there_is(index: VectorIndex, vectors: np.ndarray) -> None:
     told = tune(index, vectors, 0.95, texts(64))
-    assert told.least >= 0.95
+    assert told.worst >= 0.95
     for queries in (clustered(300, 7).astype(np.float32), texts(300, 8)):
         for k in (100, 2048):
             assert share(index.search(queries, k)[1], truth(vectors, queries, k)) > 0.95 - 0.03
@@ -107,12 +107,12 @@ def test_the_recall_that_is_told_is_the_recall_there_is(index: VectorIndex, vect
 
 def test_no_fewer_lists_would_do(index: VectorIndex, vectors: np.ndarray) -> None:
     told = tune(index, vectors, 0.95, texts(64))
-    chosen = index.probes
+    chosen = index.nprobe
     assert 1 < chosen < LISTS
     rng = np.random.default_rng([0, 53])
     picks = np.sort(rng.choice(ROWS, 64, replace=False))
     groups = [vectors[picks].astype(np.float32), texts(64)]
-    found = [share(index.search(q, 2048, probes=chosen - 1)[1], truth(vectors, q, 2048)) for q in groups]
+    found = [share(index.search(q, 2048, nprobe=chosen - 1)[1], truth(vectors, q, 2048)) for q in groups]
     assert min(found) < 0.95 <= told.far
 
 
@@ -147,7 +147,7 @@ def test_a_filter_on_what_is_far_from_the_query_costs_no_recall(index: VectorInd
 
 
 def test_more_than_the_lists_looked_at_hold_is_found_all_the_same(index: VectorIndex) -> None:
-    rows = index.search(texts(5), 3000, probes=1)[1]
+    rows = index.search(texts(5), 3000, nprobe=1)[1]
     assert (rows >= 0).all()
     assert all(len(set(r)) == 3000 for r in rows.tolist())
 
@@ -165,12 +165,12 @@ def test_what_the_index_lacks_is_found_in_the_shards(index: VectorIndex, vectors
 def test_codes_too_coarse_are_said_to_be(vectors: np.ndarray) -> None:
     noise = np.random.default_rng(0).standard_normal((ROWS, DIM)).astype(np.float16)
     noise /= np.linalg.norm(noise.astype(np.float32), axis=1, keepdims=True)
-    kind = Kind("ivf-pq", LISTS, 2)
+    kind = IndexKind("ivf-pq", LISTS, 2)
     index = VectorIndex(kind, make(kind, DIM, lambda n: noise[:n].astype(np.float32)), noise)
     index.add(blocks(noise))
     recall = tune(index, noise, 0.95)
-    assert recall.least < 0.95
-    assert index.probes > LISTS // 2
+    assert recall.worst < 0.95
+    assert index.nprobe > LISTS // 2
 
 
 @settings(max_examples=60, deadline=None)
@@ -222,7 +222,10 @@ def append(store: Store, more: np.ndarray) -> None:
     for first in range(0, len(more), 50_000):
         shard = write_shard(store.layout, number, more[first : first + 50_000])
         with store.catalog.write() as con:
-            con.execute("INSERT INTO shards VALUES (?, ?, ?, ?)", [shard.number, start, shard.rows, shard.sha256])
+            con.execute(
+                "INSERT INTO shards (shard, first_row, rows, sha256) VALUES (?, ?, ?, ?)",
+                [shard.number, start, shard.rows, shard.sha256],
+            )
         start, number = start + shard.rows, number + 1
 
 
@@ -235,7 +238,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def test_a_large_workspace_has_an_index_that_says_what_it_finds(large: Store) -> None:
-    told = sync.record(large.catalog)
+    told = sync.read_stats(large.catalog)
     assert told is not None
     assert told.kind == "ivf-fp16"
     assert told.rows == told.measured_rows == EXACT_ROWS + 20_000
@@ -243,7 +246,7 @@ def test_a_large_workspace_has_an_index_that_says_what_it_finds(large: Store) ->
     assert min(told.recall_100, told.recall_2048) >= 0.95
     assert not told.missed
     index, whole, queries = large.index(), large.vectors()[:], texts(100, 9)
-    assert index.probes == told.probes < told.lists
+    assert index.nprobe == told.probes < told.lists
     assert share(index.search(queries, 2048)[1], truth(whole, queries, 2048)) > 0.93
     assert find_problems(large) == []
 
@@ -286,8 +289,8 @@ def test_the_index_is_topped_up_measured_and_rebuilt_as_it_grows(
         wanting = store.remember(memory_gib=0.006)
         assert wanting.sync_index(lambda: texts(64)).kind.name == "ivf-sq8"
         assert Store.open(store.layout.root).index_config == sync.IndexConfig(0.006)
-        told = sync.record(store.catalog)
-        assert wanting.remember(recall=0.99).sync_index(lambda: texts(64)).probes > told.probes  # type: ignore[union-attr]
+        told = sync.read_stats(store.catalog)
+        assert wanting.remember(recall=0.99).sync_index(lambda: texts(64)).nprobe > told.probes  # type: ignore[union-attr]
         with pytest.raises(BadInputError, match=r"--memory-gib 0\.0001: an index of 142,000 vectors needs"):
             wanting.remember(memory_gib=0.0001).sync_index(lambda: texts(64))
     queries = texts(30, 6)
@@ -319,7 +322,7 @@ def test_a_flipped_byte_in_coarse_codes_is_noticed_and_mended(tmp_path: Path) ->
 def test_a_torn_index_file_is_never_read(large: Store, tmp_path: Path, keep: int, mapped: bool) -> None:
     path = tmp_path / "torn.faiss"
     path.write_bytes(large.layout.index.read_bytes()[:keep])
-    assert read(path, large.vectors(), mapped=mapped) is None
+    assert read_index(path, large.vectors(), mapped=mapped) is None
 
 
 def test_a_small_index_is_read_mapped_too(tmp_path: Path) -> None:
@@ -329,19 +332,22 @@ def test_a_small_index_is_read_mapped_too(tmp_path: Path) -> None:
     assert Catalog(store.layout).settings()["dim"] == str(DIM)
     queries = texts(5)
     assert np.array_equal(store.index().search(queries, 9)[1], truth(store.vectors()[:], queries, 9))
-    assert exact(store.vectors(), DIM).search(queries, 9)[1].shape == (5, 9)
+    assert exact_index(store.vectors(), DIM).search(queries, 9)[1].shape == (5, 9)
 
 
-def test_whatever_makes_an_index_anew_measures_it_with_phrases(few: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_makes_an_index_anew_measures_it_with_phrases(few: Planted) -> None:
     """An index that was set by images alone would look at too few lists for phrases, and call that enough."""
-    for module in (kinds, sync):
-        monkeypatch.setattr(module, "EXACT_ROWS", 20)
     ws = fsearch.open("w")
     ws.index(few.folder)
     store = Store.open(ws.root)
+    with store.catalog.write() as con:
+        write_settings(con, {"index": sync.IndexConfig(exact_rows=20).as_json()})
+    copy = few.folder / "copy.png"
+    Image.new("RGB", (96, 96), "maroon").save(copy)
+    ws.index(few.folder)
 
     def measured_with() -> int:
-        told = sync.record(store.catalog)
+        told = sync.read_stats(store.catalog)
         assert told is not None
         assert told.kind == "ivf-fp16"
         return told.queries
@@ -362,12 +368,12 @@ def many(count: int = 300) -> np.ndarray:
     return np.concatenate([clustered(count // 2, 8).astype(np.float32), texts(count - count // 2, 9)])
 
 
-@pytest.mark.skipif(gpu.wanted("auto"), reason="there is a GPU")
+@pytest.mark.skipif(gpu.use_gpu("auto"), reason="there is a GPU")
 def test_what_a_gpu_cannot_do_is_done_on_the_cpu(
     index: VectorIndex, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is said that there is one; FAISS finds that there is none when it is asked."""
-    monkeypatch.setattr(gpu, "wanted", lambda _: True)
+    monkeypatch.setattr(gpu, "use_gpu", lambda _: True)
     made = make(index.kind, DIM, lambda n: vectors[:n].astype(np.float32), device="cuda")
     here = VectorIndex(index.kind, made, vectors, "cuda")
     here.add(blocks(vectors))
@@ -384,8 +390,8 @@ def test_what_a_gpu_cannot_do_is_done_on_the_cpu(
 def test_a_gpu_is_not_asked_under_a_condition_or_for_more_than_it_takes(
     index: VectorIndex, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu, "wanted", lambda _: True)
-    monkeypatch.setattr(gpu, "copied", lambda _: pytest.fail("copied to a GPU"))
+    monkeypatch.setattr(gpu, "use_gpu", lambda _: True)
+    monkeypatch.setattr(gpu, "copy_to_gpu", lambda _: pytest.fail("copied to a GPU"))
     here = VectorIndex(index.kind, index._index, vectors, "cuda")
     here.search(many(), 10, np.arange(ROWS) % 2 == 0)
     here.search(many(), 2049)
@@ -394,19 +400,19 @@ def test_a_gpu_is_not_asked_under_a_condition_or_for_more_than_it_takes(
         here.search(many()[:200], 10)
 
 
-@pytest.mark.skipif(not gpu.wanted("auto"), reason="needs a GPU")
+@pytest.mark.skipif(not gpu.use_gpu("auto"), reason="needs a GPU")
 def test_a_gpu_searches_as_the_cpu_does(index: VectorIndex, vectors: np.ndarray) -> None:
     there = VectorIndex(index.kind, index._index, vectors, "cuda")
-    (near, rows), (cosines, found) = (i.search(many(), 100, probes=index.probes) for i in (index, there))
-    assert there._searching._copy is not None
+    (near, rows), (cosines, found) = (i.search(many(), 100, nprobe=index.nprobe) for i in (index, there))
+    assert there._searcher._copy is not None
     assert share(found, rows) > 0.99
     assert np.allclose(cosines, near, atol=2e-3)
 
 
-@pytest.mark.skipif(not gpu.wanted("auto"), reason="needs a GPU")
+@pytest.mark.skipif(not gpu.use_gpu("auto"), reason="needs a GPU")
 def test_a_gpu_builds_an_index_that_finds_as_much(index: VectorIndex, vectors: np.ndarray) -> None:
     made = make(index.kind, DIM, lambda n: vectors[:n].astype(np.float32), device="cuda")
     there = VectorIndex(index.kind, made, vectors, "cuda")
     there.add(blocks(vectors))
-    assert tune(there, vectors, 0.95, texts(64)).least >= 0.95
-    assert there.probes <= 1.5 * index.probes + 2
+    assert tune(there, vectors, 0.95, texts(64)).worst >= 0.95
+    assert there.nprobe <= 1.5 * index.nprobe + 2

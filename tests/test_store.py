@@ -21,7 +21,7 @@ from fsearch.indexer.errors import NotReadyError, WorkspaceError
 from fsearch.indexer.storage.files import write_atomic
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.storage.shards import Shard, drop_orphans, read_shard, write_shard
-from fsearch.indexer.vector_index.index import exact
+from fsearch.indexer.vector_index.index import exact_index
 from fsearch.indexer.workspace.store import Store
 
 
@@ -78,7 +78,7 @@ def test_write_aside_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypat
 
 def test_search_is_exact_and_honours_the_filter() -> None:
     vectors, queries = unit_rows(300), unit_rows(5, seed=1)
-    index = exact(vectors, 8)
+    index = exact_index(vectors, 8)
     index.add([vectors[:100].astype(np.float16), vectors[100:].astype(np.float16)])
     assert index.rows == 300
     allowed = np.random.default_rng(2).random(300) < 0.3
@@ -101,7 +101,7 @@ def test_a_damaged_index_is_rebuilt_from_the_shards(copied: Path, damage: str) -
     else:
         wrong = unit_rows(3, 64).astype(np.float16)
         part = Store.open(copied).vectors()[:100] if damage == "behind" else wrong
-        index = exact(part, part.shape[1])
+        index = exact_index(part, part.shape[1])
         index.add([part])
         index.save(path)
     assert str(fsearch.open(copied).query("bald")) == before

@@ -21,7 +21,7 @@ from fsearch.diagnoser.lift import half_width
 from fsearch.diagnoser.observed import normalised
 from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.indexer.storage.vectors import unit
-from fsearch.indexer.vector_index.index import exact
+from fsearch.indexer.vector_index.index import exact_index
 from fsearch.indexer.workspace.store import Losses
 
 
@@ -41,7 +41,7 @@ def diagnose(images: np.ndarray, losses: np.ndarray, reference: ReferenceBank, s
     vectors = images.astype(np.float16)
     bagged, report = learn(vectors, losses, model="world", seed=seed)
     rows = np.arange(len(losses))
-    index = exact(vectors, images.shape[1])
+    index = exact_index(vectors, images.shape[1])
     index.add([vectors])
     artifact = FitArtifact.of(bagged, rows, reference, report)
     return Diagnosis(artifact, Losses("world", rows, rows, losses), index), bagged

@@ -32,7 +32,10 @@ def fill(folder: str, rows: str) -> dict[str, Any]:
     for number, block in enumerate(World.of(0).blocks(int(rows))):
         shard = write_shard(store.layout, number, block)
         with store.catalog.write() as con:
-            con.execute("INSERT INTO shards VALUES (?, ?, ?, ?)", [number, start, shard.rows, shard.sha256])
+            con.execute(
+                "INSERT INTO shards (shard, first_row, rows, sha256) VALUES (?, ?, ?, ?)",
+                [number, start, shard.rows, shard.sha256],
+            )
         start += shard.rows
     return {"rows": start}
 
@@ -45,7 +48,7 @@ def build(folder: str, memory_gib: str | None = None) -> dict[str, Any]:
         began = time.perf_counter()
         store.sync_index(lambda: World.of(0).texts(64))
     took = time.perf_counter() - began
-    told = sync.record(store.catalog)
+    told = sync.read_stats(store.catalog)
     assert told is not None
     return {"build_s": took, "index": str(told), "bytes_per_vector": told.bytes / told.rows}
 

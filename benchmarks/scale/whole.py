@@ -124,13 +124,16 @@ def fill(folder: str, rows: str) -> dict[str, Any]:
         losses = {"model": ["made"] * len(ids), "image_id": ids, "loss": loss}
         nulls = {name: pa.nulls(len(ids), pa.string()) for name in ("label", "prediction")}
         with store.catalog.write() as con:
-            con.execute("INSERT INTO shards VALUES (?, ?, ?, ?)", [number, start, shard.rows, shard.sha256])
+            con.execute(
+                "INSERT INTO shards (shard, first_row, rows, sha256) VALUES (?, ?, ?, ?)",
+                [number, start, shard.rows, shard.sha256],
+            )
             insert(con, "images", pa.table(images))
             insert(con, "losses", pa.table(losses | nulls))
         start += len(block)
     with store.writer():
         store.sync_index(lambda: world.texts(64))
-    return {"index": str(sync.record(store.catalog))}
+    return {"index": str(sync.read_stats(store.catalog))}
 
 
 def stages(folder: str) -> dict[str, Any]:

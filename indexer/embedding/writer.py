@@ -14,6 +14,7 @@ from fsearch.indexer.embedding.source_snapshot import SourceSnapshot, VisitedIte
 from fsearch.indexer.sources.base import Item, Source
 from fsearch.indexer.storage.catalog import insert, scalar, utc_now
 from fsearch.indexer.storage.metadata import own_columns, write_metadata
+from fsearch.indexer.storage.schema import DELETED_WITH_PIXELS
 from fsearch.indexer.storage.shards import write_shard
 from fsearch.indexer.workspace.store import Store
 
@@ -21,7 +22,6 @@ _MARK_REJECTED = "UPDATE images SET status = 'missing' WHERE source = ? AND key 
 _MARK_MISSING = "UPDATE images SET status = 'missing' WHERE image_id IN (SELECT unnest(?::BIGINT[]))"
 _FORGET_REJECTED = "DELETE FROM rejected WHERE source = ? AND key IN (SELECT unnest(?::VARCHAR[]))"
 _INSERT_SHARD = "INSERT INTO shards (shard, first_row, rows, sha256) VALUES (?, ?, ?, ?)"
-_OF_PIXELS = ("losses", "predictions", "pending_losses", "prediction_errors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class BatchWriter:
         with self._store.catalog.write() as con:
             if shard:
                 con.execute(_INSERT_SHARD, [shard.number, self._next_row, shard.rows, shard.sha256])
-            for table in _OF_PIXELS if self._changed_ids else ():  # a loss was that of other pixels
+            for table in DELETED_WITH_PIXELS if self._changed_ids else ():  # a loss was that of other pixels
                 con.execute(f"DELETE FROM {table} WHERE image_id IN (SELECT unnest(?::BIGINT[]))", [self._changed_ids])
             if self._rows:
                 insert(con, "images", pa.Table.from_pylist(self._rows), replace=True)

@@ -130,12 +130,12 @@ class LossStaging:
                 forget_losses(con, self._model)
             con.execute("DELETE FROM prediction_errors WHERE model = ?", model)
             con.execute(
-                "INSERT OR REPLACE INTO losses SELECT model, image_id, loss, label, prediction, NULL, "
+                "INSERT OR REPLACE INTO losses BY NAME SELECT model, image_id, loss, label, prediction, "
                 "target_digest FROM pending_losses WHERE model = ? AND loss IS NOT NULL",
                 model,
             )
             con.execute(
-                "INSERT INTO prediction_errors SELECT model, image_id, reason FROM pending_losses "
+                "INSERT INTO prediction_errors BY NAME SELECT model, image_id, reason FROM pending_losses "
                 "WHERE model = ? AND reason IS NOT NULL",
                 model,
             )
@@ -172,7 +172,8 @@ def forget_losses(con: Connection, model: str) -> None:
 def remember(con: Connection, model: str, task: str | None, origin: str, fingerprint: str | None) -> None:
     """Record how a model's losses came about."""
     con.execute(
-        "INSERT OR REPLACE INTO black_boxes VALUES (?, ?, ?, ?, ?)", [model, task, origin, fingerprint, utc_now()]
+        "INSERT OR REPLACE INTO black_boxes (model, task, origin, fingerprint, added_at) VALUES (?, ?, ?, ?, ?)",
+        [model, task, origin, fingerprint, utc_now()],
     )
 
 

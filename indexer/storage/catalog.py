@@ -6,24 +6,32 @@ only while no writer holds the file. So a query never waits longer than one comm
 
 from __future__ import annotations
 
-import fcntl
-import os
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+import fsearch
 from fsearch.indexer.errors import BadInputError, WorkspaceError
+from fsearch.indexer.storage import locks
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.storage.schema import TABLES, VERSION
 from fsearch.indexer.storage.schema.views import VIEWS
 from fsearch.indexer.storage.sql import SAFE, check_select, error_line, quoted
 
-_PATIENCE = 30.0  # seconds to wait for another process's commit
+STORAGE_VERSION = "v1.4.0"  # the oldest duckdb that pyproject.toml allows must be able to read the file
+_CONFIG = {**SAFE, "storage_compatibility_version": STORAGE_VERSION}
+_TIMEOUT = 30.0  # seconds to wait for another process's commit
+_LOCKED = re.compile("could not set lock|used by another process", re.IGNORECASE)  # POSIX, Windows
+_NEWER = re.compile(
+    r"version(?: number)? (\d+)\b.*?only read (?:storage )?versions? (?:between \d+ and )?(\d+)", re.DOTALL
+)
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -39,13 +47,13 @@ class Catalog:
         part = self.layout.catalog.with_name("catalog.part")
         part.unlink(missing_ok=True)
         try:
-            with duckdb.connect(str(part), config=dict(SAFE)) as con:
+            with duckdb.connect(str(part), config=dict(_CONFIG)) as con:
                 con.begin()
                 for table in TABLES:
                     con.execute(table.ddl())
+                comment_tables(con)
                 make_views(con)
-                rows = [("schema_version", str(VERSION)), *settings.items()]
-                con.executemany("INSERT INTO settings VALUES (?, ?)", rows)
+                write_settings(con, {**version_settings(), **settings})
                 con.commit()
                 con.execute("CHECKPOINT")  # closing would do it too, but would not say where it fails
         except duckdb.Error as error:
@@ -97,45 +105,61 @@ class Catalog:
             except duckdb.Error as error:
                 raise BadInputError(f"SQL: {error_line(error)}") from error
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Wait for one's turn to open the catalog. Where its lock may not be written, no writer waits."""
-        try:
-            gate = os.open(self.layout.gate, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError:
-            yield
-            return
-        try:
-            fcntl.flock(gate, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(gate)
-
     def _connect(self, *, read_only: bool) -> Connection:
-        with self._turn():
+        with locks.queue(self.layout.catalog_queue):
             return self._open(read_only=read_only)
 
     def _open(self, *, read_only: bool) -> Connection:
         path = self.layout.catalog
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while True:
             try:
-                return duckdb.connect(str(path), read_only=read_only, config=dict(SAFE))
-            except duckdb.IOException as error:
-                if "lock" not in str(error).lower():
-                    raise WorkspaceError(f"{path} is damaged: {error_line(error)}") from error
+                return duckdb.connect(str(path), read_only=read_only, config=dict(_CONFIG))
+            except duckdb.Error as error:
+                if not isinstance(error, duckdb.IOException) or not _LOCKED.search(str(error)):
+                    raise _unreadable(path, error) from error
                 if time.monotonic() > deadline:
                     raise WorkspaceError(f"{path} is held by another process: {error_line(error)}") from error
                 time.sleep(0.01)
-            except duckdb.Error as error:
-                raise WorkspaceError(f"{path} is damaged: {error_line(error)}") from error
+
+
+def _unreadable(path: Path, error: duckdb.Error) -> WorkspaceError:
+    """The error for a file that DuckDB refuses: written by a newer DuckDB, which it says, or damaged."""
+    found = _NEWER.search(str(error))
+    if found and int(found[1]) > int(found[2]):
+        return WorkspaceError(
+            f"{path} was written by a newer DuckDB (storage version {found[1]}; duckdb {duckdb.__version__} reads up "
+            f"to {found[2]}): upgrade duckdb"
+        )
+    return WorkspaceError(f"{path} is damaged: {error_line(error)}")
+
+
+def version_settings() -> dict[str, str]:
+    """The settings that say which schema the catalog has and which version of fsearch wrote it."""
+    return {"schema_version": str(VERSION), "fsearch_version": fsearch.__version__}
+
+
+def write_settings(con: Connection, values: Mapping[str, str]) -> None:
+    """Insert or replace settings."""
+    rows = list(values.items())
+    con.executemany("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", rows)
 
 
 def make_views(con: Connection) -> None:
-    """Make the views anew, so that they show the metadata columns there are now."""
+    """Create or replace the views, so that they show the metadata columns there are now, with their comments."""
     labelled = any(str(name).lower() == "label" for name, *_ in con.execute("DESCRIBE metadata").fetchall())
     for view in VIEWS:
         con.execute(view.ddl(labelled))
+        columns = [str(name) for name, *_ in con.execute(f"DESCRIBE {view.name}").fetchall()]
+        for statement in view.comments(columns):
+            con.execute(statement)
+
+
+def comment_tables(con: Connection) -> None:
+    """Store what each table and column means in the catalog itself: duckdb_tables() and duckdb_columns() show it."""
+    for table in TABLES:
+        for statement in table.comments():
+            con.execute(statement)
 
 
 def insert(con: Connection, table: str, rows: pa.Table, *, replace: bool = False) -> None:

@@ -34,12 +34,17 @@ class Layout:
 
     @property
     def lock(self) -> Path:
-        """Held by the one writer."""
+        """The lock file of the one writer."""
         return self.root / "writer.lock"
 
     @property
-    def gate(self) -> Path:
-        """Passed one at a time by whoever opens the catalog, so that many readers cannot keep a writer out."""
+    def lock_holder(self) -> Path:
+        """The process that holds the writer's lock, in words; there while it does."""
+        return self.root / "writer.pid"
+
+    @property
+    def catalog_queue(self) -> Path:
+        """The lock file of whoever is opening the catalog: one at a time, so that readers cannot starve a writer."""
         return self.root / "catalog.lock"
 
     @property

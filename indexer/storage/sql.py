@@ -48,6 +48,11 @@ def quoted(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
+def literal(text: str) -> str:
+    """An SQL string that means exactly `text`, for statements that take no parameters."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def error_line(error: Any) -> str:
     """An engine's message in one line: what is wrong and what it suggests, without the quoted statement."""
     lines = itertools.takewhile(lambda line: line and not line.startswith("LINE "), str(error).strip().splitlines())

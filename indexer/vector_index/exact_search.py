@@ -1,4 +1,4 @@
-"""Exact nearest neighbours of a few queries, by going through all vectors once: the truth, where no index has it."""
+"""Exact nearest neighbours of a few queries by one pass over all vectors: ground truth, and search without an index."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-Singles = NDArray[np.float32]
+Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
-Found = tuple[Singles, Rows]  # (q, k) cosines, highest first, and (q, k) global rows
+Neighbors = tuple[Floats, Rows]  # (q, k) cosines, highest first, and (q, k) global rows
 
 
-def nothing(queries: int) -> Found:
-    """No neighbours yet."""
+def empty_result(queries: int) -> Neighbors:
+    """No neighbours of that many queries: two arrays of shape (queries, 0)."""
     return np.empty((queries, 0), np.float32), np.empty((queries, 0), np.int64)
 
 
-def merged(first: Found, second: Found, k: int) -> Found:
+def merge(first: Neighbors, second: Neighbors, k: int) -> Neighbors:
     """The k nearest of both, for each query."""
     similarities = np.concatenate([first[0], second[0]], axis=1)
     rows = np.concatenate([first[1], second[1]], axis=1)
@@ -28,28 +28,28 @@ def merged(first: Found, second: Found, k: int) -> Found:
 
 def scan(
     blocks: Iterable[NDArray[np.float16]],
-    queries: Singles,
+    queries: Floats,
     k: int,
     *,
     start: int = 0,
     allowed: NDArray[np.bool_] | None = None,
-) -> Found:
+) -> Neighbors:
     """The k nearest of each of `queries`, (q, dim), in `blocks` of unit rows, (n, dim) each.
 
     Parameters
     ----------
     start : global row of the first vector.
-    allowed : (rows,) bool over global rows; only these count.
+    allowed : (rows,) bool over global rows; only these are searched. None searches all.
     """
-    found = nothing(len(queries))
+    found = empty_result(len(queries))
     for block in blocks:
         rows = np.arange(start, start + len(block))
         start += len(block)
         if allowed is not None:
-            kept = allowed[rows]
-            block, rows = block[kept], rows[kept]
+            mask = allowed[rows]
+            block, rows = block[mask], rows[mask]
         if len(rows):
-            here = min(k, len(rows))
-            similarities, places = faiss.knn(queries, block.astype(np.float32), here, faiss.METRIC_INNER_PRODUCT)
-            found = merged(found, (similarities, rows[places]), k)
+            count = min(k, len(rows))
+            similarities, positions = faiss.knn(queries, block.astype(np.float32), count, faiss.METRIC_INNER_PRODUCT)
+            found = merge(found, (similarities, rows[positions]), k)
     return found

@@ -1,4 +1,4 @@
-"""FAISS on a GPU: centres of lists, the list of each vector, and many searches. What fails there is done on the CPU."""
+"""FAISS on a GPU: k-means, list assignment, and searches of many queries. What fails there is done on the CPU."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.indexer.device import Device
-from fsearch.indexer.vector_index.exact_search import Found, Singles
+from fsearch.indexer.vector_index.exact_search import Floats, Neighbors
 
 _log = logging.getLogger(__name__)
 
-_MOST = 2048  # neighbours, and lists, that FAISS takes on a GPU
-_WORTH = 256  # queries from which on it pays to copy an index to the GPU
+GPU_MAX_K = 2048  # the most neighbours, and the most lists, that FAISS takes on a GPU
+GPU_MIN_QUERIES = 256  # queries from which on it pays to copy an index to the GPU
 
 
-def wanted(device: Device) -> bool:
-    """Whether FAISS is to use a GPU: unless it must not, wherever it sees one."""
+def use_gpu(device: Device) -> bool:
+    """Whether FAISS is to use a GPU: if it sees one, unless `device` is cpu."""
     return device != "cpu" and faiss.get_num_gpus() > 0
 
 
-def copied(index: Any) -> Any | None:
-    """`index` on the first GPU; None where that has no room for it, or none for its kind."""
+def copy_to_gpu(index: Any) -> Any | None:
+    """`index` on the first GPU; None where that lacks memory for it or does not support its kind."""
     try:
         return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
     except RuntimeError as error:
@@ -32,46 +32,48 @@ def copied(index: Any) -> Any | None:
         return None
 
 
-def centroids(vectors: Singles, lists: int, rounds: int, seed: int) -> NDArray[np.float32] | None:
-    """(lists, dim) centres of a spherical k-means of (n, dim) `vectors` on the GPU; None where that fails."""
+def centroids(vectors: Floats, nlist: int, iterations: int, seed: int) -> NDArray[np.float32] | None:
+    """(nlist, dim) centroids of (n, dim) `vectors` by spherical k-means on the GPU; None where that fails."""
     try:
-        means = faiss.Kmeans(
+        kmeans = faiss.Kmeans(
             vectors.shape[1],
-            lists,
-            niter=rounds,
+            nlist,
+            niter=iterations,
             spherical=True,
             seed=seed,
             gpu=True,
             max_points_per_centroid=len(vectors),
         )
-        means.train(vectors)
+        kmeans.train(vectors)
     except RuntimeError as error:
         _log.warning("k-means runs on the CPU: %s", _line(error))
         return None
-    return means.centroids
+    return kmeans.centroids
 
 
-class Searching:
-    """Searches an index; in a copy on the GPU, once so much was asked that it pays, where the GPU takes the question.
+class Searcher:
+    """Searches a FAISS index; a copy of it on the GPU after GPU_MIN_QUERIES queries, where the GPU supports the search.
 
-    FAISS drops selectors on a GPU without a word, so a search under a condition never goes there.
+    FAISS silently ignores selectors on a GPU, so a filtered search never goes there.
     """
 
     def __init__(self, index: Any, device: Device) -> None:
         self._index = index
         self._copy: Any = None
-        self._left = _WORTH
-        self._gpu = wanted(device)
+        self._queries_left = GPU_MIN_QUERIES
+        self._gpu = use_gpu(device)
 
-    def __call__(self, queries: Singles, k: int, *, probes: int = 0, selector: faiss.IDSelector | None = None) -> Found:
-        """The k nearest of each of `queries`, (q, dim); `probes` are the lists to look at, in an index that has any."""
+    def __call__(
+        self, queries: Floats, k: int, *, nprobe: int = 0, selector: faiss.IDSelector | None = None
+    ) -> Neighbors:
+        """The k nearest of each of `queries`, (q, dim); `nprobe` lists are probed in an index that has any."""
         parameters: Any = None
-        if probes:
-            parameters = faiss.SearchParametersIVF(nprobe=probes, sel=selector)  # type: ignore[call-arg]
+        if nprobe:
+            parameters = faiss.SearchParametersIVF(nprobe=nprobe, sel=selector)  # type: ignore[call-arg]
         elif selector is not None:
             parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        found: Found
-        if self._gpu and selector is None and max(k, probes) <= _MOST and self._moved(len(queries)):
+        found: Neighbors
+        if self._gpu and selector is None and max(k, nprobe) <= GPU_MAX_K and self._is_copied(len(queries)):
             try:
                 found = self._copy.search(queries, k, params=parameters)
                 return found
@@ -81,17 +83,17 @@ class Searching:
         found = self._index.search(queries, k, params=parameters)
         return found
 
-    def _moved(self, queries: int) -> bool:
-        """Whether there is a copy on the GPU; made once enough was asked."""
-        self._left -= queries
-        if self._left > 0:
+    def _is_copied(self, queries: int) -> bool:
+        """Whether there is a current copy on the GPU; it is made after enough queries."""
+        self._queries_left -= queries
+        if self._queries_left > 0:
             return False
         if self._copy is None or self._copy.ntotal != self._index.ntotal:
-            self._copy = copied(self._index)
+            self._copy = copy_to_gpu(self._index)
             self._gpu = self._copy is not None
         return self._gpu
 
 
 def _line(error: RuntimeError) -> str:
-    """What FAISS says is wrong, without where in its code."""
+    """The message of FAISS without the position in its source."""
     return str(error).strip().splitlines()[0].rsplit("Error: ", 1)[-1].rsplit("failed: ", 1)[-1]

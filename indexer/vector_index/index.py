@@ -1,7 +1,7 @@
 """The FAISS index over the shards: row i of the index is global row i of the shards.
 
-It is derived, so a missing, damaged or lagging file is made again or topped up. What it does not hold yet is searched
-in the shards themselves, so an answer is always of every committed row.
+It is derived data: a missing or damaged file is rebuilt, a lagging one topped up. Rows that it does not hold yet are
+searched in the shards themselves, so a result always covers every committed row.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from fsearch.indexer.device import Device
 from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.storage.files import fsync_folder
 from fsearch.indexer.storage.vectors import Embeddings, Vectors, blocks
-from fsearch.indexer.vector_index.build import placing
-from fsearch.indexer.vector_index.exact_search import Found, Rows, Singles, merged, nothing, scan
-from fsearch.indexer.vector_index.gpu import Searching
-from fsearch.indexer.vector_index.spec import Kind, Name
+from fsearch.indexer.vector_index.build import kind_of, list_assigner
+from fsearch.indexer.vector_index.exact_search import Floats, Neighbors, Rows, empty_result, merge, scan
+from fsearch.indexer.vector_index.gpu import Searcher
+from fsearch.indexer.vector_index.spec import IndexKind
 
-_RANKED_AT_ONCE = 65_536  # candidates whose own vectors are read together
+_RERANK_BATCH = 65_536  # candidates whose own vectors are read together
 
 
 class VectorIndex:
     """Nearest neighbours by cosine among all of `vectors`."""
 
-    def __init__(self, kind: Kind, index: faiss.Index, vectors: Embeddings, device: Device = "cpu") -> None:
+    def __init__(self, kind: IndexKind, index: faiss.Index, vectors: Embeddings, device: Device = "cpu") -> None:
         self.kind = kind
         self._device: Device = device
-        self._searching = Searching(index, device)
+        self._searcher = Searcher(index, device)
         self._index: Any = index  # FAISS's stubs do not know all of it
         self.vectors = vectors
-        self._lists: NDArray[np.int32] | None = None
+        self._list_of_row: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
-        """How many vectors there are to find."""
+        """How many vectors can be found: those of the shards."""
         return len(self.vectors)
 
     @property
@@ -48,28 +48,28 @@ class VectorIndex:
         return int(self._index.ntotal)
 
     @property
-    def probes(self) -> int:
-        """How many lists a query looks at; stored in the index file."""
+    def nprobe(self) -> int:
+        """How many inverted lists a query probes; stored in the index file."""
         return int(getattr(self._index, "nprobe", 0))
 
-    @probes.setter
-    def probes(self, count: int) -> None:
+    @nprobe.setter
+    def nprobe(self, count: int) -> None:
         self._index.nprobe = count
 
     def add(self, blocks: Iterable[NDArray[np.float16]]) -> None:
         """Add rows in the order of the shards; each block is (n, dim)."""
-        place = placing(self._index, self._device) if self.kind.lists else None
+        assign = list_assigner(self._index, self._device) if self.kind.nlist else None
         for block in blocks:
             vectors = np.ascontiguousarray(block, dtype=np.float32)
-            if place is None:
+            if assign is None:
                 self._index.add(vectors)
             else:
-                places = place(vectors)
-                self._index.add_core(len(vectors), faiss.swig_ptr(vectors), None, faiss.swig_ptr(places))
-        self._lists = None
+                lists = assign(vectors)
+                self._index.add_core(len(vectors), faiss.swig_ptr(vectors), None, faiss.swig_ptr(lists))
+        self._list_of_row = None
 
     def save(self, path: Path) -> None:
-        """Write the index aside, then move it into place. Raises WorkspaceError where there is no room for it."""
+        """Replace the file at `path` atomically. Raises WorkspaceError where there is no space for it."""
         part = path.with_name(path.name + ".part")
         try:
             faiss.write_index(self._index, str(part))
@@ -81,23 +81,23 @@ class VectorIndex:
         part.replace(path)
         fsync_folder(path.parent)
 
-    def stored(self, start: int, rows: int) -> Singles:
-        """(rows, dim) the vectors it holds, from row `start` on, as far as its codes keep them."""
-        if self.kind.lists:
+    def reconstruct(self, start: int, rows: int) -> Floats:
+        """(rows, dim) the vectors from row `start` on as decoded from their codes; lossless for some kinds only."""
+        if self.kind.nlist:
             self._index.make_direct_map()
-        vectors: Singles = self._index.reconstruct_n(start, rows)
+        vectors: Floats = self._index.reconstruct_n(start, rows)
         return vectors
 
     def search(
-        self, queries: Singles, k: int, allowed: NDArray[np.bool_] | None = None, *, probes: int | None = None
-    ) -> Found:
+        self, queries: Floats, k: int, allowed: NDArray[np.bool_] | None = None, *, nprobe: int | None = None
+    ) -> Neighbors:
         """The k nearest rows of each query.
 
         Parameters
         ----------
         queries : (q, dim) float32, unit rows.
         allowed : (rows,) bool; only these rows may be returned. None allows all.
-        probes : lists to look at, where not those of the index.
+        nprobe : inverted lists to probe; by default as many as the index is tuned to.
 
         Returns
         -------
@@ -106,81 +106,83 @@ class VectorIndex:
         """
         queries = np.ascontiguousarray(queries, np.float32)
         k = min(k, len(self.vectors) if allowed is None else int(allowed.sum()))
-        here = None if allowed is None else allowed[: self.rows]
-        count = min(k, self.rows if here is None else int(here.sum()))
-        found = self._indexed(queries, count, here, probes or self.probes) if count else nothing(len(queries))
+        indexed = None if allowed is None else allowed[: self.rows]
+        count = min(k, self.rows if indexed is None else int(indexed.sum()))
+        found = self._search(queries, count, indexed, nprobe or self.nprobe) if count else empty_result(len(queries))
         if self.rows < len(self.vectors):
             rest = scan(blocks(self.vectors, self.rows), queries, k, start=self.rows, allowed=allowed)
-            found = merged(found, rest, k)
+            found = merge(found, rest, k)
         return found
 
-    def _indexed(self, queries: Singles, k: int, allowed: NDArray[np.bool_] | None, probes: int) -> Found:
-        """The k nearest that the index itself holds; k is no more than it may return."""
+    def _search(self, queries: Floats, k: int, allowed: NDArray[np.bool_] | None, nprobe: int) -> Neighbors:
+        """The k nearest among the rows that the index itself holds; at least k of these are allowed."""
         selector = None
         if allowed is not None:
             bits = np.packbits(allowed, bitorder="little")
             selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg,arg-type]
-        if not self.kind.lists:
-            return self._searching(queries, k, selector=selector)
+        if not self.kind.nlist:
+            return self._searcher(queries, k, selector=selector)
         if allowed is not None:
-            probes = self._probes_among(queries, allowed, probes)
-        wanted = k if not self.kind.candidates else min(self.rows, int(np.ceil(k * self.kind.candidates)))
-        return self._probed(queries, k, wanted, selector, probes)
+            nprobe = self._nprobe_under_filter(queries, allowed, nprobe)
+        factor = self.kind.rerank_factor
+        candidates = min(self.rows, int(np.ceil(k * factor))) if factor else k
+        return self._probe(queries, k, candidates, selector, nprobe)
 
-    def _probed(self, queries: Singles, k: int, wanted: int, selector: faiss.IDSelector | None, probes: int) -> Found:
-        """Look at `probes` lists; at twice as many for queries that found fewer than k there."""
-        similarities, rows = self._searching(queries, wanted, probes=min(probes, self.kind.lists), selector=selector)
-        if self.kind.candidates:
-            similarities, rows = self._ranked_again(queries, rows)
+    def _probe(
+        self, queries: Floats, k: int, candidates: int, selector: faiss.IDSelector | None, nprobe: int
+    ) -> Neighbors:
+        """Probe `nprobe` lists; twice as many for queries that found fewer than k there."""
+        similarities, rows = self._searcher(queries, candidates, nprobe=min(nprobe, self.kind.nlist), selector=selector)
+        if self.kind.rerank_factor:
+            similarities, rows = self._rerank(queries, rows)
         similarities, rows = similarities[:, :k], rows[:, :k]
         short = np.flatnonzero(rows[:, -1] < 0)
-        if len(short) and probes < self.kind.lists:
-            similarities[short], rows[short] = self._probed(queries[short], k, wanted, selector, 2 * probes)
+        if len(short) and nprobe < self.kind.nlist:
+            similarities[short], rows[short] = self._probe(queries[short], k, candidates, selector, 2 * nprobe)
         return similarities, rows
 
-    def _ranked_again(self, queries: Singles, candidates: Rows) -> Found:
-        """`candidates`, (q, n), in the order of their true cosines; places without one, -1, last."""
+    def _rerank(self, queries: Floats, candidates: Rows) -> Neighbors:
+        """`candidates`, (q, n) rows or -1 for none, sorted by exact cosine; -1 last."""
         similarities = np.full(candidates.shape, -np.inf, np.float32)
-        at_once = max(1, _RANKED_AT_ONCE // candidates.shape[1])
-        for first in range(0, len(queries), at_once):
-            some = slice(first, first + at_once)
-            rows = candidates[some]
+        per_batch = max(1, _RERANK_BATCH // candidates.shape[1])
+        for first in range(0, len(queries), per_batch):
+            batch = slice(first, first + per_batch)
+            rows = candidates[batch]
             vectors = self.vectors[rows.clip(min=0).ravel()].astype(np.float32).reshape(*rows.shape, -1)
-            similarities[some] = np.where(rows < 0, -np.inf, (vectors @ queries[some, :, None])[..., 0])
+            similarities[batch] = np.where(rows < 0, -np.inf, (vectors @ queries[batch, :, None])[..., 0])
         order = np.argsort(-similarities, axis=1, kind="stable")
         return np.take_along_axis(similarities, order, axis=1), np.take_along_axis(candidates, order, axis=1)
 
-    def _probes_among(self, queries: Singles, allowed: NDArray[np.bool_], probes: int) -> int:
-        """How many lists must be looked at to see as many allowed rows as `probes` lists hold of all rows.
+    def _nprobe_under_filter(self, queries: Floats, allowed: NDArray[np.bool_], nprobe: int) -> int:
+        """How many lists must be probed to compare as many allowed rows as `nprobe` lists hold of all rows.
 
-        A condition may leave few rows, and none of them in the lists nearest to a query; the recall that was measured
-        without a condition holds with it only if as many rows are compared.
+        A filter may leave few rows, and none of them in the lists nearest to a query; the recall that was measured
+        without a filter holds with it only if as many rows are compared.
         """
-        lists = self._lists_of_rows()
-        sizes = np.bincount(lists[allowed], minlength=self.kind.lists)
-        enough = min(int(allowed.sum()), round(self.rows / self.kind.lists * probes))
-        centres = faiss.downcast_index(self._index.quantizer).reconstruct_n(0, self.kind.lists)
-        nearest = np.argsort(-(queries @ centres.T), axis=1)
+        sizes = np.bincount(self._lists()[allowed], minlength=self.kind.nlist)
+        enough = min(int(allowed.sum()), round(self.rows / self.kind.nlist * nprobe))
+        centroids = faiss.downcast_index(self._index.quantizer).reconstruct_n(0, self.kind.nlist)
+        nearest = np.argsort(-(queries @ centroids.T), axis=1)
         seen = np.cumsum(sizes[nearest], axis=1)
         return int((seen < enough).sum(axis=1).max()) + 1
 
-    def _lists_of_rows(self) -> NDArray[np.int32]:
-        """(rows,) the list that each row is in."""
-        if self._lists is None:
+    def _lists(self) -> NDArray[np.int32]:
+        """(rows,) the number of the inverted list that each row is in."""
+        if self._list_of_row is None:
             lists = self._index.invlists
-            self._lists = np.empty(self.rows, np.int32)
-            for number in range(self.kind.lists):
+            self._list_of_row = np.empty(self.rows, np.int32)
+            for number in range(self.kind.nlist):
                 if size := lists.list_size(number):
-                    self._lists[faiss.rev_swig_ptr(lists.get_ids(number), size)] = number
-        return self._lists
+                    self._list_of_row[faiss.rev_swig_ptr(lists.get_ids(number), size)] = number
+        return self._list_of_row
 
 
-def exact(vectors: Embeddings, dim: int, device: Device = "cpu") -> VectorIndex:
-    """An exact index of `vectors`, (n, dim), that holds none of them itself yet."""
-    return VectorIndex(Kind("exact", 0, 4 * dim), faiss.IndexFlatIP(dim), vectors, device)
+def exact_index(vectors: Embeddings, dim: int, device: Device = "cpu") -> VectorIndex:
+    """An exact index of `vectors`, (rows, dim), that holds none of them itself yet."""
+    return VectorIndex(IndexKind("exact", 0, 4 * dim), faiss.IndexFlatIP(dim), vectors, device)
 
 
-def read(path: Path, vectors: Vectors, device: Device = "cpu", *, mapped: bool = False) -> VectorIndex | None:
+def read_index(path: Path, vectors: Vectors, device: Device = "cpu", *, mapped: bool = False) -> VectorIndex | None:
     """The index at `path`; None where the file is missing, damaged, or not of these vectors.
 
     `mapped` leaves inverted lists on disk: it opens at once, and cannot be added to.
@@ -189,21 +191,8 @@ def read(path: Path, vectors: Vectors, device: Device = "cpu", *, mapped: bool =
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
     except RuntimeError:
         return None
-    kind = _kind(index)
+    kind = kind_of(index)
     rows, dim = vectors.shape
     if kind is None or index.d != dim or index.ntotal > rows:
         return None
     return VectorIndex(kind, index, vectors, device)
-
-
-def _kind(index: faiss.Index) -> Kind | None:
-    """The kind of an index that was read; None where it is none of ours."""
-    dim = index.d
-    if isinstance(index, faiss.IndexFlat):
-        return Kind("exact", 0, 4 * dim)
-    if isinstance(index, faiss.IndexIVFPQ):
-        return Kind("ivf-pq", index.nlist, index.code_size)
-    if isinstance(index, faiss.IndexIVFScalarQuantizer):
-        name: Name = "ivf-fp16" if index.sq.qtype == faiss.ScalarQuantizer.QT_fp16 else "ivf-sq8"
-        return Kind(name, index.nlist, index.code_size)
-    return None

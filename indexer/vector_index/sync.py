@@ -1,10 +1,11 @@
-"""Keep the index file up to the committed shards: top it up, build it anew where it was outgrown, measure it."""
+"""Synchronise the index file with the committed shards: add rows, rebuild an outgrown index, measure its recall."""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
@@ -17,12 +18,12 @@ from fsearch.indexer.storage.catalog import Catalog, insert, utc_now
 from fsearch.indexer.storage.files import file_sha256
 from fsearch.indexer.storage.vectors import Vectors, blocks, placed_blocks
 from fsearch.indexer.vector_index.build import make
-from fsearch.indexer.vector_index.index import VectorIndex, exact, read
+from fsearch.indexer.vector_index.index import VectorIndex, exact_index, read_index
 from fsearch.indexer.vector_index.recall import EXACT, TARGET, Recall, tune
 from fsearch.indexer.vector_index.spec import EXACT_ROWS, choose
 
 _log = logging.getLogger(__name__)
-_MEASURED_FOR = 1.1  # times the rows it was measured with, until it is measured again
+_REMEASURE_GROWTH = 1.1  # times the rows it was measured with, past which recall is measured again
 
 Progress = Callable[[int, int], None]  # (vectors added, vectors in all)
 Texts = Callable[[], NDArray[np.float32]]
@@ -30,15 +31,32 @@ Texts = Callable[[], NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class IndexConfig:
-    """What the index of a workspace is to be: at most so much memory, at least so much recall."""
+    """Constraints on the index of a workspace, stored in its settings.
+
+    Attributes
+    ----------
+    memory_gib : at most so much memory; half of the machine's by default.
+    recall : at least so much recall, at both depths.
+    exact_rows : up to so many vectors the index is exact.
+    """
 
     memory_gib: float | None = None
     recall: float = TARGET
+    exact_rows: int = EXACT_ROWS
+
+    @classmethod
+    def from_json(cls, text: str) -> IndexConfig:
+        """The constraints that `as_json` gave."""
+        return cls(**json.loads(text))
+
+    def as_json(self) -> str:
+        """Those that differ from the defaults, so that a later default reaches workspaces that never chose."""
+        return json.dumps({f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default})
 
 
 @dataclass(frozen=True, slots=True)
 class IndexStats:
-    """What is known of the index file; the one row of the table `vector_index`."""
+    """Statistics of the index file: the one row of the table `vector_index`, whose columns these fields are."""
 
     kind: str
     rows: int
@@ -55,7 +73,7 @@ class IndexStats:
 
     @property
     def missed(self) -> bool:
-        """Whether it finds less than was asked for."""
+        """Whether its recall is below the target."""
         return min(self.recall_100, self.recall_2048) < self.target
 
     def __str__(self) -> str:
@@ -67,19 +85,19 @@ class IndexStats:
         return line + (missed if self.missed else "")
 
 
-def record(catalog: Catalog) -> IndexStats | None:
-    """What is known of the index file; None before the first one."""
+def read_stats(catalog: Catalog) -> IndexStats | None:
+    """Statistics of the index file; None before the first one."""
     with catalog.read() as con:
-        rows = con.execute("SELECT * FROM vector_index").fetchall()
-    return IndexStats(*rows[0]) if rows else None
+        rows = con.sql("FROM vector_index").to_arrow_table().to_pylist()
+    return IndexStats(**rows[0]) if rows else None
 
 
-def open_readonly(catalog: Catalog, vectors: Vectors, device: Device) -> VectorIndex:
-    """The index as a reader has it: the file, and what is not in it yet from the shards."""
-    index = read(catalog.layout.index, vectors, device, mapped=True)
-    if index is None or index.rows < len(vectors) <= EXACT_ROWS:
-        index = exact(vectors, vectors.shape[1], device)
-        if len(vectors) <= EXACT_ROWS:  # so few are read at once
+def open_readonly(catalog: Catalog, vectors: Vectors, config: IndexConfig, device: Device) -> VectorIndex:
+    """The index for a reader: the file, mapped into memory, and rows that it lacks from the shards."""
+    index = read_index(catalog.layout.index, vectors, device, mapped=True)
+    if index is None or index.rows < len(vectors) <= config.exact_rows:
+        index = exact_index(vectors, vectors.shape[1], device)
+        if len(vectors) <= config.exact_rows:  # few enough to be read at once
             index.add(blocks(vectors))
     return index
 
@@ -87,35 +105,35 @@ def open_readonly(catalog: Catalog, vectors: Vectors, device: Device) -> VectorI
 def sync(
     catalog: Catalog,
     vectors: Vectors,
-    wanted: IndexConfig,
+    config: IndexConfig,
     texts: Texts | None = None,
     progress: Progress | None = None,
     device: Device = "auto",
 ) -> VectorIndex:
-    """Bring the index file up to `vectors`, measure it and record it. For the writer.
+    """Bring the index file up to `vectors`, measure its recall and store its statistics. For the writer.
 
-    `texts` gives phrases to measure with; it is called only if something must be measured.
+    `texts` returns embeddings of phrases, (t, dim), to measure with; it is called only if recall must be measured.
     """
     path, (rows, dim) = catalog.layout.index, vectors.shape
-    kind = choose(rows, dim, wanted.memory_gib)
-    known, index = record(catalog), read(path, vectors, device)
+    kind = choose(rows, dim, config.memory_gib, config.exact_rows)
+    known, index = read_stats(catalog), read_index(path, vectors, device)
     if index is None and path.exists():
         _log.warning("%s is damaged; it is rebuilt from the shards", path)
-    fresh = index is None or index.kind.outgrown_by(kind)
-    if index is None or fresh:
-        made = make(kind, dim, lambda n: _sample(vectors, n), device=device)
-        index = VectorIndex(kind, made, vectors, device)
-    elif index.rows == rows and known is not None and known.rows == rows and known.target == wanted.recall:
+    rebuilt = index is None or index.kind.outgrown_by(kind)
+    if index is None or rebuilt:
+        empty = make(kind, dim, lambda n: _sample(vectors, n), device=device)
+        index = VectorIndex(kind, empty, vectors, device)
+    elif index.rows == rows and known is not None and known.rows == rows and known.target == config.recall:
         return index
-    index.add(_counted(vectors, index.rows, progress))
-    recall, measured = _measure(index, vectors, wanted, None if fresh else known, texts)
+    index.add(_blocks_with_progress(vectors, index.rows, progress))
+    recall, measured_rows = _measure(index, vectors, config, None if rebuilt else known, texts)
     index.save(path)
-    _record(catalog, index, recall, measured, wanted)
+    _write_stats(catalog, index, recall, measured_rows, config)
     return index
 
 
-def _counted(vectors: Vectors, start: int, progress: Progress | None) -> Iterator[NDArray[np.float16]]:
-    """The rows from `start` on, block by block, each counted as it is taken."""
+def _blocks_with_progress(vectors: Vectors, start: int, progress: Progress | None) -> Iterator[NDArray[np.float16]]:
+    """The rows from `start` on, block by block."""
     for first, block in placed_blocks(vectors, start):
         if progress:
             progress(first + len(block), len(vectors))
@@ -123,42 +141,42 @@ def _counted(vectors: Vectors, start: int, progress: Progress | None) -> Iterato
 
 
 def _sample(vectors: Vectors, count: int) -> NDArray[np.float32]:
-    """Evenly drawn vectors, (n, dim), read block by block: random reads of a cold disk would take longer."""
+    """Uniformly sampled vectors, (n, dim), read block by block: random reads of a cold disk would take longer."""
     rng = np.random.default_rng(59)
     picked = np.sort(rng.choice(len(vectors), min(count, len(vectors)), replace=False))
     found = np.empty((len(picked), vectors.shape[1]), np.float32)
     filled = 0
     for start, block in placed_blocks(vectors):
-        here = picked[(picked >= start) & (picked < start + len(block))] - start
-        found[filled : filled + len(here)] = block[here]
-        filled += len(here)
+        in_block = picked[(picked >= start) & (picked < start + len(block))] - start
+        found[filled : filled + len(in_block)] = block[in_block]
+        filled += len(in_block)
     return found[rng.permutation(len(found))]
 
 
 def _measure(
-    index: VectorIndex, vectors: Vectors, wanted: IndexConfig, known: IndexStats | None, texts: Texts | None
+    index: VectorIndex, vectors: Vectors, config: IndexConfig, known: IndexStats | None, texts: Texts | None
 ) -> tuple[Recall, int]:
-    """The recall of `index`, and the rows it was measured with: what is `known`, as long as it may still hold."""
+    """The recall of `index`, and the rows it was measured with: `known`, until there are so many more rows."""
     rows = len(vectors)
-    if not index.kind.lists:
+    if not index.kind.nlist:
         return EXACT, rows
-    if known is not None and known.target == wanted.recall and rows <= _MEASURED_FOR * known.measured_rows:
+    if known is not None and known.target == config.recall and rows <= _REMEASURE_GROWTH * known.measured_rows:
         return Recall(known.recall_100, known.recall_2048, known.queries), known.measured_rows
-    return tune(index, vectors, wanted.recall, texts() if texts else None), rows
+    return tune(index, vectors, config.recall, texts() if texts else None), rows
 
 
-def _record(catalog: Catalog, index: VectorIndex, recall: Recall, measured: int, wanted: IndexConfig) -> None:
+def _write_stats(catalog: Catalog, index: VectorIndex, recall: Recall, measured_rows: int, config: IndexConfig) -> None:
     path: Path = catalog.layout.index
     row = {
         "kind": index.kind.name,
         "rows": index.rows,
-        "lists": index.kind.lists,
-        "probes": index.probes,
+        "lists": index.kind.nlist,
+        "probes": index.nprobe,
         "bytes": path.stat().st_size,
         "recall_100": recall.near,
         "recall_2048": recall.far,
-        "target": wanted.recall,
-        "measured_rows": measured,
+        "target": config.recall,
+        "measured_rows": measured_rows,
         "queries": recall.queries,
         "sha256": file_sha256(path),
         "saved_at": utc_now(),

@@ -14,10 +14,10 @@ import numpy as np
 from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.storage.catalog import fault
 from fsearch.indexer.storage.files import file_sha256
-from fsearch.indexer.storage.schema import OF_IMAGES, TABLES
+from fsearch.indexer.storage.schema import DELETED_WITH_IMAGE, TABLES
 from fsearch.indexer.storage.shards import Shard, intact, orphans, read_shard
-from fsearch.indexer.vector_index.index import read
-from fsearch.indexer.vector_index.sync import record
+from fsearch.indexer.vector_index.index import read_index
+from fsearch.indexer.vector_index.sync import read_stats
 from fsearch.indexer.workspace.store import Store
 
 Part = Literal["catalog", "shard", "row", "index", "leftover", "fit"]
@@ -98,7 +98,7 @@ def _rows(store: Store, shards: list[Shard]) -> Iterator[Problem]:
         twice = count("SELECT count(*) FROM (SELECT 1 FROM images GROUP BY source, key HAVING count(*) > 1)")
         if twice:
             yield Problem("row", where, f"{twice:,} images are there twice")
-        for table in OF_IMAGES:
+        for table in DELETED_WITH_IMAGE:
             dangling = count(f"SELECT count(*) FROM {table} WHERE image_id NOT IN (SELECT image_id FROM images)")
             if dangling:
                 yield Problem("row", where, f"{dangling:,} rows of {table} are of no image")
@@ -112,12 +112,12 @@ def _index(store: Store, shards: list[Shard], sound: list[Shard]) -> Iterator[Pr
     path, dim = store.layout.index, store.encoder.dim
     if not path.exists():
         return
-    index = read(path, store.vectors())
+    index = read_index(path, store.vectors())
     if index is None:
         yield Problem("index", str(path), "it cannot be read, or is not of these shards")
         return
     if not index.kind.lossless:
-        known = record(store.catalog)
+        known = read_stats(store.catalog)
         if known is not None and file_sha256(path) != known.sha256:
             yield Problem("index", str(path), "its bytes are not those that were saved")
         return
@@ -126,7 +126,7 @@ def _index(store: Store, shards: list[Shard], sound: list[Shard]) -> Iterator[Pr
         rows = min(shard.rows, index.rows - start)
         if rows > 0 and shard in sound:
             expected = read_shard(store.layout, shard, dim)[:rows].astype(np.float32)
-            if not np.array_equal(index.stored(start, rows), expected):
+            if not np.array_equal(index.reconstruct(start, rows), expected):
                 yield Problem("index", str(path), f"its vectors are not those of shard {shard.number}")
                 return
         start += shard.rows

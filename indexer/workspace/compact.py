@@ -14,12 +14,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsearch.indexer.storage.catalog import insert, scalar
-from fsearch.indexer.storage.schema import OF_IMAGES
+from fsearch.indexer.storage.schema import DELETED_WITH_IMAGE
 from fsearch.indexer.storage.shards import Shard, drop_orphans, read_shard, write_shard
 from fsearch.indexer.vector_index.sync import Texts
 from fsearch.indexer.workspace.store import Store
 
-ROWS_PER_SHARD = 65_536
+_COMPACTED_SHARD_ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def compact(store: Store, texts: Texts | None = None) -> CompactReport:
         here = kept[(kept >= start) & (kept < start + shard.rows)] - start
         pending.append(np.asarray(read_shard(store.layout, shard, dim)[here]))
         start += shard.rows
-        if sum(map(len, pending)) >= ROWS_PER_SHARD or start == total:
+        if sum(map(len, pending)) >= _COMPACTED_SHARD_ROWS or start == total:
             joined = np.concatenate(pending)
             if len(joined):
                 written.append(write_shard(store.layout, number + len(written), joined))
@@ -64,7 +64,7 @@ def compact(store: Store, texts: Texts | None = None) -> CompactReport:
     for name in fits:  # so are theirs
         shutil.rmtree(store.layout.model(name), ignore_errors=True)
     with store.catalog.write() as con:
-        for table in OF_IMAGES:
+        for table in DELETED_WITH_IMAGE:
             con.execute(f"DELETE FROM {table} WHERE image_id IN (SELECT image_id FROM images WHERE status = 'missing')")
         con.execute("DELETE FROM images WHERE status = 'missing'")
         con.execute("DELETE FROM models")

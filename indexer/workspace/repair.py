@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.storage.catalog import scalar
 from fsearch.indexer.storage.files import write_atomic
-from fsearch.indexer.storage.schema import OF_IMAGES
+from fsearch.indexer.storage.schema import DELETED_WITH_IMAGE
 from fsearch.indexer.storage.shards import DTYPE, Shard, drop_orphans, encode, write_shard
-from fsearch.indexer.vector_index.index import read
+from fsearch.indexer.vector_index.index import read_index
 from fsearch.indexer.vector_index.sync import Texts
 from fsearch.indexer.workspace.check import Problem
 from fsearch.indexer.workspace.store import Store
@@ -73,10 +73,10 @@ def _shard(store: Store, shard: Shard, start: int) -> str:
 
 def _from_index(store: Store, shard: Shard, start: int) -> bytes | None:
     """The shard's content as the index has it; None unless it is what was committed, to the bit."""
-    index = read(store.layout.index, store.vectors())
+    index = read_index(store.layout.index, store.vectors())
     if index is None or not index.kind.lossless or index.rows < start + shard.rows:
         return None
-    vectors: NDArray[np.float32] = index.stored(start, shard.rows)
+    vectors: NDArray[np.float32] = index.reconstruct(start, shard.rows)
     data = encode(vectors)
     return data if hashlib.sha256(data).hexdigest() == shard.sha256 else None
 
@@ -90,7 +90,7 @@ def _rows(store: Store, total: int) -> list[str]:
         if lost:
             con.execute(f"UPDATE images SET row = NULL, status = 'damaged' WHERE {where}", [total])
             done.append(f"{lost:,} images must be embedded anew: run fsearch index on their source again")
-        for table in OF_IMAGES:
+        for table in DELETED_WITH_IMAGE:
             dangling = f"FROM {table} WHERE image_id NOT IN (SELECT image_id FROM images)"
             count = scalar(con, f"SELECT count(*) {dangling}")
             if count:

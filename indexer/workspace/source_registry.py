@@ -12,7 +12,7 @@ def record(store: Store, images: Images) -> None:
     """Remember a source. Call inside `store.writer()`."""
     with store.catalog.write() as con:
         con.execute(
-            "INSERT OR REPLACE INTO sources VALUES (?, ?, ?)",
+            "INSERT OR REPLACE INTO sources (source, location, options) VALUES (?, ?, ?)",
             [images.source.name, images.location, images.options.as_json()],
         )
 

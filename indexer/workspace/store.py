@@ -6,12 +6,10 @@ the FAISS file. Opening for writing drops shard files that no transaction names;
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +18,9 @@ from numpy.typing import NDArray
 
 from fsearch.indexer.device import Device
 from fsearch.indexer.errors import BadInputError, NotReadyError, WorkspaceError
-from fsearch.indexer.storage.catalog import Catalog, scalar
+from fsearch.indexer.storage.catalog import Catalog, scalar, write_settings
 from fsearch.indexer.storage.layout import Layout
+from fsearch.indexer.storage.locks import writer_lock
 from fsearch.indexer.storage.schema import VERSION
 from fsearch.indexer.storage.schema.migrations import migrate
 from fsearch.indexer.storage.shards import Shard, drop_orphans
@@ -82,8 +81,8 @@ class Store:
             raise NotReadyError(f"no workspace at {root}; make one with: fsearch index IMAGES --losses FILE")
         settings = Catalog(layout).settings()
         templates = tuple(json.loads(settings.get("templates", "[]")))
-        wanted = sync.IndexConfig(**json.loads(settings.get("index", "{}")))
-        store = cls(layout, EncoderSpec.from_settings(settings), templates, wanted)
+        index_config = sync.IndexConfig.from_json(settings.get("index", "{}"))
+        store = cls(layout, EncoderSpec.from_settings(settings), templates, index_config)
         if int(settings["schema_version"]) < VERSION:
             with store.writer():
                 version = int(store.catalog.settings()["schema_version"])  # another process may have been first
@@ -107,16 +106,7 @@ class Store:
 
         Shard files that a crash left are deleted first, unless not `tidy`.
         """
-        with self.layout.lock.open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                lock.seek(0)
-                holder = lock.read().strip() or "another process"
-                raise WorkspaceError(f"{self.layout.root} is being written by {holder}; wait for it to end") from error
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()}")
-            lock.flush()
+        with writer_lock(self.layout):
             if tidy:
                 drop_orphans(self.layout, self.shards())
             yield
@@ -133,7 +123,7 @@ class Store:
 
     def index(self, device: Device = "auto") -> VectorIndex:
         """The FAISS index over every committed row, as it is on disk; many questions are asked of it on `device`."""
-        return sync.open_readonly(self.catalog, self.vectors(), device)
+        return sync.open_readonly(self.catalog, self.vectors(), self.index_config, device)
 
     def sync_index(
         self, texts: sync.Texts | None = None, progress: sync.Progress | None = None, device: Device = "auto"
@@ -227,16 +217,20 @@ class Store:
         self, *, templates: Sequence[str] | None = None, memory_gib: float | None = None, recall: float | None = None
     ) -> Store:
         """Store other settings, those that are given; the store that has them. Call inside `writer`."""
-        wanted = sync.IndexConfig(memory_gib or self.index_config.memory_gib, recall or self.index_config.recall)
-        new = replace(self, templates=self.templates if templates is None else tuple(templates), index_config=wanted)
+        config = replace(
+            self.index_config,
+            memory_gib=memory_gib or self.index_config.memory_gib,
+            recall=recall or self.index_config.recall,
+        )
+        new = replace(self, templates=self.templates if templates is None else tuple(templates), index_config=config)
         changed = {
             "templates": json.dumps(list(new.templates)) if new.templates != self.templates else None,
-            "index": json.dumps(asdict(wanted)) if wanted != self.index_config else None,
+            "index": config.as_json() if config != self.index_config else None,
         }
-        rows = [[name, value] for name, value in changed.items() if value is not None]
-        if rows:
+        values = {name: value for name, value in changed.items() if value is not None}
+        if values:
             with self.catalog.write() as con:
-                con.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", rows)
+                write_settings(con, values)
         return new
 
     def images_of_other_size(self, side: int) -> int:

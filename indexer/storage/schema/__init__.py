@@ -1,4 +1,4 @@
-"""The public schema of the catalog, as data: the DDL and `docs/schema.md` are both made from it."""
+"""The public schema of the catalog, as data: the DDL, DuckDB's comments and `docs/schema.md` are all made from it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from fsearch.indexer.storage.schema.inputs import DATA_TABLES
 from fsearch.indexer.storage.schema.results import ANSWER_TABLES
 from fsearch.indexer.storage.schema.table import Table
 
-VERSION = 4
+VERSION = 5
 
 TABLES: tuple[Table, ...] = (*DATA_TABLES, *ANSWER_TABLES)
-OF_IMAGES = ("losses", "predictions", "metadata", "pending_losses", "prediction_errors")  # go when their image goes
+DELETED_WITH_IMAGE = tuple(t.name for t in TABLES if t.with_image == "deleted")
+DELETED_WITH_PIXELS = tuple(t.name for t in TABLES if t.with_pixels == "deleted")
+DELETED_WITH_MODEL = tuple(t.name for t in TABLES if t.with_model == "deleted")
 
 
 def columns_of(name: str) -> tuple[str, ...]:

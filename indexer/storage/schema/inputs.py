@@ -7,7 +7,7 @@ from fsearch.indexer.storage.schema.table import Table
 DATA_TABLES: tuple[Table, ...] = (
     Table(
         "settings",
-        "What the workspace is: schema version, encoder, dimension.",
+        "What the workspace is: schema version, the fsearch that wrote it last, encoder, dimension.",
         (("name", "VARCHAR", "setting"), ("value", "VARCHAR", "its value")),
         "name",
     ),
@@ -52,7 +52,7 @@ DATA_TABLES: tuple[Table, ...] = (
         "vector_index",
         "What is known of index.faiss, one row: its kind, its size, and the share of the truth it finds.",
         (
-            ("kind", "VARCHAR", "'exact', 'ivf-fp16', 'ivf-sq8' or 'ivf-pq'"),
+            ("kind", "VARCHAR", "'exact', or an inverted file and its codes, as in 'ivf-fp16'"),
             ("rows", "BIGINT", "embeddings in it"),
             ("lists", "INTEGER", "inverted lists; 0 for exact"),
             ("probes", "INTEGER", "lists that a query looks at"),
@@ -107,6 +107,9 @@ DATA_TABLES: tuple[Table, ...] = (
             ("target_digest", "VARCHAR", "hash of what was right when it was judged: another one judges it anew"),
         ),
         "model, image_id",
+        with_image="deleted",
+        with_pixels="deleted",
+        with_model="deleted",
     ),
     Table(
         "black_boxes",
@@ -119,6 +122,7 @@ DATA_TABLES: tuple[Table, ...] = (
             ("added_at", "TIMESTAMP", "when"),
         ),
         "model",
+        with_model="deleted",
     ),
     Table(
         "pending_losses",
@@ -134,6 +138,9 @@ DATA_TABLES: tuple[Table, ...] = (
             ("reason", "VARCHAR", "why there is no loss"),
         ),
         "model, image_id",
+        with_image="deleted",
+        with_pixels="deleted",
+        with_model="deleted",
     ),
     Table(
         "prediction_errors",
@@ -144,11 +151,16 @@ DATA_TABLES: tuple[Table, ...] = (
             ("reason", "VARCHAR", "why"),
         ),
         "model, image_id",
+        with_image="deleted",
+        with_pixels="deleted",
+        with_model="deleted",
     ),
     Table(
         "metadata",
         "The user's own columns, added as sources and losses files bring them.",
         (("image_id", "BIGINT", "the image"),),
         "image_id",
+        with_image="deleted",
+        with_pixels="kept",
     ),
 )

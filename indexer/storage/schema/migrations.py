@@ -9,7 +9,14 @@ import shutil
 from collections.abc import Callable
 
 from fsearch.indexer.errors import WorkspaceError
-from fsearch.indexer.storage.catalog import Catalog, Connection, make_views
+from fsearch.indexer.storage.catalog import (
+    Catalog,
+    Connection,
+    comment_tables,
+    make_views,
+    version_settings,
+    write_settings,
+)
 from fsearch.indexer.storage.schema import VERSION
 
 _NEW_IN_2 = {
@@ -70,7 +77,7 @@ def m003_sources_and_black_boxes(con: Connection) -> None:
         "CREATE TABLE prediction_errors (model VARCHAR, image_id BIGINT, reason VARCHAR, PRIMARY KEY (model, image_id))"
     )
     # until now every source was a folder, and its name the folder's path
-    con.execute("INSERT INTO sources SELECT DISTINCT source, source, '{}' FROM images")
+    con.execute("INSERT INTO sources (source, location, options) SELECT DISTINCT source, source, '{}' FROM images")
 
 
 def m004_vector_index(con: Connection) -> None:
@@ -82,10 +89,38 @@ def m004_vector_index(con: Connection) -> None:
     )
 
 
+NEW_IN_5 = {
+    "contrast_p": "DOUBLE",
+    "shrinkage": "DOUBLE",
+    "standard_error": "DOUBLE",
+    "conformal": "DOUBLE",
+    "similarity": "DOUBLE",
+    "log_mean_exp": "DOUBLE",
+    "similarity_threshold": "DOUBLE",
+    "log_mean_exp_threshold": "DOUBLE",
+    "calibrated": "BOOLEAN",
+    "observed_error": "DOUBLE",
+    "min_effect": "DOUBLE",
+    "loss_std": "DOUBLE",
+}
+
+
+def m005_findings(con: Connection) -> None:
+    """In rankings, every number behind a verdict, and `expected_loss` for `predicted_loss`; in runs, the options.
+
+    predicted_loss is the ensemble's own prediction, as in the table of predictions; this is corrected by real losses.
+    """
+    con.execute("ALTER TABLE rankings RENAME COLUMN predicted_loss TO expected_loss")
+    for name, kind in NEW_IN_5.items():
+        con.execute(f"ALTER TABLE rankings ADD COLUMN {name} {kind}")
+    con.execute("ALTER TABLE runs ADD COLUMN options VARCHAR")
+
+
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     2: m002_conditions_contrasts_and_confounding,
     3: m003_sources_and_black_boxes,
     4: m004_vector_index,
+    5: m005_findings,
 }
 
 
@@ -105,5 +140,6 @@ def migrate(catalog: Catalog, version: int) -> None:
     with catalog.write() as con:
         for number in range(version + 1, VERSION + 1):
             MIGRATIONS[number](con)
-        con.execute("UPDATE settings SET value = ? WHERE name = 'schema_version'", [str(VERSION)])
+        write_settings(con, version_settings())
+        comment_tables(con)
         make_views(con)

@@ -30,6 +30,7 @@ ANSWER_TABLES: tuple[Table, ...] = (
             ),
         ),
         "model",
+        with_model="deleted",
     ),
     Table(
         "predictions",
@@ -40,6 +41,9 @@ ANSWER_TABLES: tuple[Table, ...] = (
             ("predicted_loss", "DOUBLE", "out-of-bag prediction, in units of the loss"),
         ),
         "model, image_id",
+        with_image="deleted",
+        with_pixels="deleted",
+        with_model="deleted",
     ),
     Table(
         "hypotheses",
@@ -75,6 +79,7 @@ ANSWER_TABLES: tuple[Table, ...] = (
             ("options", "VARCHAR", "JSON: every option of the query"),
         ),
         "run_id",
+        with_model="kept",
     ),
     Table(
         "rankings",
@@ -133,6 +138,8 @@ ANSWER_TABLES: tuple[Table, ...] = (
             ("loss", "DOUBLE", "its real loss"),
         ),
         "run_id, hypothesis_id, image_id",
+        with_image="kept",
+        with_pixels="kept",
     ),
     Table(
         "shared_images",

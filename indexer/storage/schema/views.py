@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from fsearch.indexer.storage.schema import TABLES
+from fsearch.indexer.storage.schema.table import comments
+
+_MEANINGS = {(t.name, name): meaning for t in TABLES for name, _, meaning in t.columns}
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A view: what it answers, and its query."""
+    """A view: what it answers, and its query.
+
+    Attributes
+    ----------
+    tables : the tables that it shows columns of; a column of several means what it means in the first.
+    own : the meaning of columns that it computes or renames.
+    """
 
     name: str
     about: str
     query: str
+    tables: tuple[str, ...]
+    own: dict[str, str] = field(default_factory=dict)
 
     def ddl(self, labelled: bool) -> str:
         """The CREATE statement; views are made anew whenever the columns of `metadata` change.
@@ -24,6 +38,17 @@ class View:
             query = query.replace("EXCLUDE (image_id)", "EXCLUDE (image_id, label)")
         return f"CREATE OR REPLACE VIEW {self.name} AS {query}"
 
+    def comments(self, columns: Iterable[str]) -> list[str]:
+        """The COMMENT statements of the view and of those of its `columns` that are not the user's own."""
+        known = {c: meaning for c in columns if (meaning := self.meaning(c)) is not None}
+        return comments("VIEW", self.name, self.about, known)
+
+    def meaning(self, column: str) -> str | None:
+        """What a column means; None for the user's own columns."""
+        if column in self.own:
+            return self.own[column]
+        return next((m for t in self.tables if (m := _MEANINGS.get((t, column))) is not None), None)
+
 
 VIEWS: tuple[View, ...] = (
     View(
@@ -33,6 +58,11 @@ VIEWS: tuple[View, ...] = (
         "l.image_id, i.row AS embedding_row, p.predicted_loss, i.source, i.width, i.height FROM losses l "
         "JOIN images i USING (image_id) LEFT JOIN predictions p USING (model, image_id) "
         "LEFT JOIN metadata m USING (image_id) WHERE i.status = 'present'",
+        ("losses", "images", "predictions"),
+        {
+            "loss_split": _MEANINGS["losses", "split"],
+            "embedding_row": _MEANINGS["images", "row"],
+        },
     ),
     View(
         "worst_images",
@@ -40,6 +70,7 @@ VIEWS: tuple[View, ...] = (
         "SELECT l.model, i.key, l.loss, p.predicted_loss, l.label, l.prediction, m.* EXCLUDE (image_id), l.image_id "
         "FROM losses l JOIN images i USING (image_id) LEFT JOIN predictions p USING (model, image_id) "
         "LEFT JOIN metadata m USING (image_id) WHERE i.status = 'present' ORDER BY l.loss DESC, l.image_id",
+        ("losses", "images", "predictions"),
     ),
     View(
         "latest_ranking",
@@ -48,6 +79,7 @@ VIEWS: tuple[View, ...] = (
         "r.n_effective, r.p_value, r.q_value, r.adjusted_lift, r.contrast, r.contrast_q, r.reason "
         "FROM rankings r JOIN hypotheses h USING (hypothesis_id) "
         "WHERE r.run_id = (SELECT max(run_id) FROM runs) ORDER BY r.rank",
+        ("rankings", "hypotheses"),
     ),
     View(
         "latest_evidence",
@@ -55,6 +87,7 @@ VIEWS: tuple[View, ...] = (
         "SELECT r.rank, r.hypothesis, r.verdict, i.key, e.similarity, e.loss FROM evidence e "
         "JOIN rankings r USING (run_id, hypothesis_id) JOIN images i USING (image_id) "
         "WHERE e.run_id = (SELECT max(run_id) FROM runs) ORDER BY r.rank, e.similarity DESC",
+        ("evidence", "rankings", "images"),
     ),
     View(
         "model_summary",
@@ -63,5 +96,12 @@ VIEWS: tuple[View, ...] = (
         "quantile_cont(l.loss, 0.95) AS p95_loss, any_value(f.spearman) AS spearman, any_value(f.signal) AS signal "
         "FROM losses l JOIN images i USING (image_id) LEFT JOIN models f USING (model) "
         "WHERE i.status = 'present' GROUP BY l.model ORDER BY l.model",
+        ("losses", "models"),
+        {
+            "images": "present images with a loss",
+            "mean_loss": "their mean loss",
+            "median_loss": "their median loss",
+            "p95_loss": "95th percentile of their losses",
+        },
     ),
 )
