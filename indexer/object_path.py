@@ -1,4 +1,4 @@
-"""Find the user's own Python object by `module:name`, as web servers find an application."""
+"""Import a user's Python object by its path `module:name`, as ASGI servers import an application."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def is_named(text: str) -> bool:
 def load_object(name: str, what: str) -> Any:
     """The object that `module:name` names; modules in the current folder are found too.
 
-    Raises BadInputError where there is no such module or name, or importing it fails. `what` says what it should be.
+    `what` describes it in messages. Raises BadInputError where there is no such module or name, or importing it fails.
     """
     if not is_named(name):
         raise BadInputError(f"{what} {name!r}: write module:name")

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import os
-import sys
-import tarfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from made_sources import COUNT, MADE, csv_manifest, files, label, name, png, portraits, shards, year
@@ -22,11 +15,11 @@ from typer.testing import CliRunner
 
 import fsearch
 from fsearch.cli import app
-from fsearch.indexer.errors import BadInputError, FsearchError
+from fsearch.indexer.errors import BadInputError
 from fsearch.search.workspace import Workspace
 
 LABELLED = set(MADE) - {"folder", "coco", "zip", "tar", "tgz", "in memory"}
-DATED = LABELLED - {"imagefolder", "torch dataset", "torch dataset by name"}
+DATED = LABELLED - {"imagefolder", "remote imagefolder", "torch dataset", "torch dataset by name"}
 READ_EACH_TIME = {"torch dataset", "torch dataset by name", "in memory"}
 
 
@@ -172,65 +165,6 @@ def test_json_of_two_types_becomes_the_wider(tmp_path: Path, ws: Workspace) -> N
     assert found == [{"age": 1.0, "note": "1"}, {"age": 2.5, "note": "x"}, {"age": None, "note": "True"}]
 
 
-@pytest.mark.parametrize("bad", ["csv", "webdataset", "parquet of bytes", "zip"])
-def test_a_corrupt_image_costs_itself_only(bad: str, tmp_path: Path, ws: Workspace) -> None:
-    data = [png(p) for p in portraits()]
-    data[5], data[9] = data[5][:100], b""
-    if bad == "csv":
-        manifest: Any = csv_manifest(tmp_path)["held"]
-        for i in (5, 9):
-            (tmp_path / "photos" / name(i)).write_bytes(data[i])
-    elif bad == "webdataset":
-        manifest = "c.tar"
-        with tarfile.open("c.tar", "w") as tar:
-            for i, d in enumerate(data):
-                for suffix, content in (("png", d), ("cls", b"1")):
-                    member = tarfile.TarInfo(f"{i:03d}.{suffix}")
-                    member.size = len(content)
-                    tar.addfile(member, io.BytesIO(content))
-    elif bad == "zip":
-        manifest = "c.zip"
-        with zipfile.ZipFile("c.zip", "w") as archive:
-            for i, d in enumerate(data):
-                archive.writestr(name(i), d)
-    else:
-        manifest = "c.parquet"
-        pq.write_table(pa.table({"id": [name(i) for i in range(COUNT)], "png": data}), "c.parquet")
-    report = ws.index(manifest)
-    assert (report.found, report.embedded, report.rejected) == (COUNT, COUNT - 2, 2)
-    assert sorted(ws.sql("SELECT reason FROM rejected")["reason"].to_pylist())[1] == "empty file"
-
-
-def test_names_and_texts_that_are_no_utf8(tmp_path: Path, ws: Workspace) -> None:
-    folder = files(tmp_path)
-    (folder / os.fsdecode(b"bad-\xff.png")).write_bytes(png(portraits()[0]))
-    report = ws.index(folder)
-    assert (report.embedded, report.rejected) == (COUNT, 1)
-    (row,) = ws.sql("SELECT key, reason FROM rejected").to_pylist()
-    assert row == {"key": "bad-\\udcff.png", "reason": "its name is no UTF-8; rename it"}
-    with tarfile.open("odd.tar", "w") as tar:
-        for suffix, content in (
-            ("png", png(portraits()[1])),
-            ("json", b'{"note": "x\\ud800", "many": ["\\ud800"], "n": 1e400}'),
-        ):
-            member = tarfile.TarInfo(f"0.{suffix}")
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    assert ws.index("odd.tar").found == 1
-    assert ws.sql("SELECT note FROM metadata")["note"].to_pylist() == ["x?"]
-
-
-def test_a_shard_cut_off_is_quarantined_and_the_others_go_on(tmp_path: Path, ws: Workspace) -> None:
-    held = shards(tmp_path / "data")["held"]
-    first = tmp_path / "data" / "shards" / "000.tar"
-    first.write_bytes(first.read_bytes()[: first.stat().st_size // 2])
-    report = ws.index(held)
-    assert report.embedded >= COUNT - 10
-    (row,) = ws.sql("SELECT key, reason FROM rejected").to_pylist()
-    assert row["key"] == "000.tar"
-    assert "the shard cannot be read to its end" in row["reason"]
-
-
 def test_a_program_s_images_of_every_form(ws: Workspace) -> None:
     image = portraits()[0]
     array = np.asarray(image)
@@ -254,81 +188,6 @@ def test_a_program_s_images_of_every_form(ws: Workspace) -> None:
         ws.index(fsearch.images(i for i in held))
 
 
-def write(path: str, text: str) -> str:
-    Path(path).write_text(text)
-    return path
-
-
-def member(path: str, inside: str) -> str:
-    data = png(portraits()[0])
-    if path.endswith(".zip"):
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr(inside, data)
-    else:
-        with tarfile.open(path, "w") as tar:
-            for suffix in (inside, inside.rsplit(".", 1)[0] + ".cls") if "wds" in path else (inside,):
-                entry = tarfile.TarInfo(suffix)
-                entry.size = len(data)
-                tar.addfile(entry, io.BytesIO(data))
-    return path
-
-
-@pytest.mark.parametrize(
-    ("make", "options", "message"),
-    [
-        (lambda: write("m.csv", "path\n../a.png\n"), {}, "m.csv row 1: '../a.png' lies outside"),
-        (lambda: write("m.csv", "path\na.png\n/etc/passwd\n"), {}, "m.csv row 2: '/etc/passwd' lies outside"),
-        (lambda: write("m.csv", "path\nfile:///etc/passwd\n"), {}, "lies outside"),
-        (lambda: write("m.csv", "path\na.png\nb.png\n./a.png\n"), {}, "row 3: image 'a.png' is in row 1 already"),
-        (
-            lambda: write("m.csv", "url\nftp://host/a.png\n"),
-            {},
-            "'ftp://host/a.png' is refused; allowed are",
-        ),
-        (lambda: write("m.csv", "url\nsimplecache::http://host/a.png\n"), {}, "is refused"),
-        (lambda: write("m.csv", "path,x\na.png,1\n,2\n"), {}, "row 2, column 'path': the image's path is missing"),
-        (lambda: write("m.csv", "path\n"), {}, "has no rows"),
-        (
-            lambda: write("m.csv", "who\na.png\n"),
-            {},
-            "no column looks like images (seen: who)",
-        ),
-        (lambda: write("m.csv", "path\na.png\n"), {"image_column": "img"}, "has no column 'img' (seen: path)"),
-        (lambda: write("m.csv", "path,x\na.png,1,9\n"), {}, "cannot be read"),
-        (lambda: write("m.jsonl", "{oops\n"), {}, "m.jsonl row 1 is no JSON"),
-        (lambda: write("m.parquet", "no parquet"), {}, "cannot be read"),
-        (lambda: write("m.json", "[1]"), {}, "is no COCO file: it has no list 'images'"),
-        (lambda: write("m.json", '{"images": [{"id": 1}]}'), {}, "images 1: 'id' and 'file_name' are needed"),
-        (lambda: write("m.json", '{"images": [{"id": 1, "file_name": "../x.png"}]}'), {}, "lies outside"),
-        (lambda: write("m.json", "{oops"), {}, "is no JSON"),
-        (lambda: member("a.zip", "../up.png"), {}, "the member '../up.png' points outside the archive"),
-        (lambda: member("a.zip", "/abs.png"), {}, "the member '/abs.png' points outside"),
-        (lambda: member("a.tar", "../up.png"), {}, "the member '../up.png' points outside"),
-        (lambda: member("wds.tar", "../up.png"), {}, "the member '../up.png' points outside"),
-        (lambda: member("a.zip", "notes.txt"), {}, "no images in the archive"),
-        (lambda: write("a.zip", "no zip"), {}, "archive a.zip cannot be read"),
-        (lambda: write("a.tgz", "no tar"), {}, "archive a.tgz cannot be read"),
-        (lambda: write("notes.txt", "x"), {}, "notes.txt is no image source; use a folder"),
-        (lambda: "nowhere", {}, "no such folder or file: nowhere"),
-        (lambda: "shards/{000..003}.tar", {}, "no such shard: shards/000.tar"),
-        (lambda: "ftp://host/{000..003}.tar", {}, "is refused"),
-        (lambda: "nowhere:data", {}, "importing nowhere raised ModuleNotFoundError"),
-        (lambda: write("m.csv", "path\na.png\n"), {"kind": "huggingface"}, "cannot be read"),
-    ],
-)
-def test_one_line_and_nothing_written(make: Any, options: dict[str, Any], message: str, ws: Workspace) -> None:
-    with pytest.raises(FsearchError) as caught:
-        ws.index(fsearch.images(make(), **options))
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.skipif(importlib.util.find_spec("s3fs") is not None, reason="s3fs is installed")
-def test_a_library_that_is_missing_is_named(ws: Workspace) -> None:
-    with pytest.raises(BadInputError, match=r"s3:// needs a library that is missing: pip install 'fsspec\[http,"):
-        ws.index(write("m.csv", "url\ns3://bucket/a.png\n"))
-
-
 def test_a_manifest_may_point_outside_if_allowed(tmp_path: Path, ws: Workspace) -> None:
     photos = files(tmp_path / "elsewhere")
     Path("m.csv").write_text("path\n" + "\n".join(str(photos / name(i)) for i in range(4)) + "\n")
@@ -347,19 +206,6 @@ def test_labels_of_sources_can_be_asked_about(tmp_path: Path, ws: Workspace) -> 
     ws.index(manifest, "losses.csv")
     found = ws.sql("SELECT label, year FROM examples ORDER BY key").to_pylist()
     assert found == [{"label": label(i), "year": year(i)} for i in range(COUNT)]
-
-
-@pytest.mark.parametrize(
-    ("library", "kind"),
-    [("datasets", "hugging face saved"), ("webdataset", "webdataset")],
-)
-def test_a_missing_extra_is_named(
-    library: str, kind: str, tmp_path: Path, ws: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = MADE[kind](tmp_path / "data")
-    monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(BadInputError, match=f"need the library {library}: pip install {library}"):
-        ws.index(made["held"])
 
 
 def test_the_command_line_chooses(tmp_path: Path) -> None:

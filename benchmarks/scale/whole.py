@@ -18,7 +18,7 @@ from PIL import Image
 import fsearch
 from fsearch.diagnoser import estimate, fit, retrieval
 from fsearch.indexer.embedding.pipeline import index_images, local_engine
-from fsearch.indexer.sources.base import Item, held_item
+from fsearch.indexer.sources.base import Item, encoded_item
 from fsearch.indexer.storage.catalog import insert, utc_now
 from fsearch.indexer.storage.shards import write_shard
 from fsearch.indexer.vector_index import sync
@@ -52,7 +52,7 @@ class Stream:
     def items(self) -> Iterator[Item]:
         """Each base, again and again, with other bytes behind its end."""
         for i in range(self._count):
-            yield held_item(f"images/{i:09d}.jpg", self._bases[i % BASES] + i.to_bytes(8, "big"), 1, {})
+            yield encoded_item(f"images/{i:09d}.jpg", self._bases[i % BASES] + i.to_bytes(8, "big"), 1, {})
 
 
 class Free:

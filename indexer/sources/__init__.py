@@ -1,1 +1,1 @@
-"""Where images come from: one adapter a file, all behind the small interface in item.py."""
+"""Data sets of images: one adapter a file, all behind the small interface in base.py; resolve.py chooses among them."""

@@ -12,9 +12,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.sources.archive_members import TarMember, ZipMember, check_member, open_zip
-from fsearch.indexer.sources.base import Item, reject_duplicates, sized_item
-from fsearch.indexer.sources.decode import MAX_BYTES
+from fsearch.indexer.sources.archive_members import TarMember, ZipMember, check_member, is_plain_tar, open_zip
+from fsearch.indexer.sources.base import UNKNOWN_KEY, Item, current, reject_duplicates, rejecting, sized_item
+from fsearch.indexer.sources.decode import MAX_BYTES, RejectedImageError
 from fsearch.indexer.sources.folder import is_image
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -41,12 +41,12 @@ class Archive:
         return pa.schema([])
 
     @cached_property
-    def _changed(self) -> int:
+    def _mtime_ns(self) -> int:
         return self.path.stat().st_mtime_ns
 
     @cached_property
-    def _members(self) -> list[tuple[str, int, int]]:
-        """Name, size and (in a plain tar) offset of each image."""
+    def _members(self) -> dict[str, tuple[int, int]]:
+        """Size and (in a plain tar) offset of each image, sorted by name."""
         if not self.path.is_file():
             raise BadInputError(f"no such archive: {self.path}")
         try:
@@ -57,29 +57,50 @@ class Archive:
         if not images:
             raise BadInputError(f"no images in the archive {self.path}")
         reject_duplicates([name for name, *_ in images], f"archive {self.path}")
-        return images
+        return {name: (size, offset) for name, size, offset in images}
 
     def keys(self) -> list[str]:
         """Names of the members that are images."""
-        return [name for name, *_ in self._members]
+        return list(self._members)
 
     def items(self) -> Iterator[Item]:
         """The members."""
-        if self._is_zip:
-            for name, size, _ in self._members:
-                yield sized_item(name, ZipMember(self.path, name, self._changed), size, self._changed)
-        elif self.path.suffix.lower() == ".tar":
-            for name, size, offset in self._members:
-                yield sized_item(name, TarMember(self.path, offset, size), size, self._changed)
-        else:
-            yield from self._compressed()
+        return map(self._item, self._members) if self._in_place else self._streamed(set(self._members))
+
+    def read(self, key: str) -> bytes:
+        """The content of one member. Raises RejectedImageError, see `Source.read`.
+
+        A zip, and an uncompressed tar, are listed once and read in place. A compressed tar can only be read from its
+        beginning, so that each call decompresses it up to the member, or to its end for a key that is not there.
+        """
+        with rejecting():
+            source = current(self, [self.path])
+            if source._in_place:
+                item = source._item(key) if key in source._members else None
+            else:
+                item = next(source._streamed({key}), None) if is_image(key) else None
+            if item is None:
+                raise RejectedImageError(UNKNOWN_KEY)
+            data = item.read()
+            assert isinstance(data, bytes)
+            return data
 
     @property
     def _is_zip(self) -> bool:
         return self.path.suffix.lower() == ".zip"
 
+    @cached_property
+    def _in_place(self) -> bool:
+        """Whether members can be read where they lie; a compressed tar may be called .tar, too."""
+        return self._is_zip or is_plain_tar(self.path)
+
+    def _item(self, name: str) -> Item:
+        size, offset = self._members[name]
+        member = ZipMember(self.path, name, self._mtime_ns) if self._is_zip else TarMember(self.path, offset, size)
+        return sized_item(name, member, size, self._mtime_ns)
+
     def _zip_members(self) -> list[tuple[str, int, int]]:
-        archive = open_zip(self.path, self._changed)
+        archive = open_zip(self.path, self._mtime_ns)
         for name in archive.namelist():
             check_member(name, str(self.path))
         return [(i.filename, i.file_size, 0) for i in archive.infolist() if not i.is_dir()]
@@ -93,13 +114,13 @@ class Archive:
                     found.append((member.name, member.size, member.offset_data))
         return found
 
-    def _compressed(self) -> Iterator[Item]:
-        """A compressed tar can only be read from its beginning, so each member's bytes are taken as they pass."""
-        wanted = set(self.keys())
+    def _streamed(self, wanted: set[str]) -> Iterator[Item]:
+        """The `wanted` members of a compressed tar, decompressed in order: their bytes are taken as they pass."""
         with tarfile.open(self.path, "r|*") as tar:
             for member in tar:
+                check_member(member.name, str(self.path))
                 if member.isfile() and member.name in wanted:
                     file = tar.extractfile(member) if member.size <= MAX_BYTES else None
                     data = file.read() if file else b""
-                    yield sized_item(member.name, lambda data=data: data, member.size, self._changed)  # type: ignore[misc]
+                    yield sized_item(member.name, lambda data=data: data, member.size, self._mtime_ns)  # type: ignore[misc]
                 tar.members = []  # type: ignore[attr-defined]  # else it keeps every header

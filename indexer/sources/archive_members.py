@@ -1,4 +1,4 @@
-"""Images within archives, as what names them: read when they are called, in whichever process that is."""
+"""References to images within archives, read when called, in whichever process that is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.decode import MAX_BYTES, RejectedImageError
 
-_OPEN = 4  # zip archives at once
+_OPEN_ZIPS = 4
 
 
 def check_member(name: str, archive: str) -> None:
@@ -27,7 +27,7 @@ def check_member(name: str, archive: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TarMember:
-    """A file in a tar that is not compressed: `size` bytes of it from `offset` on."""
+    """A file in an uncompressed tar: `size` bytes from `offset` on."""
 
     path: Path
     offset: int
@@ -36,7 +36,7 @@ class TarMember:
     def __call__(self) -> bytes:
         """Its content.
 
-        Raises RejectedImageError where the archive ends within it, OSError where that cannot be read.
+        Raises RejectedImageError where the archive ends within it, OSError where the archive cannot be read.
         """
         with self.path.open("rb") as file:
             data = os.pread(file.fileno(), self.size, self.offset)
@@ -47,29 +47,29 @@ class TarMember:
 
 @dataclass(frozen=True, slots=True)
 class ZipMember:
-    """A file in a zip that was changed at `changed`, in nanoseconds."""
+    """A file in a zip that was modified at `mtime_ns`."""
 
     path: Path
     name: str
-    changed: int
+    mtime_ns: int
 
     def __call__(self) -> bytes:
         """Its content. Raises RejectedImageError where that is damaged, OSError where the archive cannot be read."""
         try:
-            with open_zip(self.path, self.changed).open(self.name) as member:
+            with open_zip(self.path, self.mtime_ns).open(self.name) as member:
                 return member.read(MAX_BYTES + 1)
         except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
             raise RejectedImageError(f"damaged in its archive: {error}") from error
 
 
-@lru_cache(_OPEN)
-def open_zip(path: Path, changed: int) -> zipfile.ZipFile:
-    """The archive, kept open while few others are asked for; one `changed` since is opened anew. Safe in threads."""
+@lru_cache(_OPEN_ZIPS)
+def open_zip(path: Path, mtime_ns: int) -> zipfile.ZipFile:
+    """The archive, cached open; opened anew where it was modified since. Safe in threads."""
     return zipfile.ZipFile(path)
 
 
 def is_plain_tar(path: Path) -> bool:
-    """Whether `path` is a tar that is not compressed, so that its members can be read where they lie."""
+    """Whether `path` is an uncompressed tar, whose members can be read at their offsets."""
     try:
         with tarfile.open(path, "r:"):
             return True

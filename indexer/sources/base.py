@@ -1,17 +1,27 @@
-"""What every kind of data set looks like to the rest: a named stream of items that are read only when needed."""
+"""The interface of every kind of data set: a named stream of images that are read only when needed, or by key."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import pyarrow as pa
 from PIL import Image
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.decode import MAX_BYTES, RejectedImageError
+
+UNREAD = "cannot be read: "  # prefix of the reason where the file itself, not its content, is at fault
+GONE = "the image is gone: there is no such file any more"
+UNKNOWN_KEY = "the data set has no image of that key"
+
+_SNAPSHOTS = 4  # listings of changed or reopened sources that are cached for `Source.read`
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +30,11 @@ class Item:
 
     Attributes
     ----------
-    key : names the image within its source: a path, a URL, an id or a number.
-    read : gives the encoded bytes, or an image in memory; raises RejectedImageError or OSError where it cannot. Runs in
-        a thread.
+    key : identifies the image within its source: a path, a URL, an id or a number.
+    read : returns the encoded bytes, or a decoded image; raises RejectedImageError or OSError. Called in a thread.
     size : bytes, as far as they are known without reading.
-    mtime_ns : time of last change in nanoseconds, of the file or what holds it; 0 where a name stands for one content
-        for ever (a URL); None where only reading tells.
+    mtime_ns : modification time in nanoseconds, of the file or its container; 0 where a key stands for one content
+        for ever (a URL); None where only reading tells whether the content changed.
     metadata : the data set's own columns for this image.
     """
 
@@ -37,37 +46,48 @@ class Item:
 
 
 class Source(Protocol):
-    """A set of images that can be gone through more than once, in the same order, without being held in memory."""
+    """A set of images that can be iterated more than once, in the same order, without being held in memory."""
 
     @property
     def name(self) -> str:
-        """Identity: stored with each image, so that a later run knows its own."""
+        """Identity: stored with each image, so that a later run recognises its own images."""
 
     @property
     def schema(self) -> pa.Schema | None:
         """Types of the items' metadata; None where only the values tell."""
 
     def keys(self) -> list[str] | None:
-        """All keys in order; None for a stream, whose keys are known only once it was gone through."""
+        """All keys in order; None for a stream, whose keys are known only after iterating it."""
 
     def items(self) -> Iterator[Item]:
-        """The images, one after the other. Raises BadInputError where the source itself turns out to be unusable."""
+        """The images in order. Raises BadInputError where the source itself turns out to be unusable."""
+
+    def read(self, key: str) -> bytes | Image.Image:
+        """Random access: what `read` of the item with this key returns. Safe in threads.
+
+        Raises RejectedImageError, and no other exception: with the item's own reason, with GONE where its file or
+        container was deleted, with UNKNOWN_KEY for a key that the source does not have.
+        """
 
 
-def held_item(key: str, data: bytes | None, changed: int, metadata: Mapping[str, Any]) -> Item:
-    """The item of an image whose encoded bytes are at hand, from a container that was changed at `changed`."""
+def encoded_item(key: str, data: bytes | None, mtime_ns: int, metadata: Mapping[str, Any]) -> Item:
+    """The item of an image whose encoded bytes are in memory, from a container modified at `mtime_ns`."""
     if data is None:
-        return Item(key, reject("there is no image here"), 0, changed, metadata)
-    return sized_item(key, lambda: data, len(data), changed, metadata)
+        return Item(key, reject("there is no image here"), 0, mtime_ns, metadata)
+    return sized_item(key, lambda: data, len(data), mtime_ns, metadata)
 
 
 def sized_item(
-    key: str, read: Callable[[], bytes], size: int, changed: int, metadata: Mapping[str, Any] = MappingProxyType({})
+    key: str,
+    read: Callable[[], bytes],
+    size: int,
+    mtime_ns: int | None,
+    metadata: Mapping[str, Any] = MappingProxyType({}),
 ) -> Item:
-    """An item that is refused, without being read, where it is too large."""
+    """An item that is rejected, without being read, where it exceeds MAX_BYTES."""
     if size > MAX_BYTES:
-        return Item(key, reject(f"file of {size:,} bytes; the limit is {MAX_BYTES:,}"), size, changed, metadata)
-    return Item(key, read, size, changed, metadata)
+        return Item(key, reject(f"file of {size:,} bytes; the limit is {MAX_BYTES:,}"), size, mtime_ns, metadata)
+    return Item(key, read, size, mtime_ns, metadata)
 
 
 def reject(reason: str) -> Callable[[], NoReturn]:
@@ -79,8 +99,65 @@ def reject(reason: str) -> Callable[[], NoReturn]:
     return read
 
 
+def unreadable(error: OSError) -> Callable[[], NoReturn]:
+    """A `read` for a file whose status could not be read; it raises the same again."""
+    number, text = error.errno, error.strerror
+
+    def read() -> NoReturn:
+        raise OSError(number, text)
+
+    return read
+
+
+@contextmanager
+def rejecting() -> Iterator[None]:
+    """Translate any exception of a random access into RejectedImageError, see `Source.read`."""
+    try:
+        yield
+    except RejectedImageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise RejectedImageError(GONE) from error
+        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RejectedImageError(GONE) from error
+    except OSError as error:
+        raise RejectedImageError(f"{UNREAD}{error.strerror or first_line(error)}") from error
+    except BadInputError as error:
+        raise RejectedImageError(str(error)) from error
+    except Exception as error:  # libraries that read containers have errors of their own
+        raise RejectedImageError(f"{UNREAD}{first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+_S = TypeVar("_S", bound=Any)
+
+
+def current(source: _S, files: Iterable[Path]) -> _S:
+    """A cached copy of `source` (a dataclass) whose listing is as its container `files` are now.
+
+    The listing that a source caches in itself is a snapshot, made when it is iterated. `Source.read` looks keys up in
+    this copy, so that a container rewritten since then is listed again and never read at outdated positions. Raises
+    OSError where a file is gone.
+    """
+    versions = []
+    for file in files:
+        status = file.stat()
+        versions.append((os.path.abspath(file), status.st_mtime_ns, status.st_size))
+    copy: _S = _copy(source, tuple(versions))
+    return copy
+
+
+@lru_cache(_SNAPSHOTS)
+def _copy(source: Any, _: tuple[tuple[str, int, int], ...]) -> Any:
+    return replace(source)
+
+
 def is_utf8(text: str) -> bool:
-    """Whether a text can be stored; names of files on disk, and escapes in JSON, may be ones that cannot."""
+    """Whether a text can be stored; file names, and escapes in JSON, may hold lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -89,7 +166,7 @@ def is_utf8(text: str) -> bool:
 
 
 def storable(item: Item) -> Item:
-    """The item; refused, under a name that can be stored, where its own cannot."""
+    """The item; rejected, under an escaped key, where its own is no UTF-8."""
     if is_utf8(item.key):
         return item
     key = item.key.encode("utf-8", "backslashreplace").decode()

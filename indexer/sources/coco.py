@@ -1,4 +1,4 @@
-"""The images of a COCO JSON file, with what its annotations say of each: how many objects, of which categories."""
+"""The images of a COCO JSON file, with the number of objects and the categories annotated on each."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from typing import Any
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.sources.base import Item, reject_duplicates
-from fsearch.indexer.sources.paths import Places
+from fsearch.indexer.sources.base import UNKNOWN_KEY, Item, current, reject_duplicates, rejecting
+from fsearch.indexer.sources.decode import RejectedImageError
+from fsearch.indexer.sources.paths import PathResolver
 from fsearch.indexer.storage.tabular import read_json
 
 
 def read_coco(path: Path) -> dict[str, list[dict[str, Any]]]:
     """A COCO file's images, annotations and categories.
 
-    Raises BadInputError where it is none, or lacks what they need.
+    Raises BadInputError where it is no COCO file, or lacks a field that is needed.
     """
-    said = read_json(path, "COCO file")
-    if not isinstance(said, dict) or not isinstance(said.get("images"), list) or not said["images"]:
+    content = read_json(path, "COCO file")
+    if not isinstance(content, dict) or not isinstance(content.get("images"), list) or not content["images"]:
         raise BadInputError(f"{path} is no COCO file: it has no list 'images'")
     return {
-        "images": _entries(said, "images", path, {"id": str | int, "file_name": str}),
-        "annotations": _entries(said, "annotations", path, {"image_id": str | int, "category_id": int}),
-        "categories": _entries(said, "categories", path, {"id": int}),
+        "images": _entries(content, "images", path, {"id": str | int, "file_name": str}),
+        "annotations": _entries(content, "annotations", path, {"image_id": str | int, "category_id": int}),
+        "categories": _entries(content, "categories", path, {"id": int}),
     }
 
 
-def _entries(said: dict[str, Any], name: str, path: Path, needed: dict[str, Any]) -> list[dict[str, Any]]:
-    entries = said.get(name) or []
+def _entries(content: dict[str, Any], name: str, path: Path, needed: dict[str, Any]) -> list[dict[str, Any]]:
+    entries = content.get(name) or []
     if not isinstance(entries, list):
         raise BadInputError(f"{path}: {name!r} must be a list")
     for row, entry in enumerate(entries, start=1):
@@ -44,10 +45,10 @@ def _entries(said: dict[str, Any], name: str, path: Path, needed: dict[str, Any]
 
 @dataclass(frozen=True)
 class Coco:
-    """The images that a COCO file lists; paths relative to `places.root`."""
+    """The images that a COCO file lists; paths relative to `paths.root`."""
 
     path: Path
-    places: Places
+    paths: PathResolver
 
     @property
     def name(self) -> str:
@@ -61,16 +62,16 @@ class Coco:
 
     @cached_property
     def _images(self) -> list[tuple[str, dict[str, Any]]]:
-        said = read_coco(self.path)
-        names = {c["id"]: str(c.get("name", c["id"])) for c in said["categories"]}
+        content = read_coco(self.path)
+        names = {c["id"]: str(c.get("name", c["id"])) for c in content["categories"]}
         objects: dict[Any, list[str]] = defaultdict(list)
-        for annotation in said["annotations"]:
+        for annotation in content["annotations"]:
             if not annotation.get("iscrowd"):
                 category = annotation["category_id"]
                 objects[annotation["image_id"]].append(names.get(category, str(category)))
         found = []
-        for row, image in enumerate(said["images"], start=1):
-            key = self.places.key(image["file_name"], f"{self.path}, image {row}")
+        for row, image in enumerate(content["images"], start=1):
+            key = self.paths.key(image["file_name"], f"{self.path}, image {row}")
             seen = objects[image["id"]]
             metadata = {"coco_id": str(image["id"]), "objects": len(seen), "categories": sorted(set(seen))}
             found.append((key, metadata))
@@ -84,4 +85,17 @@ class Coco:
     def items(self) -> Iterator[Item]:
         """The images."""
         for key, metadata in self._images:
-            yield self.places.item(key, metadata)
+            yield self.paths.item(key, metadata)
+
+    def read(self, key: str) -> bytes:
+        """The content of one image file. Raises RejectedImageError, see `Source.read`. The COCO file is read once."""
+        with rejecting():
+            if key not in current(self, [self.path])._keys:
+                raise RejectedImageError(UNKNOWN_KEY)
+            data = self.paths.item(key, {}).read()
+            assert isinstance(data, bytes)
+            return data
+
+    @cached_property
+    def _keys(self) -> frozenset[str]:
+        return frozenset(self.keys())

@@ -1,4 +1,4 @@
-"""Turn the bytes of one image file into RGB pixels, or say why not. Pillow decodes; the limits are ours."""
+"""Decode the bytes of one image file to RGB with Pillow, within limits on formats, bytes and pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_BYTES = 256 * 2**20
 
 
 class RejectedImageError(Exception):
-    """An image cannot be used; the message is the reason, as it goes into the table `rejected`."""
+    """An image cannot be used; the message is the reason, one line, as stored in the table `rejected`."""
 
 
 def decode(data: bytes) -> Image.Image:
@@ -44,7 +44,7 @@ def decode(data: bytes) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """RGB of a decoded image: transparency over white, deep greys by their range."""
+    """Convert a decoded image to RGB: transparency over white, 16-bit, 32-bit and float greys scaled by their range."""
     if image.mode == "RGB":
         return image
     if image.mode == "F" or image.mode.startswith("I"):

@@ -1,9 +1,9 @@
-"""A Hugging Face data set on disk, as `Dataset.save_to_disk` or `DatasetDict.save_to_disk` leaves it."""
+"""A Hugging Face data set on disk, as `Dataset.save_to_disk` or `DatasetDict.save_to_disk` writes it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.sources.base import Item, held_item
-from fsearch.indexer.sources.paths import Places
+from fsearch.indexer.sources.base import UNKNOWN_KEY, Item, current, encoded_item, rejecting
+from fsearch.indexer.sources.decode import RejectedImageError
+from fsearch.indexer.sources.paths import PathResolver
 from fsearch.indexer.storage.tabular import name_classes
 
 _BATCH = 64
@@ -28,11 +29,11 @@ class SavedDataset:
     """The rows of a saved data set, memory-mapped; a dictionary's splits one after the other, in the column `split`.
 
     Keys are row numbers, after the split's name where there are several. Images that it only names are read below
-    `places.root`. Raises BadInputError where it has no image column.
+    `paths.root`. Raises BadInputError where it has no image column.
     """
 
     path: Path
-    places: Places
+    paths: PathResolver
     column: str | None = None
 
     @property
@@ -91,25 +92,49 @@ class SavedDataset:
 
     def items(self) -> Iterator[Item]:
         """The rows."""
-        import datasets
-
         wanted = self.schema.names
-        changed = max(p.stat().st_mtime_ns for p in self.path.rglob("*.arrow"))
-        for split, rows in self._splits.items():
-            undecoded = rows.cast_column(self._image, datasets.Image(decode=False)).with_format("arrow")
+        mtime_ns = max(p.stat().st_mtime_ns for p in self._files())
+        for split, rows in self._undecoded.items():
             number = 0
-            for table in undecoded.iter(_BATCH):
+            for table in rows.iter(_BATCH):
                 images = table[self._image].to_pylist()
                 rest = table.select([c for c in wanted if c in table.column_names]).to_pylist()
                 for image, row in zip(images, rest, strict=True):
-                    yield self._item(_key(split, number), image, row | ({"split": split} if split else {}), changed)
+                    yield self._item(_key(split, number), image, row | ({"split": split} if split else {}), mtime_ns)
                     number += 1
 
-    def _item(self, key: str, image: dict[str, Any] | None, row: dict[str, Any], changed: int) -> Item:
+    def read(self, key: str) -> bytes:
+        """The image of one row, from the memory-mapped table. Raises RejectedImageError, see `Source.read`."""
+        with rejecting():
+            data = current(self, [self.path, *self._files()])._find(key).read()
+            assert isinstance(data, bytes)
+            return data
+
+    def _find(self, key: str) -> Item:
+        split, _, number = key.rpartition("/")
+        rows = self._undecoded.get(split, ())
+        row = int(number) if number.isascii() and number.isdigit() else len(rows)
+        if row >= len(rows) or key != _key(split, row):
+            raise RejectedImageError(UNKNOWN_KEY)
+        (image,) = rows[row : row + 1][self._image].to_pylist()
+        return self._item(key, image, {}, 0)
+
+    def _files(self) -> list[Path]:
+        return sorted(self.path.rglob("*.arrow"))
+
+    @cached_property
+    def _undecoded(self) -> dict[str, Any]:
+        """The splits, their images as encoded bytes in Arrow tables."""
+        import datasets
+
+        encoded = datasets.Image(decode=False)
+        return {s: r.cast_column(self._image, encoded).with_format("arrow") for s, r in self._splits.items()}
+
+    def _item(self, key: str, image: dict[str, Any] | None, row: dict[str, Any], mtime_ns: int) -> Item:
         row = name_classes(row, self._classes)
         if image and image.get("bytes") is None and image.get("path"):
-            return self.places.item(self.places.key(image["path"], str(self.path)), row)
-        return held_item(key, (image or {}).get("bytes"), changed, row)
+            return replace(self.paths.item(self.paths.key(image["path"], str(self.path)), row), key=key)
+        return encoded_item(key, (image or {}).get("bytes"), mtime_ns, row)
 
 
 def _key(split: str, row: int) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from typing import Any
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.sources.base import Item, held_item, reject_duplicates
-from fsearch.indexer.sources.paths import Places
+from fsearch.indexer.sources.base import UNKNOWN_KEY, Item, current, encoded_item, reject_duplicates, rejecting
+from fsearch.indexer.sources.decode import RejectedImageError
+from fsearch.indexer.sources.parquet_cell import read_cell
+from fsearch.indexer.sources.paths import PathResolver
 from fsearch.indexer.storage.tabular import batches, class_names, count_rows, name_classes, schema_of
 
 PATHS = ("image", "path", "file", "filename", "file_name", "image_path", "url", "uri", "image_url")
@@ -28,13 +30,13 @@ IDS = ("key", "id", "image_id", "name", "file_name", "filename", "path")
 class Manifest:
     """The images that one table, or a folder of Parquet files of one schema, lists.
 
-    `column` says which column holds the images, where that is not clear from its name. Its paths are relative to
-    `places.root`. Raises BadInputError, before anything is read, for a path outside of it, a URL that is not allowed,
-    or two rows with one key.
+    `column` names the column of images, where that is not clear from its name. Its paths are relative to `paths.root`.
+    Raises BadInputError, before any image is read, for a path outside of it, a URL that is not allowed, or two rows
+    with one key.
     """
 
     path: Path
-    places: Places
+    paths: PathResolver
     column: str | None = None
 
     @property
@@ -50,9 +52,10 @@ class Manifest:
 
     @cached_property
     def _files(self) -> list[Path]:
-        if not self.path.is_dir():
-            return [self.path]
-        return sorted(self.path.rglob("*.parquet"))
+        return self._list_files()
+
+    def _list_files(self) -> list[Path]:
+        return sorted(self.path.rglob("*.parquet")) if self.path.is_dir() else [self.path]
 
     @cached_property
     def _columns(self) -> pa.Schema:
@@ -82,11 +85,15 @@ class Manifest:
 
     @cached_property
     def _keys(self) -> list[str]:
-        keys = self._path_keys() if _is_text(self._image.type) else self._pixel_keys()
+        keys = self._path_keys() if self._holds_paths else self._pixel_keys()
         if not keys:
             raise BadInputError(f"manifest {self.path} has no rows")
         reject_duplicates(keys, str(self.path))
         return keys
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {key: row for row, key in enumerate(self._keys)}
 
     def keys(self) -> list[str]:
         """The paths or URLs; of images in the table, an id column, else their own path, else the row's number."""
@@ -94,23 +101,45 @@ class Manifest:
 
     def items(self) -> Iterator[Item]:
         """The rows."""
-        numbered = iter(self._keys)
+        keys = iter(self._keys)
         for file in self._files:
-            changed = file.stat().st_mtime_ns
+            mtime_ns = file.stat().st_mtime_ns
             for batch in batches(file, what="manifest"):
                 images = batch.column(self._image.name)
                 rest = batch.select(self.schema.names).to_pylist()
-                for image, row, key in zip(images, rest, numbered, strict=False):
-                    yield self._item(key, image, name_classes(row, self._classes), changed)
+                for image, row, key in zip(images, rest, keys, strict=False):
+                    yield self._item(key, image.as_py(), name_classes(row, self._classes), mtime_ns)
 
-    def _item(self, key: str, image: Any, row: dict[str, Any], changed: int) -> Item:
-        if _is_text(self._image.type):
-            return self.places.item(key, row)
-        held = image.as_py()
-        data = held.get("bytes") if isinstance(held, dict) else held
-        if data is None and isinstance(held, dict) and held.get("path"):
-            return self.places.item(self.places.key(held["path"], str(self.path)), row)
-        return held_item(key, data, changed, row)
+    def read(self, key: str) -> bytes:
+        """The image of one row. Raises RejectedImageError, see `Source.read`.
+
+        The keys of the table are read once. Of a Parquet file with encoded images, a call reads the image column of one
+        row group, up to the row.
+        """
+        with rejecting():
+            data = current(self, [self.path, *self._list_files()])._find(key).read()
+            assert isinstance(data, bytes)
+            return data
+
+    def _find(self, key: str) -> Item:
+        row = self._rows.get(key)
+        if row is None:
+            raise RejectedImageError(UNKNOWN_KEY)
+        image = None if self._holds_paths else read_cell(self._files, row, self._image.name)
+        return self._item(key, image, {}, 0)
+
+    def _item(self, key: str, image: Any, row: dict[str, Any], mtime_ns: int) -> Item:
+        if self._holds_paths:
+            return self.paths.item(key, row)
+        data = image.get("bytes") if isinstance(image, dict) else image
+        if data is None and isinstance(image, dict) and image.get("path"):
+            return replace(self.paths.item(self.paths.key(image["path"], str(self.path)), row), key=key)
+        return encoded_item(key, data, mtime_ns, row)
+
+    @property
+    def _holds_paths(self) -> bool:
+        """Whether the images are paths or URLs, so that these are the keys."""
+        return _is_text(self._image.type)
 
     def _path_keys(self) -> list[str]:
         texts = self._values(self._image.name)
@@ -118,7 +147,7 @@ class Manifest:
         for row, text in enumerate(texts, start=1):
             if not isinstance(text, str) or not text.strip():
                 raise BadInputError(f"{self.path} row {row}, column {self._image.name!r}: the image's path is missing")
-            keys.append(self.places.key(text.strip(), f"{self.path} row {row}"))
+            keys.append(self.paths.key(text.strip(), f"{self.path} row {row}"))
         return keys
 
     def _pixel_keys(self) -> list[str]:
@@ -135,7 +164,7 @@ class Manifest:
         return [f"{i:08d}" for i in range(sum(count_rows(f) for f in self._files))]
 
     def _values(self, column: str) -> list[Any]:
-        """One column of all files, nothing else being read."""
+        """One column of all files; no other column is read."""
         return [v for f in self._files for b in batches(f, [column], "manifest") for v in b.column(0).to_pylist()]
 
 

@@ -1,16 +1,17 @@
-"""Paths and URLs that a data set names: kept below their root, fetched through fsspec, of the allowed schemes only."""
+"""Paths and URLs in a data set: confined to a root folder, URLs read through fsspec, of the allowed schemes only."""
 
 from __future__ import annotations
 
 import contextlib
 import os.path
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.sources.base import Item, is_utf8, reject
+from fsearch.indexer.sources.base import Item, first_line, is_utf8, reject, sized_item, unreadable
 from fsearch.indexer.sources.decode import MAX_BYTES, RejectedImageError
 
 SCHEMES = ("http", "https", "s3", "gs")
@@ -21,14 +22,14 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
-def check_url(url: str, where: str) -> None:
+def check_url(url: str, where: str, schemes: Sequence[str] = SCHEMES) -> None:
     """Raise BadInputError where `url` is of a scheme that is not allowed, or its file system is not installed."""
     import fsspec
 
     scheme = url.split("://", 1)[0].lower()
-    if scheme not in SCHEMES or "::" in url:
+    if scheme not in schemes or "::" in url:
         raise BadInputError(
-            f"{where}: {url!r} is refused; allowed are paths and {', '.join(f'{s}://' for s in SCHEMES)}"
+            f"{where}: {url!r} is refused; allowed are paths and {', '.join(f'{s}://' for s in schemes)}"
         )
     try:
         fsspec.get_filesystem_class(scheme)
@@ -48,15 +49,23 @@ def open_stream(place: str) -> IO[bytes]:
     return stream  # type: ignore[no-any-return]
 
 
+def open_file_system(url: str) -> tuple[Any, str]:
+    """The fsspec file system of an allowed URL, and the URL's path on it."""
+    import fsspec
+
+    files, path = fsspec.core.url_to_fs(url)
+    return files, str(path)
+
+
 @dataclass(frozen=True, slots=True)
-class Places:
-    """How a data set's words for its files are read: relative to `root`, and not outside it unless allowed."""
+class PathResolver:
+    """Resolves the paths in a data set: relative to `root`, and not outside it unless allowed."""
 
     root: Path
     allow_outside: bool = False
 
     def key(self, text: str, where: str) -> str:
-        """A path as its key: relative to the root where it lies below it, else absolute. A URL is its own key.
+        """The key of a path: relative to the root where it lies below it, else absolute. A URL is its own key.
 
         Raises BadInputError for a path outside the root, or a URL of a scheme that is not allowed.
         """
@@ -75,34 +84,41 @@ class Places:
         return full
 
     def item(self, key: str, metadata: dict[str, Any]) -> Item:
-        """The item of a key that `key` gave."""
+        """The item of a key that the method `key` returned."""
         if is_url(key):
             return Item(key, _fetch(key), 0, 0, metadata)
         path = self.root / key
         try:
             status = path.stat()
         except OSError as error:
-            return Item(key, reject(f"cannot be read: {error.strerror}"), 0, None, metadata)
+            return Item(key, unreadable(error), 0, None, metadata)
         if not self.allow_outside and not path.resolve().is_relative_to(self.root.resolve()):
             return Item(key, reject("a link that leads outside the data set's root"), 0, None, metadata)
-        return Item(key, path.read_bytes, status.st_size, status.st_mtime_ns, metadata)
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):  # reading a pipe would block
+            return Item(key, reject("not a regular file"), 0, None, metadata)
+        return sized_item(key, path.read_bytes, status.st_size, status.st_mtime_ns, metadata)
 
 
 def _fetch(url: str) -> Callable[[], bytes]:
     def read() -> bytes:
-        try:
-            with open_stream(url) as stream:
-                return stream.read(MAX_BYTES + 1)
-        except Exception as error:  # each file system has its own errors
-            reason = str(error).split("\n")[0] or type(error).__name__
-            raise RejectedImageError(f"cannot be fetched: {reason}") from error
+        with fetching(), open_stream(url) as stream:
+            return stream.read(MAX_BYTES + 1)
 
     return read
 
 
+@contextlib.contextmanager
+def fetching() -> Iterator[None]:
+    """Translate any exception of a remote file system into RejectedImageError, with the exception as its cause."""
+    try:
+        yield
+    except Exception as error:  # each file system has its own errors
+        raise RejectedImageError(f"cannot be fetched: {first_line(error)}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Small files in a local folder or at an fsspec URL, each whole or not there.
+    """Small files in a local folder or at an fsspec URL, each written atomically.
 
     Raises BadInputError where it is none.
     """
@@ -110,7 +126,7 @@ class Storage:
     place: str
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a file there."""
+        """Write a file."""
         with self._opened() as (files, folder):
             files.makedirs(folder, exist_ok=True)
             files.pipe_file(f"{folder}/{name}.part", data)

@@ -1,4 +1,4 @@
-"""Read and decode the images of a source in threads, ahead of whatever model takes them, in order."""
+"""Prefetch: read and decode images in threads, ahead of the model that consumes them, in the order of the source."""
 
 from __future__ import annotations
 
@@ -12,33 +12,39 @@ from typing import TypeVar
 
 from PIL import Image
 
+from fsearch.indexer.sources.base import UNREAD as UNREAD
 from fsearch.indexer.sources.base import Item
 from fsearch.indexer.sources.decode import RejectedImageError, decode, to_rgb
-
-UNREAD = "cannot be read: "  # how the reason begins where a file, not what is in it, is at fault
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """An image in RGB, the SHA-256 of its encoded bytes (of its pixels, where it was in memory), and their number."""
+class DecodedImage:
+    """One image of a source, read and decoded.
+
+    Attributes
+    ----------
+    image : RGB.
+    sha256 : hexadecimal, of the encoded bytes; of size and pixels where the source gave a decoded image.
+    bytes : how many were hashed.
+    """
 
     image: Image.Image
     sha256: str
     bytes: int
 
 
-def read_image(item: Item) -> Read | str:
-    """Read one image, or say why it cannot be used."""
+def read_image(item: Item) -> DecodedImage | str:
+    """Read and decode one image; the reason as text where it is rejected."""
     try:
-        held = item.read()
-        if isinstance(held, bytes):
-            return Read(decode(held), hashlib.sha256(held).hexdigest(), len(held))
-        image = to_rgb(held)
+        content = item.read()
+        if isinstance(content, bytes):
+            return DecodedImage(decode(content), hashlib.sha256(content).hexdigest(), len(content))
+        image = to_rgb(content)
         pixels = image.tobytes()
-        return Read(image, hashlib.sha256(f"{image.size}".encode() + pixels).hexdigest(), len(pixels))
+        return DecodedImage(image, hashlib.sha256(f"{image.size}".encode() + pixels).hexdigest(), len(pixels))
     except OSError as error:
         return f"{UNREAD}{error.strerror or error}"
     except RejectedImageError as error:
@@ -46,7 +52,7 @@ def read_image(item: Item) -> Read | str:
 
 
 def prefetch(items: Iterable[_T], work: Callable[[_T], _R], count: int) -> Iterator[_R]:
-    """Do `work` on each of `items` in threads, at most `count` ahead of the consumer, in order."""
+    """Apply `work` to each of `items` in threads, at most `count` ahead of the consumer; results in order."""
     with ThreadPoolExecutor(max(2, os.cpu_count() or 2), "decode") as pool:
         waiting: deque[Future[_R]] = deque()
         try:

@@ -1,9 +1,10 @@
-"""Images that a Python program holds: a torch `Dataset`, a list, a dictionary, or what has a length and an index."""
+"""Images in memory of a Python program: a torch `Dataset`, a list, a dictionary, or what has a length and an index."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +14,7 @@ from PIL import Image
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.object_path import load_object
-from fsearch.indexer.sources.base import Item, reject
+from fsearch.indexer.sources.base import GONE, UNKNOWN_KEY, Item, first_line, reject, reject_duplicates, rejecting
 from fsearch.indexer.sources.decode import RejectedImageError
 
 _IMAGE_FIELDS = ("image", "img", "pixel_values", "pixels")
@@ -22,15 +23,16 @@ _LABEL_FIELDS = ("label", "target", "y")
 
 @dataclass(frozen=True)
 class PythonImages:
-    """The images of `held`, which gives an image, array or tensor, or one of them with a label, for each index.
+    """The images of `data`, whose elements are images, arrays or tensors, or one of them with a label.
 
     A pair is (image, label); a dictionary has its image under 'image' and the rest is metadata. A class number becomes
-    its name where `held.classes` lists names. Keys are those of a dictionary, else indices. Only reading an image tells
+    its name where `data.classes` lists names. Keys are those of a dictionary, else indices. Only reading an image tells
     whether it changed, so each is read in every run, and embedded if it is new.
     """
 
-    held: Any
+    data: Any
     name: str = "memory"
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @property
     def schema(self) -> pa.Schema | None:
@@ -38,54 +40,71 @@ class PythonImages:
         return None
 
     @cached_property
-    def _keys(self) -> list[str]:
-        if isinstance(self.held, Mapping):
-            keys = [str(k) for k in self.held]
-        elif hasattr(self.held, "__len__") and hasattr(self.held, "__getitem__"):
-            keys = [f"{i:08d}" for i in range(len(self.held))]
+    def _index(self) -> dict[str, Any]:
+        """The dictionary key, or index, of each image by its key as text."""
+        if isinstance(self.data, Mapping):
+            keys = [(str(k), k) for k in self.data]
+            reject_duplicates([text for text, _ in keys], self.name)
+            index: dict[str, Any] = dict(keys)
+        elif hasattr(self.data, "__len__") and hasattr(self.data, "__getitem__"):
+            index = {f"{i:08d}": i for i in range(len(self.data))}
         else:
-            raise BadInputError(f"{self.name}: images need a length and an index; this is a {type(self.held).__name__}")
-        if not keys:
+            raise BadInputError(f"{self.name}: images need a length and an index; this is a {type(self.data).__name__}")
+        if not index:
             raise BadInputError(f"{self.name} holds no images")
-        return keys
+        return index
 
     def keys(self) -> list[str]:
         """Keys of the dictionary, or indices."""
-        return self._keys
+        return list(self._index)
 
     def items(self) -> Iterator[Item]:
-        """The images; each is fetched here, one after the other, since a data set need not be safe in threads."""
-        handles = self.held if isinstance(self.held, Mapping) else range(len(self._keys))
-        for key, handle in zip(self._keys, handles, strict=True):
-            yield self._item(key, handle)
+        """The images; elements are taken one after the other, since a data set need not be safe in threads."""
+        for key, position in self._index.items():
+            yield self._item(key, position)
 
-    def _item(self, key: str, handle: Any) -> Item:
+    def read(self, key: str) -> Image.Image:
+        """One image. Raises RejectedImageError, see `Source.read`. Calls in several threads wait for each other."""
+        with rejecting():
+            if key not in self._index:
+                raise RejectedImageError(UNKNOWN_KEY)
+            position = self._index[key]
+            if position not in self.data if isinstance(self.data, Mapping) else position >= len(self.data):
+                raise RejectedImageError(GONE)
+            image = self._item(key, position).read()
+            assert isinstance(image, Image.Image)
+            return image
+
+    def _item(self, key: str, position: Any) -> Item:
         try:
-            got = self.held[handle]
-            pixels, metadata = self._parts(got)
+            with self._lock:
+                element = self.data[position]
+            pixels, metadata = self._parts(element)
             image = as_image(pixels)
+        except RejectedImageError as error:
+            return Item(key, reject(str(error)))
         except Exception as error:  # the data set is the user's program and may raise anything
-            reason = f"the data set raised {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            said = str(error) if isinstance(error, RejectedImageError) else reason
-            return Item(key, reject(said))
+            reason = first_line(error) if str(error) else ""
+            return Item(key, reject(f"the data set raised {type(error).__name__}: {reason}"))
         return Item(key, lambda: image, 0, None, metadata)
 
-    def _parts(self, got: Any) -> tuple[Any, dict[str, Any]]:
-        if isinstance(got, Mapping):
-            field = next((f for f in _IMAGE_FIELDS if f in got), None)
-            if field is None:
+    def _parts(self, element: Any) -> tuple[Any, dict[str, Any]]:
+        """Image and metadata of an element."""
+        if isinstance(element, Mapping):
+            image = next((f for f in _IMAGE_FIELDS if f in element), None)
+            if image is None:
                 raise RejectedImageError(
-                    f"no image in it: it has {', '.join(map(str, got))}, and 'image' is looked for"
+                    f"no image in it: it has {', '.join(map(str, element))}, and 'image' is looked for"
                 )
-            rest = {str(k): _plain(v) for k, v in got.items() if k != field}
+            rest = {str(k): _plain(v) for k, v in element.items() if k != image}
             label = next((f for f in _LABEL_FIELDS if f in rest), None)
-            return got[field], rest if label is None else rest | {label: self._label(rest[label])}
-        if isinstance(got, tuple | list) and len(got) >= 2:
-            return got[0], {"label": self._label(_plain(got[1]))}
-        return (got[0] if isinstance(got, tuple | list) and got else got), {}
+            return element[image], rest if label is None else rest | {label: self._label(rest[label])}
+        if isinstance(element, tuple | list) and len(element) >= 2:
+            return element[0], {"label": self._label(_plain(element[1]))}
+        return (element[0] if isinstance(element, tuple | list) and element else element), {}
 
     def _label(self, label: Any) -> Any:
-        names: Sequence[Any] = getattr(self.held, "classes", None) or ()
+        names: Sequence[Any] = getattr(self.data, "classes", None) or ()
         if isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(names):
             return str(names[label])
         return label
@@ -128,7 +147,7 @@ def as_image(pixels: Any) -> Image.Image:
 
 
 def _plain(value: Any) -> Any:
-    """The Python value of a single number, in a tensor or not; text of anything that a table cannot hold."""
+    """A Python value for a column: the number in a tensor of one element; text for any other object."""
     if hasattr(value, "item") and int(np.prod(np.shape(value))) == 1:
         value = value.item()
     return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -1,30 +1,25 @@
-"""From what a user types to a source: the kind is told from the file or folder, or named."""
+"""From a path, URL or name to a source: the kind is told from the file or folder, or named.
+
+A new kind of data set is a file of its own and, here, its name in `Kind`, its line in `open_source`, and how `kind_of`
+recognises it. Adapters are imported when they are needed, so that the command line can name the kinds without them.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import tarfile
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.errors import BadInputError, require_one_of
 from fsearch.indexer.object_path import is_named
-from fsearch.indexer.sources.archive import SUFFIXES as ARCHIVES
-from fsearch.indexer.sources.archive import Archive
-from fsearch.indexer.sources.base import Source
-from fsearch.indexer.sources.coco import Coco
-from fsearch.indexer.sources.folder import Folder, is_image
-from fsearch.indexer.sources.huggingface import SavedDataset, is_saved
-from fsearch.indexer.sources.manifest import Manifest
-from fsearch.indexer.sources.paths import Places, is_url
-from fsearch.indexer.sources.python import PythonImages, from_name
-from fsearch.indexer.sources.selection import Selection
-from fsearch.indexer.sources.webdataset import WebDataset
-from fsearch.indexer.storage import tabular as tables
+
+if TYPE_CHECKING:
+    from fsearch.indexer.sources.base import Source
 
 Kind = Literal["folder", "imagefolder", "manifest", "huggingface", "webdataset", "archive", "coco", "python"]
+_PATTERN = "{*?["  # characters of a pattern of shards
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +28,7 @@ class SourceOptions:
 
     Attributes
     ----------
-    kind : what it is; None to tell it from the file or folder.
+    kind : the kind of data set; None to tell it from the file or folder.
     image_column : the column of a table that holds the images.
     root : the folder that a table's paths are relative to; None for the table's own.
     allow_outside : whether a table may name files outside of it.
@@ -45,63 +40,110 @@ class SourceOptions:
     allow_outside: bool = False
 
     def as_json(self) -> str:
-        """As it is stored, to open the source again."""
+        """As stored in the workspace, to open the source again."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> SourceOptions:
-        """From what `as_json` gave."""
+        """The inverse of `as_json`."""
         return cls(**json.loads(text))
 
 
 def open_source(location: str, options: SourceOptions = SourceOptions()) -> Source:
-    """The source at `location`: a path, a URL or pattern of shards, or `module:object`.
+    """The source at `location`: a path, a URL of a folder, a URL or pattern of shards, or `module:object`.
 
     Raises BadInputError where there is none, or its kind cannot be told.
     """
+    location = _local(location)
     kind = options.kind or kind_of(location)
-    path = Path(location)
+    require_one_of("kind", kind, get_args(Kind))
     if kind in ("folder", "imagefolder"):
-        return Folder(path, kind == "imagefolder")
+        return _open_folder(location, labelled=kind == "imagefolder")
+    if kind in ("manifest", "huggingface", "coco"):
+        return _open_table(location, kind, options)
     if kind == "webdataset":
+        from fsearch.indexer.sources.webdataset import WebDataset
+
         return WebDataset(location)
     if kind == "archive":
-        return Archive(path)
-    if kind == "python":
-        return from_name(location)
-    below = path if path.is_dir() else path.parent
-    places = Places(Path(options.root) if options.root else below, options.allow_outside)
+        from fsearch.indexer.sources.archive import Archive
+
+        return Archive(Path(location))
+    from fsearch.indexer.sources.python import from_name
+
+    return from_name(location)
+
+
+def _open_folder(location: str, *, labelled: bool) -> Source:
+    from fsearch.indexer.sources.folder import Folder
+    from fsearch.indexer.sources.remote_folder import RemoteFolder
+
+    path = location.removeprefix("file://")
+    return RemoteFolder(path, labelled) if _is_url(path) else Folder(Path(path), labelled)
+
+
+def _open_table(location: str, kind: Kind, options: SourceOptions) -> Source:
+    """A source that lists images by path, relative to its own folder or `options.root`."""
+    from fsearch.indexer.sources.coco import Coco
+    from fsearch.indexer.sources.huggingface import SavedDataset
+    from fsearch.indexer.sources.manifest import Manifest
+    from fsearch.indexer.sources.paths import PathResolver
+
+    path = Path(location)
+    root = Path(options.root) if options.root else path if path.is_dir() else path.parent
+    paths = PathResolver(root, options.allow_outside)
     if kind == "huggingface":
-        return SavedDataset(path, places, options.image_column)
-    return Coco(path, places) if kind == "coco" else Manifest(path, places, options.image_column)
+        return SavedDataset(path, paths, options.image_column)
+    return Coco(path, paths) if kind == "coco" else Manifest(path, paths, options.image_column)
 
 
 def kind_of(location: str) -> Kind:
-    """Tell the kind of what lies at `location`. Raises BadInputError where nothing does, or it is none of ours."""
+    """Tell the kind of the data set at `location`. Raises BadInputError where there is none, or of no known kind."""
     path, name = Path(location), PurePosixPath(location).name.lower()
-    if is_url(location) or (any(c in location for c in "{*?") and name.endswith(".tar")):
+    if _is_url(location):
+        return "webdataset" if _is_file_url(location) else "folder"
+    if any(c in location for c in _PATTERN) and name.endswith(".tar"):
         return "webdataset"
     if path.is_dir():
         return _kind_of_folder(path)
-    if name.endswith(tables.SUFFIXES):
-        return "manifest"
-    if name.endswith(".json"):
-        return "coco"
-    if name.endswith(".tar") and path.is_file():
-        return "webdataset" if _is_webdataset(path) else "archive"
-    if name.endswith(ARCHIVES):
-        return "archive"
+    kind = _kind_by_suffix(path, name)
+    if kind is not None:
+        return kind
     if not path.exists() and is_named(location):
         return "python"
     if not path.exists():
         raise BadInputError(f"no such folder or file: {location}")
     raise BadInputError(
-        f"{location} is no image source; use a folder, {', '.join(tables.SUFFIXES)}, COCO .json, .tar, .zip, "
+        f"{location} is no image source; use a folder, {', '.join(_suffixes()[0])}, COCO .json, .tar, .zip, "
         "a saved Hugging Face data set, or module:object"
     )
 
 
+def _suffixes() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Suffixes of tables, and of archives."""
+    from fsearch.indexer.sources.archive import SUFFIXES as ARCHIVES
+    from fsearch.indexer.storage.tabular import SUFFIXES as TABLES
+
+    return TABLES, ARCHIVES
+
+
+def _kind_by_suffix(path: Path, name: str) -> Kind | None:
+    from fsearch.indexer.sources.webdataset import looks_like_shard
+
+    tables, archives = _suffixes()
+    if name.endswith(tables):
+        return "manifest"
+    if name.endswith(".json"):
+        return "coco"
+    if name.endswith(".tar") and path.is_file():
+        return "webdataset" if looks_like_shard(path) else "archive"
+    return "archive" if name.endswith(archives) else None
+
+
 def _kind_of_folder(folder: Path) -> Kind:
+    from fsearch.indexer.sources.folder import is_image
+    from fsearch.indexer.sources.huggingface import is_saved
+
     if is_saved(folder):
         return "huggingface"
     names = [p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
@@ -113,15 +155,23 @@ def _kind_of_folder(folder: Path) -> Kind:
     return "folder"
 
 
-def _is_webdataset(path: Path) -> bool:
-    """Whether some image of a tar's first members has a companion: a file of the same name but for its ending."""
-    try:
-        with tarfile.open(path) as tar:
-            names = [m.name for _, m in zip(range(64), tar, strict=False) if m.isfile()]
-    except (OSError, EOFError, tarfile.TarError):
-        return False  # the archive's own adapter says what is wrong
-    stems = {n.rsplit(".", 1)[0] for n in names if is_image(n)}
-    return any(not is_image(n) and n.rsplit(".", 1)[0] in stems for n in names)
+def _is_url(location: str) -> bool:
+    from fsearch.indexer.sources.paths import is_url
+
+    return is_url(location)
+
+
+def _is_file_url(url: str) -> bool:
+    """Whether a URL names one file, or a pattern of shards, rather than a folder."""
+    path = url.split("?", 1)[0].lower()
+    tables, archives = _suffixes()
+    return path.endswith((*tables, *archives, ".json")) or any(c in path for c in _PATTERN)
+
+
+def _local(location: str) -> str:
+    """The path of a folder that is given as a file:// URL."""
+    is_folder = location.startswith("file://") and not _is_file_url(location)
+    return location.removeprefix("file://") if is_folder else location
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +180,8 @@ class Images:
 
     Attributes
     ----------
-    location : what the user typed; None for images that a program holds.
-    whole : whether these are all images of the source, so that others of it are missing.
+    location : path, URL or name, valid from any folder; None for images in memory.
+    whole : whether these are all images of the source, so that indexed ones that are not among them are missing.
     """
 
     source: Source
@@ -159,33 +209,39 @@ def open_images(
     limit: int | None = None,
     name: str = "memory",
 ) -> Images:
-    """The images of a data set, or a part of them; nothing is read yet.
+    """The images of a data set, or a part of them; none is read yet.
 
     Parameters
     ----------
-    images : a path, a pattern of shards, `module:object`, a torch `Dataset`, or a list or dictionary of images.
+    images : a path, a URL of a folder, a pattern of shards, `module:object`, a torch `Dataset`, or a list or dictionary
+        of images.
     kind, image_column, root, allow_outside : see SourceOptions.
     where : an SQL predicate on the data set's own columns, and `key`.
     sample, seed : how many to draw at random, and by which seed.
     limit : how many at most.
-    name : identity of images that a program holds.
+    name : identity of images in memory.
 
     Raises BadInputError where there is no such source, or its kind cannot be told.
     """
     full = None if root is None else str(Path(root).absolute())
     options = SourceOptions(kind, image_column, full, allow_outside)
+    location: str | None = None
     if isinstance(images, str | os.PathLike):
-        location: str | None = os.fspath(images)
-        source = open_source(str(location), options)
+        location = _local(os.fspath(images))
+        source = open_source(location, options)
+        location = _absolute(location, options.kind or kind_of(location))
     else:
-        location, source = None, PythonImages(images, name)
+        from fsearch.indexer.sources.python import PythonImages
+
+        source = PythonImages(images, name)
     part = where is not None or sample is not None or limit is not None
     if part:
+        from fsearch.indexer.sources.selection import Selection
+
         source = Selection(source, where, sample, seed, limit)
-    return Images(source, None if location is None else _lasting(location), options, not part)
+    return Images(source, location, options, not part)
 
 
-def _lasting(location: str) -> str:
+def _absolute(location: str, kind: Kind) -> str:
     """The location as it is found again from another folder."""
-    path = Path(location)
-    return str(path.absolute()) if path.exists() or ("/" in location and not is_url(location)) else location
+    return location if _is_url(location) or kind == "python" else str(Path(location).absolute())

@@ -1,4 +1,4 @@
-"""Part of a source: rows that fulfil a predicate, a sample of them, the first so many."""
+"""Part of a source: rows that satisfy a predicate, a random sample, the first rows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import pyarrow as pa
+from PIL import Image
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import Item, Source
@@ -20,12 +21,12 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class Selection:
-    """The items of `source` that are asked for, in its order.
+    """The selected items of `source`, in its order.
 
     Attributes
     ----------
     where : an SQL predicate on the source's own columns and `key`.
-    sample : how many to draw at random, without putting back. An item is drawn by a hash of the seed and its key, so
+    sample : how many to draw at random, without replacement. An item is drawn by a hash of the seed and its key, so
         that a sample does not depend on order, and changes little as the source grows.
     limit : how many at most, from the beginning.
     """
@@ -47,17 +48,17 @@ class Selection:
         return self.source.schema
 
     def keys(self) -> list[str] | None:
-        """The keys asked for; None where the source is a stream."""
+        """The selected keys; None where the source is a stream."""
         keys = self.source.keys()
         if keys is None or self.where is not None:
-            return None if keys is None else self._chosen_keys
+            return None if keys is None else self._selected_keys
         if self.sample is not None:
             keys = [k for k in keys if self._weight(k) <= self._threshold]
         return keys[: self.limit]
 
     def items(self) -> Iterator[Item]:
-        """The items asked for. Raises BadInputError where no item is."""
-        found = self._fulfilling()
+        """The selected items. Raises BadInputError where there is none."""
+        found = self._matching()
         if self.sample is not None:
             found = (item for item in found if self._weight(item.key) <= self._threshold)
         count = 0
@@ -69,21 +70,25 @@ class Selection:
                 f"no image of {self.name} fulfils --where {self.where!r}" if self.where else "no image asked for"
             )
 
+    def read(self, key: str) -> bytes | Image.Image:
+        """As the source: an image outside the selection can be read, too."""
+        return self.source.read(key)
+
     @cached_property
-    def _chosen_keys(self) -> list[str]:
+    def _selected_keys(self) -> list[str]:
         return [item.key for item in self.items()]
 
     @cached_property
     def _threshold(self) -> bytes:
-        """The greatest hash that is still in the sample; only so many hashes are held at once."""
+        """The greatest hash in the sample; memory is proportional to the sample, not to the source."""
         keys = self.source.keys() if self.where is None else None
-        weights = (self._weight(k) for k in (keys if keys is not None else (i.key for i in self._fulfilling())))
+        weights = (self._weight(k) for k in (keys if keys is not None else (i.key for i in self._matching())))
         return max(heapq.nsmallest(self.sample or 0, weights), default=b"")
 
     def _weight(self, key: str) -> bytes:
         return hashlib.blake2b(f"{self.seed}/{key}".encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
-    def _fulfilling(self) -> Iterator[Item]:
+    def _matching(self) -> Iterator[Item]:
         items = self.source.items()
         if self.where is None:
             yield from items
@@ -93,7 +98,7 @@ class Selection:
 
 
 def _table(items: list[Item], schema: pa.Schema | None) -> pa.Table:
-    """The columns that a predicate may speak of."""
+    """The columns that a predicate may name: `key` and the metadata."""
     rows = [{"key": item.key, **item.metadata} for item in items]
     if schema is not None:
         return pa.Table.from_pylist(

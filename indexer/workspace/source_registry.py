@@ -1,4 +1,4 @@
-"""The sources that a workspace remembers: recorded when they are indexed, opened again to run a black box on them."""
+"""Registry of a workspace's sources: recorded when indexed, reopened to run a black box on them or to read images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fsearch.indexer.workspace.store import Store
 
 
 def record(store: Store, images: Images) -> None:
-    """Remember a source. Call inside `store.writer()`."""
+    """Record a source with its location and options. Call inside `store.writer()`."""
     with store.catalog.write() as con:
         con.execute(
             "INSERT OR REPLACE INTO sources (source, location, options) VALUES (?, ?, ?)",
@@ -18,7 +18,7 @@ def record(store: Store, images: Images) -> None:
 
 
 def reopen(store: Store) -> list[Source]:
-    """Every source that has images. Raises BadInputError for one that only a program held."""
+    """Every source with present images. Raises BadInputError for images in memory, which have no location."""
     query = (
         "SELECT s.source, s.location, s.options FROM sources s "
         "WHERE s.source IN (SELECT source FROM images WHERE status = 'present') ORDER BY s.source"

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from fsearch.indexer.sources.resolve import Kind
+
 HERE = Path(".fsearch")
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
@@ -33,7 +35,7 @@ TemplateOption = Annotated[
     typer.Option(help='Prompt template with a {} placeholder; repeat to average: "a photo of a person with {}".'),
 ]
 KindOption = Annotated[
-    Literal["folder", "imagefolder", "manifest", "huggingface", "webdataset", "archive", "coco", "python"] | None,
+    Kind | None,
     typer.Option(help="What IMAGES is, where that is not clear; imagefolder takes folders for labels."),
 ]
 ImageColumnOption = Annotated[str | None, typer.Option(help="Column of a table that holds paths, URLs or images.")]

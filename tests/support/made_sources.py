@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import webdataset
@@ -64,6 +65,14 @@ def imagefolder(root: Path) -> dict[str, Any]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png(image))
     return {"held": root / "classes", "kind": "imagefolder"}
+
+
+def remote_imagefolder(root: Path) -> dict[str, Any]:
+    """On fsspec's file system in memory, which is one for the whole process."""
+    files = fsspec.filesystem("memory")
+    for i, image in enumerate(portraits()):
+        files.pipe_file(f"{root}/classes/{label(i)}/{name(i)}", png(image))
+    return {"held": f"memory://{root}/classes/", "kind": "imagefolder"}
 
 
 def rows() -> dict[str, list[Any]]:
@@ -227,6 +236,7 @@ def in_memory(root: Path) -> dict[str, Any]:
 MADE: dict[str, Callable[[Path], dict[str, Any]]] = {
     "folder": folder,
     "imagefolder": imagefolder,
+    "remote imagefolder": remote_imagefolder,
     "csv": csv_manifest,
     "jsonl": jsonl_manifest,
     "parquet of paths": parquet_paths,

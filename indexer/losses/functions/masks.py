@@ -15,7 +15,7 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.functions.scores import LEAST, SUM_TOLERANCE, require_kind
 from fsearch.indexer.losses.functions.settings import Outcomes, Settings
 from fsearch.indexer.sources.decode import FORMATS, MAX_BYTES, MAX_PIXELS
-from fsearch.indexer.sources.paths import Places
+from fsearch.indexer.sources.paths import PathResolver
 from fsearch.indexer.storage.files import DamagedArrayError, load_array
 
 _INDEXED = ("L", "P", "1", "I", "I;16")
@@ -88,7 +88,7 @@ def _mask(held: Any, root: Path, name: str, what: str, *, scored: bool = False) 
     """(H, W) int64, or (C, H, W) float64 if `scored`."""
     if held is None:
         raise _Unreadable(f"it has no {what} mask")
-    array = _load(Path(root, Places(root).key(held, name)), what) if isinstance(held, str) else np.asarray(held)
+    array = _load(Path(root, PathResolver(root).key(held, name)), what) if isinstance(held, str) else np.asarray(held)
     if scored:
         if array.ndim != 3:
             raise BadInputError(f"{name}: scores of pixels need the shape (classes, height, width), not {array.shape}")
