@@ -41,10 +41,13 @@ from fsearch.indexer.embedding import pipeline as indexing
 from fsearch.indexer.embedding import writer as commit
 from fsearch.indexer.embedding.encoder import identify, load_encoder
 from fsearch.indexer.losses.blackbox import runner as black_box_run
+from fsearch.indexer.losses.blackbox.function import Function
+from fsearch.indexer.losses.loss_spec import LossSpec
 from fsearch.indexer.storage.schema import migrations
 from fsearch.indexer.vector_index import index as nearest
 from fsearch.indexer.workspace import compact
 from fsearch.indexer.workspace.check import find_problems
+from fsearch.indexer.workspace.source_registry import reopen
 from fsearch.indexer.workspace.store import Store
 from fsearch.search import workspace  # what a child would else import anew each time
 
@@ -137,8 +140,10 @@ class World:
 
     def judge(self) -> str:
         """Losses from a black box, which depend on the pixels only."""
-        black_box_run._EVERY_ROWS = 4
-        return str(fsearch.open(self.workspace).losses.add("m", black_box=_loss, task="loss"))
+        store, limits = Store.open(self.workspace), black_box_run.RunLimits(flush_rows=4)
+        with store.writer():
+            box, spec = Function(_loss), LossSpec("loss")
+            return str(black_box_run.run_black_box(store, "m", box, spec, reopen(store), limits=limits))
 
     def compacted(self) -> str:
         """Missing images dropped, and shards written anew."""

@@ -11,12 +11,21 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from fsearch.indexer.device import Device
+<<<<<<< HEAD
 from fsearch.indexer.embedding.encoder import Named, check_stored, identify, open_encoder
 from fsearch.indexer.embedding.pipeline import BatchSizes, Engine, IndexReport, index_images, local_engine
 from fsearch.indexer.embedding.precomputed import EmbeddingFile, PrecomputedEngine, read_embeddings
 from fsearch.indexer.errors import BadInputError, EncoderError, require_one_of
 from fsearch.indexer.losses.ingest import Split, check_metadata, write_losses
 from fsearch.indexer.losses.loss_file import match, read_keys, read_losses
+=======
+from fsearch.indexer.embedding.encoder import identify, load_encoder
+from fsearch.indexer.embedding.pipeline import Engine, IndexReport, here, index_images
+from fsearch.indexer.errors import BadInputError, require_one_of
+from fsearch.indexer.losses.from_loss_file import add_loss_file
+from fsearch.indexer.losses.loss_file import Split, read_losses
+from fsearch.indexer.losses.matching import match
+>>>>>>> losses2
 from fsearch.indexer.sources.resolve import Images, open_images
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.vector_index.sync import read_stats
@@ -24,8 +33,12 @@ from fsearch.indexer.workspace import source_registry as registered
 from fsearch.indexer.workspace.encoder_spec import DEMO, EncoderSpec
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.hypotheses import check_template
+<<<<<<< HEAD
 from fsearch.search.losses import match_rows
 from fsearch.search.query import measuring_phrases
+=======
+from fsearch.search.query import reference_bank
+>>>>>>> losses2
 from fsearch.search.session import Session
 
 Progress = Callable[[str, int, int], None]  # (what, done, in all)
@@ -65,10 +78,9 @@ def ingest(
     found = images if isinstance(images, Images) else open_images(images)
     Layout(root).model(asked.model)  # refuses a name that cannot be a folder
     table = read_losses(Path(losses)) if losses is not None else None
-    if table:
-        check_metadata(table.metadata)
     keys = found.source.keys()
-    rows = match_rows(table, keys, found) if table and keys is not None else None
+    if table and keys is not None:  # refuses a wrong file before anything is embedded
+        match(table.keys, keys, table.path, found.base, partial=not found.whole)
     _check(asked)
     given = _given_embeddings(asked, found, keys)
     store = _store_for(root, session, asked, given)
@@ -90,10 +102,9 @@ def ingest(
             raise BadInputError(f"none of the {report.found:,} images in {found.source.name} can be used; {reasons}")
         report.index = _index(store, session, asked.device, progress)
         if table:
-            if rows is None:
-                rows = match_rows(table, store.keys(found.source.name), found)
-            report.losses = write_losses(store, rows, asked.model, table, asked.split)
-            report.without_loss = report.found - report.rejected - report.losses
+            losses_report = add_loss_file(store, asked.model, table, asked.split, images=found)
+            report.losses = losses_report.added + losses_report.kept
+            report.without_loss, report.replaced_losses = losses_report.without, losses_report.replaced
     return report
 
 

@@ -1,9 +1,9 @@
-"""The losses of every black box of a workspace: `add`, `listed`, `remove`, as `fsearch losses` has them."""
+"""The losses of every black box of a workspace: `add`, `list`, `remove`, as in `fsearch losses`."""
 
 from __future__ import annotations
 
 import os
-import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,19 @@ from typing import Any
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.losses.blackbox.base import BlackBox
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions
 from fsearch.indexer.losses.blackbox.resolve import open_black_box
 from fsearch.indexer.losses.blackbox.runner import run_black_box
+from fsearch.indexer.losses.from_loss_file import add_loss_file
 from fsearch.indexer.losses.from_predictions import add_predictions
-from fsearch.indexer.losses.functions.settings import ScoreKind
-from fsearch.indexer.losses.ground_truth import workspace_images
-from fsearch.indexer.losses.ingest import Split, check_metadata, write_losses
-from fsearch.indexer.losses.loss_file import LossTable, match, read_losses
+from fsearch.indexer.losses.functions.base import ScoreKind
+from fsearch.indexer.losses.loss_file import Split, read_losses
+from fsearch.indexer.losses.loss_report import LossesReport
 from fsearch.indexer.losses.loss_spec import LossSpec
-from fsearch.indexer.losses.loss_store import LossesReport
+from fsearch.indexer.losses.loss_store import remove_model
+from fsearch.indexer.sources.base import Source
 from fsearch.indexer.sources.resolve import Images, open_images
-from fsearch.indexer.storage.catalog import scalar
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.storage.schema import DELETED_WITH_MODEL
 from fsearch.indexer.workspace.source_registry import reopen
@@ -41,7 +42,7 @@ class ModelLosses:
         *,
         losses: str | os.PathLike[str] | None = None,
         predictions: str | os.PathLike[str] | None = None,
-        black_box: str | Callable[..., Any] | None = None,
+        black_box: str | Callable[..., Any] | BlackBox | None = None,
         task: str | None = None,
         target: str | Sequence[str] = (),
         prediction: str | Sequence[str] = (),
@@ -58,19 +59,20 @@ class ModelLosses:
 
         Parameters
         ----------
-        losses, predictions, black_box : one of them: a losses file; a file of predictions; or a model to run, as a
-            file, `timm:NAME` with `weights`, a URL, `module:function`, or a function.
-        task : the loss, for predictions and black boxes; see `fsearch losses tasks`.
-        target : what is right: a column (or several) of the images' metadata or the predictions file, a folder of
+        losses, predictions, black_box : one of them: a losses file; a predictions file; or a model to run, as a file,
+            `timm:NAME` with `weights`, a URL, `module:function`, a function, or an object with `BlackBox`'s attributes.
+        task : the loss function, for predictions and black boxes; see `fsearch losses tasks`.
+        target : ground truth: a column (or several) of the predictions file or of the images' metadata, a folder of
             masks, or a COCO file.
         prediction : columns of the predictions file.
-        classes, scores : names of the classes in the order of the outputs, and what the outputs are.
-        params : settings of the task, such as {"k": 3}.
-        input : how a model wants its input.
+        classes, scores : class names in the order of the outputs, and whether outputs are probabilities or logits.
+        params : parameters of the loss function, such as {"k": 3}.
+        input : the model's preprocessing.
         images : the images again, where only a program holds them.
-        split : whether the model was trained on these images.
+        split : "train" if the model was trained on these images, "held-out" if not.
 
-        A run of a black box that was stopped goes on when the same is asked again. Raises FsearchError.
+        Predictions and black boxes replace all losses of the model when the new ones are complete; a run that was
+        stopped is resumed by the same call. For a losses file see `add_loss_file`. Raises FsearchError.
         """
         _check(losses, predictions, black_box, task)
         Layout(self._root).model(model)
@@ -78,18 +80,18 @@ class ModelLosses:
         store = Store.open(self._root)
         with store.writer():
             if losses is not None:
-                return _add_file(store, model, Path(losses), split)
+                return add_loss_file(store, model, read_losses(Path(losses)), split)
             if predictions is not None:
                 return add_predictions(store, model, Path(predictions), loss_spec, split)
             assert black_box is not None
-            loss_spec.find()  # a wrong task is said before a model is loaded
-            said = (input or InputOptions()).over(InputOptions(classes=tuple(classes), scores=scores))
-            box = open_black_box(black_box, said, None if weights is None else Path(weights))
+            loss_spec.find()  # refuses a wrong task before a model is loaded
+            options = (input or InputOptions()).over(InputOptions(classes=tuple(classes), scores=scores))
+            box = open_black_box(black_box, options, None if weights is None else Path(weights))
             tick = (lambda done, total: progress("predicting", done, total)) if progress else None
             return run_black_box(store, model, box, loss_spec, _sources(store, images), split, tick)
 
-    def listed(self) -> pa.Table:
-        """One row a model: its task, images, their mean loss, how many failed, whether it is fitted, its origin."""
+    def list(self) -> pa.Table:
+        """One row per model: task, images, mean loss, failed images, whether it is fitted, origin, time."""
         return Store.open(self._root).catalog.sql(
             "SELECT s.model, coalesce(b.task, 'as given') AS task, s.images, s.mean_loss, "
             "(SELECT count(*) FROM prediction_errors e WHERE e.model = s.model) AS failed, "
@@ -97,11 +99,17 @@ class ModelLosses:
             "LEFT JOIN black_boxes b USING (model) ORDER BY s.model"
         )
 
+    def listed(self) -> pa.Table:
+        """Former name of `list`, with a DeprecationWarning; removed in the next version."""
+        warnings.warn("ws.losses.listed() is now ws.losses.list()", DeprecationWarning, stacklevel=2)
+        return self.list()
+
     def remove(self, model: str) -> int:
-        """Forget a model: its losses, its fit and its errors; stored rankings stay. Returns how many losses it had."""
+        """Delete a model's losses, fit and errors; stored rankings stay. Returns how many losses it had."""
         store = Store.open(self._root)
         with store.writer():
             store.only_model(model)
+<<<<<<< HEAD
             with store.catalog.write() as con:
                 count = scalar(con, "SELECT count(*) FROM losses WHERE model = ?", [model])
                 for table in DELETED_WITH_MODEL:
@@ -114,10 +122,13 @@ def match_rows(table: LossTable, keys: Sequence[str], images: Images) -> list[tu
     """Source and key of the image that each row is of; None for another image's, where only a part was asked for."""
     found = match(table.keys, keys, table.path, images.base, partial=not images.whole)
     return [None if i is None else (images.source.name, keys[i]) for i in found]
+=======
+            return remove_model(store, model)
+>>>>>>> losses2
 
 
 def _check(losses: object, predictions: object, black_box: object, task: str | None) -> None:
-    """Raise BadInputError where it is not clear where losses come from, or which loss is meant."""
+    """Raise BadInputError unless there is one origin of losses, with a task if it needs one."""
     if sum(given is not None for given in (losses, predictions, black_box)) != 1:
         raise BadInputError("say where the losses come from: one of --losses, --predictions and --black-box")
     if losses is not None and task is not None:
@@ -130,20 +141,7 @@ def _all(given: str | Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def _sources(store: Store, images: Any) -> list[Any]:
+def _sources(store: Store, images: Any) -> list[Source]:
     if images is None:
         return reopen(store)
     return [(images if isinstance(images, Images) else open_images(images)).source]
-
-
-def _add_file(store: Store, model: str, path: Path, split: Split | None) -> LossesReport:
-    """The losses of a file, for images of any source."""
-    table = read_losses(path)
-    check_metadata(table.metadata)
-    known = workspace_images(store)
-    with store.catalog.read() as con:
-        before = scalar(con, "SELECT count(*) FROM losses WHERE model = ?", [model])
-    images = [(known.sources[i], known.keys[i]) for i in known.find(table.keys, path) if i is not None]
-    stored = write_losses(store, images, model, table, split, anew=True)
-    mean = sum(table.values) / len(table.values)
-    return LossesReport(model, "as given", stored, 0, 0, len(known.keys) - stored, before, mean)

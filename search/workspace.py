@@ -17,7 +17,7 @@ from fsearch.indexer.device import Device, choose
 from fsearch.indexer.embedding.encoder import Named
 from fsearch.indexer.embedding.pipeline import IndexReport
 from fsearch.indexer.errors import require_one_of
-from fsearch.indexer.losses.ingest import Split
+from fsearch.indexer.losses.loss_file import Split
 from fsearch.indexer.workspace.compact import CompactReport
 from fsearch.search import maintenance
 from fsearch.search.answer import Answers, Ranking, ranked

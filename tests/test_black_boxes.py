@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,13 @@ from PIL import Image
 
 import fsearch
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.losses.blackbox.endpoint import Endpoint
+from fsearch.indexer.losses.blackbox.function import Function
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions
+from fsearch.indexer.losses.blackbox.runner import RunLimits, run_black_box
+from fsearch.indexer.losses.loss_spec import LossSpec
+from fsearch.indexer.workspace.source_registry import reopen
+from fsearch.indexer.workspace.store import Store
 from fsearch.search.workspace import Workspace
 
 NORMALISED = InputOptions(size=(SIDE, SIDE), mean=MEAN, std=STD, resize="squash")
@@ -119,7 +126,7 @@ def test_every_source_with_every_way_to_losses(
     report = ws.losses.add("endpoint", task="cross-entropy", target=target, images=again, **models["endpoint"])
     assert (report.added, report.kept, server.images) == (0, COUNT, asked)  # no work is done twice
     _from_files(ws, kind, target)
-    assert ws.losses.listed()["images"].to_pylist() == [COUNT] * ws.losses.listed().num_rows
+    assert ws.losses.list()["images"].to_pylist() == [COUNT] * ws.losses.list().num_rows
 
 
 def _from_files(ws: Workspace, kind: str, target: str) -> None:
@@ -156,9 +163,9 @@ def test_another_model_of_the_same_name_replaces_all(ws: Workspace, models: dict
     ws.losses.add("m", task="cross-entropy", **models["onnx"])
     report = ws.losses.add("m", task="brier", **models["onnx"])
     assert (report.added, report.replaced, report.kept) == (COUNT, COUNT, 0)
-    assert ws.losses.listed().to_pylist()[0]["task"] == "brier"
+    assert ws.losses.list().to_pylist()[0]["task"] == "brier"
     assert ws.losses.remove("m") == COUNT
-    assert ws.losses.listed().num_rows == 0
+    assert ws.losses.list().num_rows == 0
     assert ws.info().images == COUNT
     with pytest.raises(fsearch.NotReadyError):
         ws.losses.remove("m")
@@ -234,7 +241,7 @@ def test_a_failing_replacement_leaves_the_old_losses(ws: Workspace, models: dict
 
     with pytest.raises(BadInputError):
         ws.losses.add("m", black_box=broken, task="loss")
-    assert ws.losses.listed().to_pylist()[0]["task"] == "cross-entropy"
+    assert ws.losses.list().to_pylist()[0]["task"] == "cross-entropy"
     assert ws.sql("FROM losses").num_rows == COUNT
 
 
@@ -277,15 +284,17 @@ def test_an_endpoint_that_refuses_an_image_costs_that_image_only(ws: Workspace) 
         assert reasons == {"HTTP 400: this image is not to my taste"}
 
 
-def test_an_endpoint_that_goes_away_loses_nothing(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsearch.indexer.losses.blackbox.endpoint.RETRIES", 1)
+def test_an_endpoint_that_goes_away_loses_nothing(ws: Workspace) -> None:
     with serve() as gone:
-        url = gone.url
-        how: dict[str, Any] = {"input": NORMALISED, "scores": "logits", "classes": CLASSES}
-        ws.losses.add("e", black_box=url, task="cross-entropy", **how)
-    with pytest.raises(BadInputError, match="does not answer"):
-        ws.losses.add("e", black_box=url, task="brier", **how)
-    assert ws.losses.listed().to_pylist()[0]["task"] == "cross-entropy"
+        options = replace(NORMALISED, scores="logits", classes=CLASSES)
+        endpoint = Endpoint(gone.url, options, retries=1)
+        ws.losses.add("e", black_box=endpoint, task="cross-entropy")
+    with pytest.raises(BadInputError, match="does not answer") as caught:
+        Endpoint(gone.url, options, retries=1)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(BadInputError, match="failed on 24 images in a row, the last: "):
+        ws.losses.add("e", black_box=endpoint, task="brier")
+    assert ws.losses.list().to_pylist()[0]["task"] == "cross-entropy"
 
 
 def test_training_images_are_told_by_the_sources_own_column(tmp_path: Path) -> None:
@@ -316,8 +325,7 @@ def test_a_corrected_label_is_judged_anew(ws: Workspace, models: dict[str, Any],
     assert [i for i in range(COUNT) if before[i] != after[i]] == [3]
 
 
-def test_a_model_that_dies_half_way_keeps_what_was_done(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsearch.indexer.losses.blackbox.runner._MOST_IN_A_ROW", 8)
+def test_a_model_that_dies_half_way_keeps_what_was_done(few: Any) -> None:
     ws = fsearch.open("few.fsearch")
     ws.index(few.folder)
     alive = [True]
@@ -332,10 +340,14 @@ def test_a_model_that_dies_half_way_keeps_what_was_done(few: Any, monkeypatch: p
             return [1.0] * len(images)
 
     dying = Dying()
-    with pytest.raises(
-        BadInputError, match=r"images in a row, the last: ConnectionError: gone.*what was done before is kept"
+    store = Store.open(ws.root)
+    with (
+        store.writer(),
+        pytest.raises(
+            BadInputError, match=r"images in a row, the last: ConnectionError: gone.*what was done before is kept"
+        ),
     ):
-        ws.losses.add("d", black_box=dying, task="loss")
+        run_black_box(store, "d", Function(dying), LossSpec("loss"), reopen(store), limits=RunLimits(failures=8))
     assert ws.sql("FROM pending_losses WHERE loss IS NOT NULL").num_rows == 32
     alive[0] = False
     assert ws.losses.add("d", black_box=dying, task="loss").added == 60
@@ -364,15 +376,13 @@ def test_two_sources_with_the_same_names_are_told_apart(tmp_path: Path) -> None:
         ws.losses.add("b", black_box=lambda images: [0.0] * len(images), task="loss", images=[Image.new("RGB", (8, 8))])
 
 
-def test_an_endpoint_that_hangs_is_given_up(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsearch.indexer.losses.blackbox.endpoint.RETRIES", 1)
-    monkeypatch.setattr("fsearch.indexer.losses.blackbox.endpoint.TIMEOUT", 0.2)
+def test_an_endpoint_that_hangs_is_given_up(ws: Workspace) -> None:
     with serve() as slow:
         slow.refuses = lambda pixels: time.sleep(1)
+        options = replace(NORMALISED, scores="logits", classes=CLASSES)
+        endpoint = Endpoint(slow.url, options, retries=1, timeout=0.2)
         with pytest.raises(BadInputError, match=r"in a row, the last: .*timed out"):
-            ws.losses.add(
-                "e", black_box=slow.url, task="cross-entropy", input=NORMALISED, scores="logits", classes=CLASSES
-            )
+            ws.losses.add("e", black_box=endpoint, task="cross-entropy")
 
 
 @pytest.mark.parametrize(("library", "box"), [("onnxruntime", "onnx"), ("urllib3", "endpoint")])

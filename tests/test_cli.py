@@ -308,8 +308,8 @@ def test_a_fit_that_is_out_of_date_is_said_to_be(planted: object) -> None:
     run("index", planted.folder, "--losses", planted.losses)  # type: ignore[attr-defined]
     run("fit")
     assert "changed since the fit" not in run("query", "bald")[1]
-    head, first, *_ = losses
-    Path("l.csv").write_text(f"{head}\n{first.replace(first.split(',')[1], '99.0')}\n")
+    head, first, *rest = losses
+    Path("l.csv").write_text("\n".join([head, first.replace(first.split(",")[1], "99.0"), *rest]) + "\n")
     run("index", planted.folder, "--losses", "l.csv")  # type: ignore[attr-defined]
     assert (
         "note: images or losses changed since the fit, which does not know of it; run: fsearch fit"

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.losses.loss_file import match, read_losses
+from fsearch.indexer.losses.loss_file import read_losses
+from fsearch.indexer.losses.matching import match
 
 IMAGES = ["a/cat.jpg", "a/dog.jpg", "b/cat.png", "bird.webp"]
 

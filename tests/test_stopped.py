@@ -24,10 +24,12 @@ PREDICTING = """
 import sys, time
 from pathlib import Path
 import fsearch
-from fsearch.indexer.losses.blackbox import function
-from fsearch.indexer.losses.blackbox import runner as run
+from fsearch.indexer.losses.blackbox.function import Function
+from fsearch.indexer.losses.blackbox.runner import RunLimits, run_black_box
+from fsearch.indexer.losses.loss_spec import LossSpec
+from fsearch.indexer.workspace.source_registry import reopen
+from fsearch.indexer.workspace.store import Store
 sys.path.insert(0, {support!r})
-run._EVERY_ROWS = 4
 
 def slow(images):
     for image in images:
@@ -36,14 +38,11 @@ def slow(images):
             file.write("x")
     return [float(i.width) for i in images]
 
-class Small(function.Function):
-    def __init__(self, named):
-        super().__init__(named)
-        self.batch, self.digest = 4, "slow"
-
-from fsearch.indexer.losses.blackbox import resolve as opening
-opening.Function = Small
-print(fsearch.open("w.fsearch").losses.add("slow", black_box=slow, task="loss"))
+box = Function(slow)
+box.batch, box.digest = 4, "slow"
+store = Store.open(Path("w.fsearch"))
+with store.writer():
+    print(run_black_box(store, "slow", box, LossSpec("loss"), reopen(store), limits=RunLimits(flush_rows=4)))
 """
 INDEXING = """
 import time

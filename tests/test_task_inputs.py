@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.losses.functions.base import Outcomes, Settings
 from fsearch.indexer.losses.functions.registry import find_task
-from fsearch.indexer.losses.functions.settings import Outcomes, Settings
 from fsearch.indexer.losses.loss_spec import read_classes, read_params
 
 BOX = {"category_id": 1, "bbox": [1, 1, 5, 5], "score": 0.9}

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from fsearch.indexer.losses.functions.boxes import match, read_boxes
+from fsearch.indexer.losses.functions.base import Outcomes, Settings
+from fsearch.indexer.losses.functions.detection import match, read_boxes
 from fsearch.indexer.losses.functions.registry import TASKS, find_task
-from fsearch.indexer.losses.functions.settings import Outcomes, Settings
 
 N, C = 60, 5
 

@@ -64,6 +64,7 @@ class IndexReport:
     rejected: int = 0
     losses: int = 0
     without_loss: int = 0
+    replaced_losses: int = 0
     index: str = ""
 
 

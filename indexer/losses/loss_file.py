@@ -1,21 +1,23 @@
-"""Read a losses file and match its keys to images. Nothing is written here: a file is either wholly good or refused."""
+"""Read a losses file: CSV, TSV, Parquet or JSONL of one loss per image. A file is wholly valid, or refused."""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.losses.matching import read_keys
+from fsearch.indexer.storage.metadata import RESERVED
 from fsearch.indexer.storage.tabular import read_table
 
-KEY_COLUMNS = ("image", "key", "path", "file", "filename", "file_name", "image_path", "image_id", "name", "id")
 LOSS_COLUMN = "loss"
-_OWN = ("label", "prediction")
+TRAINING = ("train", "training", "trn")  # values of a column 'split' that mean: the model was trained on this image
+Split = Literal["train", "held-out"]
+_OPTIONAL = ("label", "prediction")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,17 @@ class LossTable:
     metadata: pa.Table
     path: Path
 
+    def splits(self) -> list[Split | None]:
+        """Whether the model was trained on each of the n images, by the file's column 'split'; None where unknown."""
+        column = next((c for c in self.metadata.column_names if c.lower() == "split"), None)
+        if column is None:
+            return [None] * len(self.keys)
+        texts = [None if v is None else str(v).strip().lower() for v in self.metadata[column].to_pylist()]
+        return [None if not t else "train" if t in TRAINING else "held-out" for t in texts]
+
 
 def read_losses(path: Path) -> LossTable:
-    """Read and check a losses file. Raises BadInputError naming the row and column of the first thing wrong."""
+    """Read and check a losses file. Raises BadInputError naming the row and column of the first error."""
     table = read_table(path, "losses file")
     if table.num_rows == 0:
         raise BadInputError(f"losses file {path} has no rows")
@@ -51,91 +61,21 @@ def read_losses(path: Path) -> LossTable:
             f"losses file {path} has no column 'loss' (seen: {seen}); rename the one that holds the losses"
         )
     values = [_loss(v, row, path) for row, v in enumerate(table[LOSS_COLUMN].to_pylist(), start=1)]
-    own = {c: _texts(table, c) for c in _OWN}
-    metadata = table.drop_columns([c for c in (key_column, LOSS_COLUMN, *_OWN) if c in table.column_names])
-    return LossTable(keys, values, own["label"], own["prediction"], metadata, path)
+    labels, predictions = (_texts(table, c) for c in _OPTIONAL)
+    metadata = table.drop_columns([c for c in (key_column, LOSS_COLUMN, *_OPTIONAL) if c in table.column_names])
+    _check_columns(metadata)
+    return LossTable(keys, values, labels, predictions, metadata, path)
 
 
-def read_keys(table: pa.Table, path: Path) -> tuple[str, list[str]]:
-    """The column of `table` that names images, and what it holds.
-
-    Raises BadInputError where there is none, or one twice.
-    """
-    column = next((c for c in KEY_COLUMNS if c in table.column_names), None)
-    if column is None:
-        seen = ", ".join(table.column_names)
-        raise BadInputError(f"{path} has no column that names images (seen: {seen}); call it 'image'")
-    keys = [image_key(k, row, path) for row, k in enumerate(table[column].to_pylist(), start=1)]
-    _refuse_repeats(keys, path)
-    return column, keys
-
-
-def match(
-    keys: Sequence[str],
-    images: Sequence[str],
-    path: Path,
-    base: Path = Path(),
-    *,
-    sources: Sequence[str] = (),
-    partial: bool = False,
-) -> list[int | None]:
-    """The index into `images` of each of `keys`, which stand in the file `path`; None, if `partial`, for no image.
-
-    A key names an image by its path below the source, with or without its ending, else by file name, else by stem; a
-    path that leads through the source's folder `base` is taken as below it. `sources`, of each image, tell images of
-    one key in several sources apart: SOURCE/KEY is one of them. Raises BadInputError for a key that names several
-    images, for two that name the same, and unless `partial` for one that names none.
-    """
-    above = {f"{base.as_posix()}/", f"{base.absolute().as_posix()}/", f"{base.resolve().as_posix()}/"}
-    by_path, by_path_stem, by_name, by_stem = (defaultdict[str, list[int]](list) for _ in range(4))
-    for i, key in enumerate(images):
-        below = PurePosixPath(key)
-        by_path[key].append(i)
-        if sources:
-            by_path[f"{sources[i]}/{key}"].append(i)
-        by_path_stem[str(below.with_suffix("")) if below.name else key].append(i)
-        by_name[below.name].append(i)
-        by_stem[below.stem].append(i)
-    found: list[int | None] = []
-    lost: list[str] = []
-    for row, key in enumerate(keys, start=1):
-        below_key = next((key.removeprefix(a) for a in above if key.startswith(a)), key)
-        hits = (
-            by_path.get(key)
-            or by_path.get(below_key)
-            or by_path_stem.get(below_key)
-            or by_name.get(key)
-            or by_stem.get(key)
-            or []
-        )
-        if len(hits) > 1:
-            both = " and ".join(f"{sources[i]}/{images[i]}" if sources else images[i] for i in hits[:2])
-            whole = "the source and the path below it" if sources else "the path below the image folder"
-            raise BadInputError(f"{path} row {row}: {key!r} may be {both}; give {whole}")
-        if not hits:
-            lost.append(f"{key!r} (row {row})")
-        found.append(hits[0] if hits else None)
-    if len(lost) == len(keys) or (lost and not partial):
-        like = f"images are named like {images[0]!r}" if images else "there are no images"
-        raise BadInputError(f"{path}: {len(lost)} of {len(keys)} keys match no image, first {lost[0]}; {like}")
-    _refuse_repeats([images[i] for i in found if i is not None], path)
-    return found
-
-
-def image_key(value: object, row: int, path: Path) -> str:
-    """How an image is named in a file. Raises BadInputError where it is not."""
-    text = "" if value is None else str(value).replace("\\", "/").removeprefix("./").strip()
-    if not text:
-        raise BadInputError(f"{path} row {row}: the image's name is missing")
-    return text
-
-
-def _refuse_repeats(keys: Sequence[str], path: Path) -> None:
-    first: dict[str, int] = {}
-    for row, key in enumerate(keys, start=1):
-        if key in first:
-            raise BadInputError(f"{path} row {row}: {key!r} has a loss already in row {first[key]}; keep one")
-        first[key] = row
+def _check_columns(metadata: pa.Table) -> None:
+    """Raise BadInputError for a column whose name the catalog uses itself, or two that differ only in case."""
+    lowered: dict[str, str] = {}
+    for name in metadata.column_names:
+        if name.lower() in RESERVED or name.lower() == "label":
+            raise BadInputError(f"the column {name!r} has a name fsearch uses itself; rename it")
+        if name.lower() in lowered:
+            raise BadInputError(f"the columns {lowered[name.lower()]!r} and {name!r} differ only in case; rename one")
+        lowered[name.lower()] = name
 
 
 def _loss(value: object, row: int, path: Path) -> float:

@@ -1,4 +1,4 @@
-"""How predictions become losses: which task, columns, classes. What the command line and the API hand down."""
+"""How predictions become losses: loss function, target and prediction columns, classes, as the user gave them."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.losses.functions.registry import Task, find_task
-from fsearch.indexer.losses.functions.settings import ScoreKind, Settings
+from fsearch.indexer.losses.functions.base import LossFunction, ScoreKind, Settings
+from fsearch.indexer.losses.functions.registry import find_task
 
 
 @dataclass(frozen=True, slots=True)
 class LossSpec:
-    """A task and how its input is read.
+    """A loss function and how its input is read.
 
     Attributes
     ----------
-    task : name of a task, or the user's own `module:function`.
-    target : columns that hold what is right (of the predictions file, else of the images' metadata); for masks also a
-        folder, for detection a COCO file.
-    prediction : columns of the predictions file, `prefix*` for all that begin so; found by their usual names if empty.
-    classes : names of the classes in the order of the outputs.
+    task : name of a loss function, or the user's own `module:function`.
+    target : ground truth: columns of the predictions file, else of the images' metadata; for masks also a folder, for
+        detection a COCO file.
+    prediction : columns of the predictions file, `prefix*` for a group; found by their usual names if empty.
+    classes : class names in the order of the model's outputs.
     scores : whether class scores are probabilities or logits.
-    params : settings of the task, such as k.
+    params : parameters of the loss function, such as k.
     """
 
     task: str
@@ -35,22 +35,22 @@ class LossSpec:
     scores: ScoreKind | None = None
     params: Mapping[str, float] = field(default_factory=dict)
 
-    def find(self) -> Task:
-        """The task itself. Raises BadInputError where there is none such."""
+    def find(self) -> LossFunction:
+        """The loss function. Raises BadInputError where the name or a parameter is unknown."""
         return find_task(self.task, self.params)
 
-    def knowing(self, classes: Sequence[str], scores: ScoreKind | None) -> LossSpec:
-        """The same, with what a model or file says of itself where nothing was said before."""
+    def with_defaults(self, classes: Sequence[str], scores: ScoreKind | None) -> LossSpec:
+        """A copy with the classes and score kind that a model or file declares, where the user gave none."""
         return replace(self, classes=self.classes or tuple(classes), scores=self.scores or scores)
 
     def settings(self, prediction_root: Path = Path(), target_root: Path = Path()) -> Settings:
-        """What the task is told."""
+        """The settings that the loss function is evaluated with."""
         return Settings(self.classes, self.scores, prediction_root, target_root, self.params)
 
     def fingerprint(self, *others: str) -> str:
-        """A hash of all of this and of `others`: equal for equal losses."""
-        said = [self.task, self.target, self.prediction, self.classes, self.scores, dict(sorted(self.params.items()))]
-        return hashlib.sha256(json.dumps([said, others]).encode()).hexdigest()
+        """A hash of the spec and of `others` (model, file): equal for equal losses."""
+        spec = [self.task, self.target, self.prediction, self.classes, self.scores, dict(sorted(self.params.items()))]
+        return hashlib.sha256(json.dumps([spec, others]).encode()).hexdigest()
 
     def __str__(self) -> str:
         params = ", ".join(f"{k} = {v:g}" for k, v in self.params.items())
@@ -58,7 +58,7 @@ class LossSpec:
 
 
 def read_classes(text: str) -> tuple[str, ...]:
-    """Class names from a file of one a line, or a list with commas.
+    """Class names from a file with one per line, or from a comma-separated list.
 
     Raises BadInputError for an empty or repeated name.
     """
@@ -78,7 +78,7 @@ def read_classes(text: str) -> tuple[str, ...]:
 
 
 def read_params(texts: Sequence[str]) -> dict[str, float]:
-    """Settings from texts like `k=3`. Raises BadInputError for another form."""
+    """Parameters from texts like `k=3`. Raises BadInputError for another form."""
     params = {}
     for text in texts:
         name, _, value = text.partition("=")

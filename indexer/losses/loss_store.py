@@ -1,22 +1,27 @@
-"""Losses under way: committed batch by batch where no query sees them, then put in the place of the old ones at once.
+"""The only writer of a model's losses: a run's staging, a losses file's replacement, and removal.
 
-So a run that was killed goes on where it stopped, and a model's losses are never half old, half new.
+A run's losses are committed batch by batch to the staging table `pending_losses`, where no query sees them, and swapped
+in atomically when the run completes. So a run that was killed resumes, and a model's losses are never half old, half
+new.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import shutil
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from fsearch.indexer.losses.functions.settings import Outcomes
+from fsearch.indexer.losses.functions.base import Outcomes
+from fsearch.indexer.losses.loss_file import TRAINING
+from fsearch.indexer.losses.loss_report import LossesReport
 from fsearch.indexer.storage.catalog import Connection, insert, scalar, utc_now
+from fsearch.indexer.storage.metadata import merge
 from fsearch.indexer.workspace.store import Store
 
-TRAINING = ("train", "training", "trn")  # what a column 'split' calls images that a model was trained on
+_OF_MODEL = ("losses", "predictions", "models", "black_boxes", "pending_losses", "prediction_errors")
 _SCHEMA = pa.schema(
     {
         "model": pa.string(),
@@ -31,45 +36,19 @@ _SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LossesReport:
-    """What adding losses did.
-
-    Attributes
-    ----------
-    added : images that have a loss now and had none of this model, or another one, before.
-    kept : images whose loss was there already, from the same model, task and settings.
-    failed : images whose loss could not be had; their reasons are in the table `prediction_errors`.
-    without : images that have no loss of this model.
-    replaced : losses of another origin that made way.
-    mean : mean of all losses the model has now.
-    notes : what the user should know about how the model was read.
-    """
-
-    model: str
-    task: str
-    added: int
-    kept: int
-    failed: int
-    without: int
-    replaced: int
-    mean: float
-    notes: tuple[str, ...] = ()
-
-
 class LossStaging:
-    """The losses of one run, of one model. Use inside `store.writer()`."""
+    """Staging for the losses of one run of one model. Use inside `store.writer()`."""
 
     def __init__(self, store: Store, model: str, fingerprint: str, targets: Mapping[int, Any]) -> None:
-        """Go on with a run that was stopped, or begin one; `targets` say what is right, by image identity."""
+        """Resume a run of the same `fingerprint`, or begin one; `targets` is the ground truth by image identity."""
         self._store, self._model, self._fingerprint, self._targets = store, model, fingerprint, targets
         self._rows: list[dict[str, Any]] = []
         with store.catalog.write() as con:
             con.execute("DELETE FROM pending_losses WHERE model = ? AND fingerprint <> ?", [model, fingerprint])
-            con.execute("DELETE FROM pending_losses WHERE model = ? AND reason IS NOT NULL", [model])  # are tried again
+            con.execute("DELETE FROM pending_losses WHERE model = ? AND reason IS NOT NULL", [model])  # are retried
 
     def done(self) -> set[int]:
-        """Identities of the images whose loss is there, and was judged by the target they have now."""
+        """Identities of the images that have a loss of this run, computed with the ground truth they have now."""
         query = (
             "SELECT image_id, target_digest FROM pending_losses WHERE model = ? UNION ALL "
             "SELECT image_id, target_digest FROM losses JOIN black_boxes USING (model) "
@@ -80,10 +59,11 @@ class LossStaging:
         return {image_id for image_id, digest in rows if digest == self._digest(image_id)}
 
     def __len__(self) -> int:
+        """How many rows a flush would commit."""
         return len(self._rows)
 
     def add(self, image_ids: Sequence[int], outcomes: Outcomes) -> None:
-        """Take what a task said of some images."""
+        """Take the outcomes of n images: a loss, or the reason why there is none."""
         for i, image_id in enumerate(image_ids):
             reason = outcomes.reasons[i]
             self._rows.append(
@@ -99,24 +79,24 @@ class LossStaging:
                 }
             )
 
-    def _digest(self, image_id: int) -> str:
-        """Equal for equal targets."""
-        return hashlib.blake2b(repr(self._targets.get(image_id)).encode(), digest_size=12).hexdigest()
-
     def fail(self, image_id: int, reason: str) -> None:
-        """Take an image whose loss could not be had."""
+        """Take an image whose loss could not be computed."""
         row = {"model": self._model, "fingerprint": self._fingerprint, "image_id": image_id, "reason": reason}
         self._rows.append(row)
 
+    def _digest(self, image_id: int) -> str:
+        """A hash of an image's ground truth."""
+        return hashlib.blake2b(repr(self._targets.get(image_id)).encode(), digest_size=12).hexdigest()
+
     def flush(self) -> None:
-        """Commit what was taken, out of sight of queries."""
+        """Commit the rows taken so far to the staging table."""
         if self._rows:
             with self._store.catalog.write() as con:
                 insert(con, "pending_losses", pa.Table.from_pylist(self._rows, schema=_SCHEMA), replace=True)
             self._rows = []
 
     def finish(self, task: str, origin: str, split: str | None, notes: Sequence[str] = ()) -> LossesReport:
-        """Put the losses in the place of what the model had from elsewhere, in one transaction."""
+        """Swap the staged losses in, in one transaction; losses of another fingerprint are deleted."""
         self.flush()
         model = [self._model]
         with self._store.catalog.write() as con:
@@ -127,10 +107,15 @@ class LossStaging:
             )
             before = scalar(con, "SELECT count(*) FROM losses WHERE model = ?", model)
             if not same:
-                forget_losses(con, self._model)
+                con.execute("DELETE FROM losses WHERE model = ?", model)
+                con.execute("DELETE FROM predictions WHERE model = ?", model)  # of the ensemble fitted to them
             con.execute("DELETE FROM prediction_errors WHERE model = ?", model)
             con.execute(
+<<<<<<< HEAD
                 "INSERT OR REPLACE INTO losses BY NAME SELECT model, image_id, loss, label, prediction, "
+=======
+                "INSERT OR REPLACE INTO losses BY NAME SELECT model, image_id, loss, label, prediction, NULL AS split, "
+>>>>>>> losses2
                 "target_digest FROM pending_losses WHERE model = ? AND loss IS NOT NULL",
                 model,
             )
@@ -142,43 +127,109 @@ class LossStaging:
             added = scalar(con, "SELECT count(*) FROM pending_losses WHERE model = ? AND loss IS NOT NULL", model)
             failed = scalar(con, "SELECT count(*) FROM prediction_errors WHERE model = ?", model)
             con.execute("DELETE FROM pending_losses WHERE model = ?", model)
-            remember(con, self._model, task, origin, self._fingerprint)
-            set_split(con, self._model, split)
-            present = scalar(con, "SELECT count(*) FROM images WHERE status = 'present'")
-            have, mean = con.execute(
-                "SELECT count(*), avg(loss) FROM losses JOIN images USING (image_id) "
-                "WHERE model = ? AND status = 'present'",
-                model,
-            ).fetchall()[0]
+            _record_origin(con, self._model, task, origin, self._fingerprint)
+            _set_split(con, self._model, split)
+            without, mean = _coverage(con, self._model)
         return LossesReport(
             model=self._model,
             task=task,
             added=added,
             kept=before if same else 0,
             failed=failed,
-            without=present - have,
+            without=without,
             replaced=0 if same else before,
-            mean=float("nan") if mean is None else float(mean),
+            mean=mean,
             notes=tuple(notes),
         )
 
 
-def forget_losses(con: Connection, model: str) -> None:
-    """Delete a model's losses, and what its ensemble predicted from them."""
-    con.execute("DELETE FROM losses WHERE model = ?", [model])
-    con.execute("DELETE FROM predictions WHERE model = ?", [model])
+def replace_losses(
+    store: Store, model: str, losses: pa.Table, metadata: pa.Table, origin: str, sources: Collection[str] | None
+) -> LossesReport:
+    """Replace the losses of `model` on `sources` by `losses`, in one transaction; see `add_loss_file` for the meaning.
 
+<<<<<<< HEAD
 
 def remember(con: Connection, model: str, task: str | None, origin: str, fingerprint: str | None) -> None:
     """Record how a model's losses came about."""
     con.execute(
         "INSERT OR REPLACE INTO black_boxes (model, task, origin, fingerprint, added_at) VALUES (?, ?, ?, ?, ?)",
         [model, task, origin, fingerprint, utc_now()],
+=======
+    Parameters
+    ----------
+    losses : n rows of the columns of the table `losses`.
+    metadata : n rows of image_id and the user's own columns.
+    sources : on images of these all earlier losses are replaced; None for those on the n images only.
+    """
+    with store.catalog.write() as con:
+        con.register("given", losses)
+        old = con.sql(
+            "SELECT l.image_id, b.fingerprint IS NOT NULL AS computed, coalesce(g.loss = l.loss AND "
+            "g.label IS NOT DISTINCT FROM l.label AND g.prediction IS NOT DISTINCT FROM l.prediction, false) AS same "
+            "FROM losses l JOIN images i USING (image_id) LEFT JOIN black_boxes b USING (model) "
+            "LEFT JOIN given g USING (image_id) WHERE l.model = ? AND (b.fingerprint IS NOT NULL "
+            "OR g.image_id IS NOT NULL OR i.source IN (SELECT unnest(?::VARCHAR[])))",
+            params=[model, list(sources or ())],
+        ).to_arrow_table()
+        con.register("old", old)
+        before, kept, computed = con.execute(
+            "SELECT (SELECT count(*) FROM losses WHERE model = ?), count(*) FILTER (same), bool_or(computed) FROM old",
+            [model],
+        ).fetchall()[0]
+        others = before - old.num_rows
+        con.execute(
+            "DELETE FROM predictions WHERE model = ? AND image_id IN (SELECT image_id FROM old WHERE NOT same)", [model]
+        )
+        con.execute("DELETE FROM losses WHERE model = ? AND image_id IN (SELECT image_id FROM old)", [model])
+        if computed:
+            con.execute("DELETE FROM prediction_errors WHERE model = ?", [model])
+        insert(con, "losses", losses, replace=True)
+        _record_origin(con, model, None, _joined_origin(con, model, origin) if others else origin, None)
+        if metadata.num_columns > 1:
+            merge(con, metadata, widen=False)
+        _set_split(con, model, None)
+        without, mean = _coverage(con, model)
+    return LossesReport(
+        model=model,
+        task="as given",
+        added=losses.num_rows - kept,
+        kept=kept,
+        failed=0,
+        without=without,
+        replaced=old.num_rows - kept,
+        mean=mean,
+        others=others,
+>>>>>>> losses2
     )
 
 
-def set_split(con: Connection, model: str, split: str | None) -> None:
-    """Say whether the model was trained on its images: as the user says, else as the images' column 'split' does."""
+def remove_model(store: Store, model: str) -> int:
+    """Delete a model's losses, fit and errors; stored rankings stay. Returns how many losses it had."""
+    with store.catalog.write() as con:
+        count = scalar(con, "SELECT count(*) FROM losses WHERE model = ?", [model])
+        for table in _OF_MODEL:
+            con.execute(f"DELETE FROM {table} WHERE model = ?", [model])
+    shutil.rmtree(store.layout.model(model), ignore_errors=True)
+    return count
+
+
+def _record_origin(con: Connection, model: str, task: str | None, origin: str, fingerprint: str | None) -> None:
+    con.execute(
+        "INSERT OR REPLACE INTO black_boxes (model, task, origin, fingerprint, added_at) VALUES (?, ?, ?, ?, ?)",
+        [model, task, origin, fingerprint, utc_now()],
+    )
+
+
+def _joined_origin(con: Connection, model: str, origin: str) -> str:
+    """The origins of a model's losses, where each source has its own losses file."""
+    row = con.execute("SELECT origin FROM black_boxes WHERE model = ?", [model]).fetchone()
+    before = row[0].split(", ") if row and row[0] else []
+    return ", ".join(dict.fromkeys([*before, origin]))
+
+
+def _set_split(con: Connection, model: str, split: str | None) -> None:
+    """Set whether the model was trained on its images: `split`, else by the column 'split' of the metadata."""
     if split is not None:
         con.execute("UPDATE losses SET split = ? WHERE model = ?", [split, model])
         return
@@ -190,3 +241,13 @@ def set_split(con: Connection, model: str, split: str | None) -> None:
             "WHERE losses.model = ? AND losses.split IS NULL AND m.image_id = losses.image_id AND m.split IS NOT NULL",
             [model],
         )
+
+
+def _coverage(con: Connection, model: str) -> tuple[int, float]:
+    """How many present images have no loss of `model`, and the mean loss of the others."""
+    present = scalar(con, "SELECT count(*) FROM images WHERE status = 'present'")
+    count, mean = con.execute(
+        "SELECT count(*), avg(loss) FROM losses JOIN images USING (image_id) WHERE model = ? AND status = 'present'",
+        [model],
+    ).fetchall()[0]
+    return present - count, float("nan") if mean is None else float(mean)

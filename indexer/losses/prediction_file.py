@@ -1,4 +1,4 @@
-"""Read a file of predictions: CSV, TSV, Parquet, JSONL, npz, COCO results, or a folder of masks. It judges nothing."""
+"""Read a predictions file: CSV, TSV, Parquet, JSONL, npz, COCO results, or a folder of masks. Nothing is evaluated."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.losses.functions.settings import ScoreKind
-from fsearch.indexer.losses.loss_file import KEY_COLUMNS, image_key, read_keys
+from fsearch.indexer.losses.functions.base import ScoreKind
+from fsearch.indexer.losses.matching import KEY_COLUMNS, image_key, read_keys
 from fsearch.indexer.storage.files import DamagedArrayError, load_arrays
 from fsearch.indexer.storage.tabular import SUFFIXES, read_json, read_table
 
 _MASKS = (".png", ".npy", ".tif", ".tiff", ".bmp", ".gif")
-_NAMES: Mapping[str, ScoreKind | None] = {
+_COLUMNS: Mapping[str, ScoreKind | None] = {  # usual names of prediction columns, and what they say of the scores
     "probabilities": "probabilities",
     "probs": "probabilities",
     "logits": "logits",
@@ -34,7 +34,7 @@ _NAMES: Mapping[str, ScoreKind | None] = {
     "mask": None,
     "masks": None,
 }
-_PREFIXES: Mapping[str, ScoreKind | None] = {
+_PREFIXES: Mapping[str, ScoreKind | None] = {  # of groups of columns, one per class
     "prob_": "probabilities",
     "probability_": "probabilities",
     "p_": "probabilities",
@@ -45,14 +45,14 @@ _PREFIXES: Mapping[str, ScoreKind | None] = {
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What a black box said, as it stands in a file.
+    """A predictions file, as read.
 
     Attributes
     ----------
     keys : n strings that name images; COCO image ids, as text, in COCO results.
     values : n predictions: an array (n, ...) or a list.
     columns : the file's further columns by name, n values each.
-    classes, scores : what column names say of them.
+    classes, scores : class names and score kind as column names tell them, if they do.
     path : the file, for messages; `root` is the folder that paths in it are relative to.
     """
 
@@ -65,12 +65,12 @@ class Predictions:
     scores: ScoreKind | None = None
 
     def names(self) -> list[str]:
-        """Where each prediction stands, for messages."""
+        """File and row of each prediction, for messages."""
         return [f"{self.path} row {row} ({key})" for row, key in enumerate(self.keys, start=1)]
 
 
 def read_predictions(path: Path, wanted: Sequence[str] = ()) -> Predictions:
-    """Read `path`; `wanted` names the columns that hold predictions. Raises BadInputError where it cannot be read."""
+    """Read `path`; `wanted` names the prediction columns. Raises BadInputError where it cannot be read."""
     if path.is_dir():
         return _folder(path)
     kind = path.suffix.lower()
@@ -104,13 +104,13 @@ def _table(path: Path, wanted: Sequence[str]) -> Predictions:
 def _columns(
     seen: Sequence[str], wanted: Sequence[str], path: Path
 ) -> tuple[list[str], tuple[str, ...], ScoreKind | None]:
-    """Columns of predictions, the class names in them, and whether they are probabilities or logits."""
+    """Names of the prediction columns, the class names in them, and whether they are probabilities or logits."""
     if not wanted:
         listed = next(
-            (c for c in seen if c.lower() in _NAMES and c.lower() not in ("prediction", "predicted", "pred")), None
+            (c for c in seen if c.lower() in _COLUMNS and c.lower() not in ("prediction", "predicted", "pred")), None
         )
         prefix = next((p for p in _PREFIXES if sum(c.startswith(p) for c in seen) > 1), None)
-        plain = next((c for c in seen if c.lower() in _NAMES), None)
+        plain = next((c for c in seen if c.lower() in _COLUMNS), None)
         chosen = listed or (f"{prefix}*" if prefix else plain)
         if chosen is None:
             raise BadInputError(
@@ -130,7 +130,7 @@ def _columns(
     for column in wanted:
         if column not in seen:
             raise BadInputError(f"{path} has no column {column!r} (seen: {', '.join(seen)})")
-    return list(wanted), (), _NAMES.get(wanted[0].lower()) if len(wanted) == 1 else None
+    return list(wanted), (), _COLUMNS.get(wanted[0].lower()) if len(wanted) == 1 else None
 
 
 def _numbers(column: pa.ChunkedArray, name: str, path: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -141,7 +141,7 @@ def _numbers(column: pa.ChunkedArray, name: str, path: Path) -> np.ndarray[Any, 
 
 
 def _values(column: pa.ChunkedArray, path: Path, name: str) -> Any:
-    """One column as it is; lists of one length as a matrix, without a Python object a number."""
+    """The values of one column; lists of equal length as a matrix, without a Python object per number."""
     kind = column.type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         flat, count = pa.compute.list_flatten(column), len(column)
@@ -183,11 +183,11 @@ def _npz(path: Path, wanted: Sequence[str]) -> Predictions:
 
 def _coco_results(path: Path) -> Predictions:
     """Detections of each COCO image id."""
-    said = read_json(path, "predictions file")
-    if not isinstance(said, list):
+    results = read_json(path, "predictions file")
+    if not isinstance(results, list):
         raise BadInputError(f"{path} is no COCO results file: it must be a list of detections")
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row, detection in enumerate(said, start=1):
+    for row, detection in enumerate(results, start=1):
         if not isinstance(detection, dict) or not {"image_id", "category_id", "bbox", "score"} <= set(detection):
             raise BadInputError(f"{path}, detection {row}: 'image_id', 'category_id', 'bbox' and 'score' are needed")
         found[str(detection["image_id"])].append(detection)
@@ -195,7 +195,7 @@ def _coco_results(path: Path) -> Predictions:
 
 
 def _folder(path: Path) -> Predictions:
-    """The masks of a folder; a mask's path without its ending names its image."""
+    """The masks of a folder; a mask's path without its suffix names its image."""
     files = sorted(p.relative_to(path) for p in path.rglob("*") if p.suffix.lower() in _MASKS)
     if not files:
         raise BadInputError(f"no masks in {path} (looked for {', '.join(_MASKS)})")

@@ -29,7 +29,7 @@ def reopen(store: Store) -> list[Source]:
     for source, location, options in rows:
         if location is None:
             raise BadInputError(
-                f"the images of {source!r} were a program's own; hand them over again: add_losses(images=…)"
+                f"the images of {source!r} were a program's own; hand them over again: losses.add(images=…)"
             )
         found.append(open_source(location, SourceOptions.from_json(options)))
     return found

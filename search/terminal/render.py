@@ -15,6 +15,7 @@ from fsearch.search.export import row_tuples
 from fsearch.search.terminal.explain import explanation
 
 if TYPE_CHECKING:
+    from fsearch.indexer.losses.loss_report import LossesReport
     from fsearch.search.demo import DemoReport
 
 _WIDTHS = {
@@ -104,13 +105,32 @@ def index_lines(report: IndexReport) -> list[str]:
     said = ", ".join(f"{n:,} {word}" for n, word in counts if n)
     lines = [f"{report.found:,} images found: {said or 'nothing to do'}"]
     if report.losses:
+        replaced = f", {report.replaced_losses:,} of another origin replaced" if report.replaced_losses else ""
         rest = f"; {report.without_loss:,} images have none and take no part" if report.without_loss else ""
-        lines.append(f"{report.losses:,} losses stored{rest}")
+        lines.append(f"{report.losses:,} losses stored{replaced}{rest}")
     if report.index:
         lines.append(f"index: {report.index}")
     if report.rejected:
         lines.append("rejected files and reasons: fsearch info")
     return lines
+
+
+def losses_lines(report: LossesReport) -> list[str]:
+    """What adding losses did, in a few lines."""
+    parts = [
+        (report.added, "losses added"),
+        (report.kept, "there already"),
+        (report.replaced, "of another origin replaced"),
+        (report.others, "of other images kept"),
+        (report.failed, "failed"),
+    ]
+    counts = ", ".join(f"{n:,} {word}" for n, word in parts if n)
+    lines = [f"model {report.model}: {counts or 'nothing to do'}; {report.task}, mean {report.mean:.4g}"]
+    if report.without:
+        lines.append(f"{report.without:,} images have no loss of it and take no part")
+    if report.failed:
+        lines.append('reasons: fsearch sql "SELECT key, reason FROM prediction_errors JOIN images USING (image_id)"')
+    return [*lines, *report.notes]
 
 
 def demo_lines(report: DemoReport, program: str, options: str) -> list[str]:

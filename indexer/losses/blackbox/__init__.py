@@ -1,1 +1,1 @@
-"""The black box itself, run by us: one kind of model a file, behind the small interface in model.py."""
+"""Black boxes that fsearch runs: one kind of model per file, behind the small interface in base.py."""

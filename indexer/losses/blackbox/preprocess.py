@@ -1,4 +1,4 @@
-"""From an image to a model's input tensor: size, mean, standard deviation, and where they are said."""
+"""From an image to a model's input tensor: size, mean, standard deviation, and the options and files that set them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from PIL import Image, ImageOps
 
 from fsearch.indexer.errors import BadInputError
 
-_MODES = {1: "L", 3: "RGB"}
+_MODES = {1: "L", 3: "RGB"}  # Pillow's, by channels
 
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """How a model wants its input, as far as the user says it; None for what the model's file or a default says.
+    """The model's preprocessing as far as the user sets it; None for what the model's file or a default sets.
 
     Attributes
     ----------
     input, output : names of the model's tensors.
     size : height and width in pixels.
-    mean, std : a number, or one a channel, of pixel values between 0 and 1.
-    channels : 1 for grey, 3 for RGB.
+    mean, std : one number, or one per channel, in units of pixel values from 0 to 1.
+    channels : 1 for greyscale, 3 for RGB.
     layout : channels first or last.
-    resize : "crop" scales the short side and cuts the middle, "squash" ignores the shape, "pad" adds black bars.
+    resize : "crop" scales the short side and crops the centre, "squash" ignores the aspect ratio, "pad" letterboxes.
     dtype : "float32", or "uint8" for pixel values of 0 to 255 as they are.
-    classes : names of the classes in the order of the outputs.
+    classes : class names in the order of the outputs.
     scores : whether outputs are probabilities or logits.
     """
 
@@ -49,9 +49,9 @@ class InputOptions:
     scores: Literal["probabilities", "logits"] | None = None
 
     def over(self, other: InputOptions) -> InputOptions:
-        """What is said here, and `other` for the rest."""
-        said = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) not in (None, ())}
-        return replace(other, **said)
+        """These options, and those of `other` where these are not set."""
+        chosen = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) not in (None, ())}
+        return replace(other, **chosen)
 
 
 _CHOICES = {
@@ -64,22 +64,22 @@ _CHOICES = {
 
 
 def read_beside(model: Path) -> InputOptions:
-    """The options in the YAML file beside a model, MODEL.yaml; none where there is no such file.
+    """The options in the sidecar of a model, MODEL.yaml or MODEL.yml; none where there is no such file.
 
-    Raises BadInputError.
+    Raises BadInputError for an unknown option or value.
     """
     path = next((p for p in (model.with_suffix(".yaml"), model.with_suffix(".yml")) if p.is_file()), None)
     if path is None:
         return InputOptions()
     try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        options = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadInputError(f"{path} is no YAML: {str(error).splitlines()[0]}") from error
     known = {f.name for f in fields(InputOptions)}
-    if not isinstance(said, dict) or not set(said) <= known:
-        wrong = sorted(map(str, set(said) - known)) if isinstance(said, dict) else ["no mapping"]
+    if not isinstance(options, dict) or not set(options) <= known:
+        wrong = sorted(map(str, set(options) - known)) if isinstance(options, dict) else ["no mapping"]
         raise BadInputError(f"{path}: unknown {wrong[0]!r}; known are {', '.join(sorted(known))}")
-    return InputOptions(**{name: _option(name, value, path) for name, value in said.items()})
+    return InputOptions(**{name: _option(name, value, path) for name, value in options.items()})
 
 
 def _option(name: str, value: Any, path: Path) -> Any:
@@ -115,8 +115,8 @@ def read_numbers(text: str, option: str) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Pixels:
-    """How an image becomes an input: everything said, nothing left to guess. See InputOptions."""
+class Preprocessing:
+    """How an image becomes an input tensor, with every option set. See InputOptions."""
 
     size: tuple[int, int]
     channels: int
@@ -130,8 +130,11 @@ class Pixels:
     @classmethod
     def of(
         cls, options: InputOptions, size: tuple[int, int] | None, channels: int | None, layout: str | None
-    ) -> Pixels:
-        """From options and what the model itself says of its input. Raises BadInputError where they do not fit."""
+    ) -> Preprocessing:
+        """From options, and the size, channels and layout that the model declares.
+
+        Raises BadInputError where they do not fit.
+        """
         if options.size and size and options.size != size:
             raise BadInputError(f"the model takes {size[0]}x{size[1]} pixels, not {options.size[0]}x{options.size[1]}")
         if options.channels and channels and options.channels != channels:
@@ -147,7 +150,7 @@ class Pixels:
                 raise BadInputError(f"{len(values)} values of {name} for {depth} channels")
         if min(std) <= 0:
             raise BadInputError("std must be above 0")
-        said = options.mean is not None or options.std is not None or options.dtype == "uint8"
+        normalised = options.mean is not None or options.std is not None or options.dtype == "uint8"
         return cls(
             final,
             depth,
@@ -156,16 +159,16 @@ class Pixels:
             options.layout or layout or "nchw",
             options.resize or "crop",
             options.dtype or "float32",
-            said,
+            normalised,
         )
 
     def tensor(self, image: Image.Image) -> NDArray[Any]:
         """(channels, height, width) or (height, width, channels), float32 or uint8."""
-        grey = image.convert(_MODES[self.channels])
+        converted = image.convert(_MODES[self.channels])
         height, width = self.size
-        if grey.size != (width, height):
-            grey = self._resized(grey, (width, height))
-        array: NDArray[Any] = np.asarray(grey).reshape(height, width, self.channels)
+        if converted.size != (width, height):
+            converted = self._resized(converted, (width, height))
+        array: NDArray[Any] = np.asarray(converted).reshape(height, width, self.channels)
         if self.dtype == "float32":
             scaled = array.astype(np.float32) / 255
             array = (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
@@ -187,21 +190,21 @@ class Pixels:
         return f"{text}, {values}" + ("" if self.normalised else " (not said: values 0 to 1 as they are)")
 
     def digest(self, *others: str) -> str:
-        """A hash of all of this and of `others`."""
+        """A hash of the preprocessing and of `others`."""
         return hashlib.sha256(json.dumps([asdict(self), others]).encode()).hexdigest()
 
 
-def stack(inputs: Sequence[NDArray[Any]], fixed: int) -> NDArray[Any]:
-    """(n, ...) of n inputs; filled up by the last one, where a model takes `fixed` at once (0: any number)."""
+def pad_batch(inputs: Sequence[NDArray[Any]], fixed: int) -> NDArray[Any]:
+    """(n, ...) of n inputs; padded with the last one to the model's `fixed` batch size (0 for any)."""
     return np.stack([*inputs, *[inputs[-1]] * max(0, fixed - len(inputs))])
 
 
-def fit_shape(
+def read_shape(
     shape: Sequence[int | None], options: InputOptions
 ) -> tuple[int, int | None, str | None, tuple[int, int] | None]:
-    """Batch, channels, layout and size that an input shape of four says; batch 0 is any.
+    """Batch size (0 for any), channels, layout and (height, width) of an input shape of four axes.
 
-    Raises BadInputError for others.
+    Unknown axes are None. Raises BadInputError for a shape that no image fits.
     """
     if len(shape) != 4:
         raise BadInputError(f"its input has the shape {list(shape)}; an image model takes 4 axes, batch first")

@@ -1,4 +1,4 @@
-"""From what a user types to a black box."""
+"""Resolve the name of a model to a black box. A new kind of model is a file beside this one, and a line here."""
 
 from __future__ import annotations
 
@@ -19,11 +19,15 @@ from fsearch.indexer.object_path import is_named
 TORCH = (".pt", ".pt2", ".pts", ".ts", ".pth", ".torchscript")
 
 
-def open_black_box(named: str | Callable[..., Any], options: InputOptions, weights: Path | None = None) -> BlackBox:
-    """The black box that `named` means: a model file, timm:NAME, a URL, `module:function`, or a function itself.
+def open_black_box(
+    named: str | Callable[..., Any] | BlackBox, options: InputOptions, weights: Path | None = None
+) -> BlackBox:
+    """The black box that `named` means: a model file, timm:NAME, a URL, `module:function`, a function, or a BlackBox.
 
     Raises BadInputError where it means none, or the model cannot be loaded.
     """
+    if isinstance(named, BlackBox):
+        return named
     if not isinstance(named, str):
         return Function(named)
     path = Path(named)

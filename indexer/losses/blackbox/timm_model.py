@@ -10,15 +10,15 @@ from PIL import Image
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions
-from fsearch.indexer.losses.functions.settings import ScoreKind
+from fsearch.indexer.losses.functions.base import ScoreKind
 from fsearch.indexer.storage.files import content_sha256
 
 
 class TimmModel:
-    """A timm architecture with weights from a local file; the input is made as timm's own configuration says."""
+    """A timm architecture with weights from a local file, preprocessed as timm's own configuration says."""
 
     def __init__(self, name: str, weights: Path | None, options: InputOptions) -> None:
-        """Load `name` with `weights`. Raises BadInputError where there is none such, or the weights do not fit."""
+        """Load `name` with `weights`. Raises BadInputError where the name is unknown, or the weights do not fit."""
         import timm.data
         import torch
 
@@ -61,7 +61,7 @@ class TimmModel:
         return self._transform(image)
 
     def predict(self, inputs: Sequence[Any]) -> Sequence[Any]:
-        """Logits, one row an image."""
+        """Logits, one row per image."""
         import torch
 
         with torch.inference_mode():
@@ -70,7 +70,7 @@ class TimmModel:
 
 
 def _state(weights: Path) -> dict[str, Any]:
-    """The weights by name. Nothing but tensors is loaded."""
+    """The state dict. Only tensors are loaded."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file

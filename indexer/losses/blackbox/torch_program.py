@@ -1,4 +1,4 @@
-"""A black box saved by torch: a TorchScript archive, or a program of torch.export.
+"""A black box saved by PyTorch: a TorchScript archive, or a program of torch.export.
 
 Either is a program that runs with the user's rights, as an ONNX model's custom operators do: load only what you trust.
 """
@@ -12,52 +12,44 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.losses.blackbox.preprocess import InputOptions, Pixels, fit_shape, read_beside, stack
+from fsearch.indexer.losses.blackbox.base import TensorModel
+from fsearch.indexer.losses.blackbox.preprocess import InputOptions, Preprocessing, pad_batch, read_beside, read_shape
 from fsearch.indexer.storage.files import content_sha256
 
 
-class TorchProgram:
-    """A program of torch with one image input. On a GPU where there is one."""
+class TorchProgram(TensorModel):
+    """A PyTorch program with one image input. Runs on a GPU where there is one."""
 
     def __init__(self, path: Path, options: InputOptions) -> None:
-        """Load `path`, .pt2 for torch.export, else TorchScript. Raises BadInputError where it cannot be loaded."""
+        """Load `path`, .pt2 as torch.export, else as TorchScript. Raises BadInputError where it cannot be loaded."""
         import torch
 
         if not path.is_file():
             raise BadInputError(f"no such model: {path}")
-        said = options.over(read_beside(path))
+        options = options.over(read_beside(path))
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             self._module, shape = _exported(path) if path.suffix.lower() == ".pt2" else _scripted(path, self._device)
         except Exception as error:  # torch raises whatever the archive's readers raise
             raise BadInputError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
-        fixed, channels, layout, size = 0, None, None, None
+        self._fixed, channels, layout, size = 0, None, None, None
         try:
             if shape is not None:
-                fixed, channels, layout, size = fit_shape(shape, said)
-            self.pixels = Pixels.of(said, size, channels, layout)
+                self._fixed, channels, layout, size = read_shape(shape, options)
+            preprocessing = Preprocessing.of(options, size, channels, layout)
         except BadInputError as error:
             raise BadInputError(f"{path}: {error}") from error
-        self._dtype = torch.uint8 if self.pixels.dtype == "uint8" else torch.float32
-        self.origin, self.batch = str(path), fixed or 32
-        self.digest = self.pixels.digest(content_sha256(path), said.output or "")
-        self.classes, self.scores, self._output = said.classes, said.scores, said.output
-        self.note, self.squashes = str(self.pixels), self.pixels.resize == "squash"
-        self._fixed = fixed
-
-    def prepare(self, image: Image.Image) -> Any:
-        """The input tensor of one image."""
-        return self.pixels.tensor(image)
+        self._dtype = torch.uint8 if preprocessing.dtype == "uint8" else torch.float32
+        self._output = options.output
+        identity = (content_sha256(path), options.output or "")
+        super().__init__(str(path), preprocessing, options, *identity, batch=self._fixed or 32)
 
     def predict(self, inputs: Sequence[Any]) -> Sequence[Any]:
-        """The output, one row an image."""
+        """The output, one row per image."""
         import torch
 
-        count = len(inputs)
-        stacked = stack(inputs, self._fixed)
+        stacked = pad_batch(inputs, self._fixed)
         with torch.inference_mode():
             out = self._module(torch.from_numpy(stacked).to(self._device, self._dtype))
         if isinstance(out, dict):
@@ -66,14 +58,14 @@ class TorchProgram:
             out = out[0]
         if len(out) != len(stacked):
             raise BadInputError(f"{self.origin}: its output has {len(out)} rows for {len(stacked)} images")
-        return list(out[:count].float().cpu().numpy())
+        return list(out[: len(inputs)].float().cpu().numpy())
 
 
 def _scripted(path: Path, device: str) -> tuple[Any, None]:
     import torch
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TorchScript is deprecated, and people have it
+        warnings.simplefilter("ignore")  # TorchScript is deprecated, but still in use
         load: Any = torch.jit.load
         return load(str(path), map_location=device).eval(), None
 

@@ -1,1 +1,1 @@
-"""Task losses: one definition a file, all listed in registry.py. Each gives one number an image; higher is worse."""
+"""Loss functions by family, all listed in registry.py. Each gives one number per image; higher is worse."""

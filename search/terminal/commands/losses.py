@@ -1,9 +1,9 @@
-"""`fsearch losses`: add a model's losses from wherever they come, list them, remove them."""
+"""`fsearch losses`: add a model's losses from a file or by running it, list them, remove them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,13 +11,16 @@ from fsearch import open as open_workspace
 from fsearch.search.terminal.app import print_rows
 from fsearch.search.terminal.options import HERE, SplitOption, WorkspaceOption
 
+if TYPE_CHECKING:
+    from fsearch.indexer.losses.blackbox.preprocess import InputOptions
+
 app = typer.Typer(help="List the losses of black boxes; add or remove some.")
 
 InFile = Annotated[Path | None, typer.Option("--losses", help="CSV, TSV, Parquet or JSONL with 'image' and 'loss'.")]
 Predictions = Annotated[
     Path | None,
     typer.Option(
-        help="CSV, TSV, Parquet, JSONL, npz, COCO results .json, or a folder of masks, to be judged by --task."
+        help="CSV, TSV, Parquet, JSONL, npz, COCO results .json, or a folder of masks; --task evaluates them."
     ),
 ]
 BlackBox = Annotated[
@@ -27,42 +30,42 @@ BlackBox = Annotated[
     ),
 ]
 TaskName = Annotated[
-    str | None, typer.Option("--task", help="The loss; see: fsearch losses tasks. Or module:function.")
+    str | None, typer.Option("--task", help="Loss function; see: fsearch losses tasks. Or module:function.")
 ]
 Target = Annotated[
     list[str] | None,
-    typer.Option(
-        help="What is right: column of the predictions or the images (label, if there), folder of masks, COCO."
-    ),
+    typer.Option(help="Ground truth: column name, mask folder or COCO file."),
 ]
 Prediction = Annotated[
-    list[str] | None, typer.Option(help="Column that holds predictions; 'prob_*' for all that begin with prob_.")
+    list[str] | None, typer.Option(help="Column of predictions; 'prob_*' for all that begin with prob_.")
 ]
 Classes = Annotated[
-    str | None, typer.Option(help="Class names in the order of the outputs: a file of one a line, or a,b,c.")
+    str | None, typer.Option(help="Class names in the order of the outputs: a file with one per line, or a,b,c.")
 ]
 Scores = Annotated[
-    Literal["probabilities", "logits"] | None, typer.Option(help="What class scores are. Said, never guessed.")
+    Literal["probabilities", "logits"] | None, typer.Option(help="Probabilities or logits (required; never inferred).")
 ]
-Param = Annotated[list[str] | None, typer.Option(help="Setting of the task, like k=3 or delta=0.5.")]
+Param = Annotated[list[str] | None, typer.Option(help="Parameter of the loss function, like k=3 or delta=0.5.")]
 Weights = Annotated[Path | None, typer.Option(help="Checkpoint of a timm model: .safetensors, .pt or .pth.")]
 InputName = Annotated[str | None, typer.Option(help="Name of the model's input tensor; the first by default.")]
 OutputName = Annotated[str | None, typer.Option(help="Name of the model's output tensor; the first by default.")]
-Size = Annotated[str | None, typer.Option(help="Input in pixels, 224 or HEIGHTxWIDTH, where the model does not say.")]
-Mean = Annotated[str | None, typer.Option(help="Mean of pixel values between 0 and 1, one or one a channel: a,b,c.")]
-Std = Annotated[str | None, typer.Option(help="Standard deviation of pixel values, one or one a channel: a,b,c.")]
+Size = Annotated[
+    str | None, typer.Option(help="Input size in pixels, 224 or HEIGHTxWIDTH, where the model does not declare it.")
+]
+Mean = Annotated[str | None, typer.Option(help="Mean of pixel values from 0 to 1, one or one per channel: a,b,c.")]
+Std = Annotated[str | None, typer.Option(help="Standard deviation of pixel values, one or one per channel: a,b,c.")]
 
 
 @app.callback(invoke_without_command=True)
 def losses(ctx: typer.Context, workspace: WorkspaceOption = HERE) -> None:
     """List the losses of black boxes; add or remove some."""
     if ctx.invoked_subcommand is None:
-        print_rows(open_workspace(workspace).losses.listed(), "table")
+        print_rows(open_workspace(workspace).losses.list(), "table")
 
 
 @app.command()
 def add(
-    model: Annotated[str, typer.Option("--model", help="Name for the black box; its losses so far are replaced.")],
+    model: Annotated[str, typer.Option("--model", help="Name for the black box; earlier losses of it are replaced.")],
     losses_file: InFile = None,
     predictions: Predictions = None,
     black_box: BlackBox = None,
@@ -83,8 +86,8 @@ def add(
 ) -> None:
     """Add a model's losses on images that are embedded already, from a file or by running the model."""
     from fsearch.indexer.losses.loss_spec import read_classes, read_params
-    from fsearch.search.terminal.losses_text import input_options, losses_lines
     from fsearch.search.terminal.progress import bars
+    from fsearch.search.terminal.render import losses_lines
 
     with bars() as progress:
         report = open_workspace(workspace).losses.add(
@@ -99,7 +102,7 @@ def add(
             scores=scores,
             params=read_params(param or ()),
             weights=weights,
-            input=input_options(input_name, output_name, size, mean, std),
+            input=_input_options(input_name, output_name, size, mean, std),
             split=split,
             progress=progress,
         )
@@ -109,23 +112,51 @@ def add(
 
 @app.command("list")
 def listed(workspace: WorkspaceOption = HERE) -> None:
-    """List the models that have losses here: which loss, from where, on how many images."""
-    print_rows(open_workspace(workspace).losses.listed(), "table")
+    """List the models with losses: loss function, origin, number of images."""
+    print_rows(open_workspace(workspace).losses.list(), "table")
 
 
 @app.command()
 def remove(
-    model: Annotated[str, typer.Option("--model", help="The black box to forget.")],
+    model: Annotated[str, typer.Option("--model", help="The black box to remove.")],
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Forget a model's losses and its fit; images, embeddings and stored rankings stay."""
+    """Delete a model's losses and its fit; images, embeddings and stored rankings stay."""
     count = open_workspace(workspace).losses.remove(model)
     typer.echo(f"{count:,} losses of {model} removed")
 
 
 @app.command()
 def tasks() -> None:
-    """List the losses that can be computed, what each is, and its settings."""
-    from fsearch.search.terminal.losses_text import task_rows
+    """List the loss functions: formula, range, parameters."""
+    import pyarrow as pa
 
-    print_rows(task_rows(), "table")
+    from fsearch.indexer.losses.functions.registry import TASKS
+
+    found = TASKS.values()
+    columns = {
+        "task": list(TASKS),
+        "loss": [t.about for t in found],
+        "settings": [", ".join(t.params) for t in found],
+    }
+    print_rows(pa.table(columns), "table")
+
+
+def _input_options(
+    input_name: str | None, output_name: str | None, size: str | None, mean: str | None, std: str | None
+) -> InputOptions:
+    """The model's preprocessing from command-line options. Raises BadInputError for an invalid size or number."""
+    from fsearch.indexer.errors import BadInputError
+    from fsearch.indexer.losses.blackbox.preprocess import InputOptions, read_numbers, read_size
+
+    try:
+        sides = read_size(size) if size else None
+    except ValueError as error:
+        raise BadInputError(f"--size {size}: {error}") from error
+    return InputOptions(
+        input=input_name,
+        output=output_name,
+        size=sides,
+        mean=read_numbers(mean, "--mean") if mean else None,
+        std=read_numbers(std, "--std") if std else None,
+    )

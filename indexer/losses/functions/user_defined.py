@@ -1,4 +1,4 @@
-"""Losses that need no formula: the prediction is the loss itself; and losses by the user's own function."""
+"""Losses defined outside of this package: by the black box itself, or by the user's own function."""
 
 from __future__ import annotations
 
@@ -8,29 +8,32 @@ from typing import Any
 import numpy as np
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.losses.functions.scores import as_matrix
-from fsearch.indexer.losses.functions.settings import Outcomes, Settings
+from fsearch.indexer.losses.functions.base import Outcomes, Settings, as_matrix
 
 
-def outcomes_of_losses(
+def identity(losses: Any) -> Any:
+    """The black box gives its own loss: any finite number, higher is worse."""
+    return losses
+
+
+def evaluate_losses(
     formula: Callable[..., Any], predictions: Any, targets: Sequence[Any], names: Sequence[str], settings: Settings
 ) -> Outcomes:
-    """The predictions as losses: one finite number an image, from a black box that gives its own loss."""
+    """The predictions themselves as losses: one finite number per image."""
     losses = as_matrix(predictions, names, 1)[:, 0]
     return _outcomes(losses, targets, "the loss is missing or not finite")
 
 
-def outcomes_of_function(
+def evaluate_function(
     formula: Callable[..., Any], predictions: Any, targets: Sequence[Any], names: Sequence[str], settings: Settings
 ) -> Outcomes:
-    """The losses that `formula(predictions, targets)` gives: two lists of n in, n numbers out; NaN for no loss.
+    """The losses that `formula(predictions, targets)` returns: two lists of length n in, n numbers out, NaN for none.
 
-    Raises BadInputError where it gives another number of losses, or no numbers. What it raises itself is not caught
-    here.
+    Raises BadInputError where it returns another number of losses, or no numbers. Exceptions of `formula` propagate.
     """
-    given = formula(list(predictions), list(targets), **settings.params)
+    returned = formula(list(predictions), list(targets), **settings.params)
     try:
-        losses = np.asarray(given, np.float64)
+        losses = np.asarray(returned, np.float64)
     except (TypeError, ValueError) as error:
         raise BadInputError(f"the loss function gave no numbers: {str(error).splitlines()[0]}") from error
     if losses.shape != (len(targets),):
@@ -41,9 +44,9 @@ def outcomes_of_function(
     return _outcomes(losses, targets, "the loss function gave no finite loss")
 
 
-def _outcomes(losses: Any, targets: Sequence[Any], why: str) -> Outcomes:
+def _outcomes(losses: Any, targets: Sequence[Any], reason: str) -> Outcomes:
     finite = np.isfinite(losses)
     labels = [t if t is None or isinstance(t, str) else str(t) if np.ndim(t) == 0 else None for t in targets]
     return Outcomes(
-        np.where(finite, losses, np.nan), labels, [None] * len(labels), [None if f else why for f in finite]
+        np.where(finite, losses, np.nan), labels, [None] * len(labels), [None if f else reason for f in finite]
     )
