@@ -11,21 +11,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from fsearch.indexer.device import Device
-<<<<<<< HEAD
 from fsearch.indexer.embedding.encoder import Named, check_stored, identify, open_encoder
 from fsearch.indexer.embedding.pipeline import BatchSizes, Engine, IndexReport, index_images, local_engine
 from fsearch.indexer.embedding.precomputed import EmbeddingFile, PrecomputedEngine, read_embeddings
 from fsearch.indexer.errors import BadInputError, EncoderError, require_one_of
-from fsearch.indexer.losses.ingest import Split, check_metadata, write_losses
-from fsearch.indexer.losses.loss_file import match, read_keys, read_losses
-=======
-from fsearch.indexer.embedding.encoder import identify, load_encoder
-from fsearch.indexer.embedding.pipeline import Engine, IndexReport, here, index_images
-from fsearch.indexer.errors import BadInputError, require_one_of
 from fsearch.indexer.losses.from_loss_file import add_loss_file
 from fsearch.indexer.losses.loss_file import Split, read_losses
-from fsearch.indexer.losses.matching import match
->>>>>>> losses2
+from fsearch.indexer.losses.matching import match, read_keys
 from fsearch.indexer.sources.resolve import Images, open_images
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.vector_index.sync import read_stats
@@ -33,12 +25,7 @@ from fsearch.indexer.workspace import source_registry as registered
 from fsearch.indexer.workspace.encoder_spec import DEMO, EncoderSpec
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.hypotheses import check_template
-<<<<<<< HEAD
-from fsearch.search.losses import match_rows
 from fsearch.search.query import measuring_phrases
-=======
-from fsearch.search.query import reference_bank
->>>>>>> losses2
 from fsearch.search.session import Session
 
 Progress = Callable[[str, int, int], None]  # (what, done, in all)

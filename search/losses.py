@@ -25,7 +25,6 @@ from fsearch.indexer.losses.loss_store import remove_model
 from fsearch.indexer.sources.base import Source
 from fsearch.indexer.sources.resolve import Images, open_images
 from fsearch.indexer.storage.layout import Layout
-from fsearch.indexer.storage.schema import DELETED_WITH_MODEL
 from fsearch.indexer.workspace.source_registry import reopen
 from fsearch.indexer.workspace.store import Store
 
@@ -109,22 +108,7 @@ class ModelLosses:
         store = Store.open(self._root)
         with store.writer():
             store.only_model(model)
-<<<<<<< HEAD
-            with store.catalog.write() as con:
-                count = scalar(con, "SELECT count(*) FROM losses WHERE model = ?", [model])
-                for table in DELETED_WITH_MODEL:
-                    con.execute(f"DELETE FROM {table} WHERE model = ?", [model])
-            shutil.rmtree(store.layout.model(model), ignore_errors=True)
-        return count
-
-
-def match_rows(table: LossTable, keys: Sequence[str], images: Images) -> list[tuple[str, str] | None]:
-    """Source and key of the image that each row is of; None for another image's, where only a part was asked for."""
-    found = match(table.keys, keys, table.path, images.base, partial=not images.whole)
-    return [None if i is None else (images.source.name, keys[i]) for i in found]
-=======
             return remove_model(store, model)
->>>>>>> losses2
 
 
 def _check(losses: object, predictions: object, black_box: object, task: str | None) -> None:

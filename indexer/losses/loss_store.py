@@ -19,9 +19,9 @@ from fsearch.indexer.losses.loss_file import TRAINING
 from fsearch.indexer.losses.loss_report import LossesReport
 from fsearch.indexer.storage.catalog import Connection, insert, scalar, utc_now
 from fsearch.indexer.storage.metadata import merge
+from fsearch.indexer.storage.schema import DELETED_WITH_MODEL
 from fsearch.indexer.workspace.store import Store
 
-_OF_MODEL = ("losses", "predictions", "models", "black_boxes", "pending_losses", "prediction_errors")
 _SCHEMA = pa.schema(
     {
         "model": pa.string(),
@@ -111,11 +111,7 @@ class LossStaging:
                 con.execute("DELETE FROM predictions WHERE model = ?", model)  # of the ensemble fitted to them
             con.execute("DELETE FROM prediction_errors WHERE model = ?", model)
             con.execute(
-<<<<<<< HEAD
-                "INSERT OR REPLACE INTO losses BY NAME SELECT model, image_id, loss, label, prediction, "
-=======
                 "INSERT OR REPLACE INTO losses BY NAME SELECT model, image_id, loss, label, prediction, NULL AS split, "
->>>>>>> losses2
                 "target_digest FROM pending_losses WHERE model = ? AND loss IS NOT NULL",
                 model,
             )
@@ -148,14 +144,6 @@ def replace_losses(
 ) -> LossesReport:
     """Replace the losses of `model` on `sources` by `losses`, in one transaction; see `add_loss_file` for the meaning.
 
-<<<<<<< HEAD
-
-def remember(con: Connection, model: str, task: str | None, origin: str, fingerprint: str | None) -> None:
-    """Record how a model's losses came about."""
-    con.execute(
-        "INSERT OR REPLACE INTO black_boxes (model, task, origin, fingerprint, added_at) VALUES (?, ?, ?, ?, ?)",
-        [model, task, origin, fingerprint, utc_now()],
-=======
     Parameters
     ----------
     losses : n rows of the columns of the table `losses`.
@@ -200,7 +188,6 @@ def remember(con: Connection, model: str, task: str | None, origin: str, fingerp
         replaced=old.num_rows - kept,
         mean=mean,
         others=others,
->>>>>>> losses2
     )
 
 
@@ -208,7 +195,7 @@ def remove_model(store: Store, model: str) -> int:
     """Delete a model's losses, fit and errors; stored rankings stay. Returns how many losses it had."""
     with store.catalog.write() as con:
         count = scalar(con, "SELECT count(*) FROM losses WHERE model = ?", [model])
-        for table in _OF_MODEL:
+        for table in DELETED_WITH_MODEL:
             con.execute(f"DELETE FROM {table} WHERE model = ?", [model])
     shutil.rmtree(store.layout.model(model), ignore_errors=True)
     return count

@@ -16,7 +16,7 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.functions.base import Outcomes, Settings
 from fsearch.indexer.losses.functions.class_scores import EPSILON, SUM_TOLERANCE, require_kind
 from fsearch.indexer.sources.decode import FORMATS, MAX_BYTES, MAX_PIXELS
-from fsearch.indexer.sources.paths import Places
+from fsearch.indexer.sources.paths import PathResolver
 from fsearch.indexer.storage.files import DamagedArrayError, load_array
 
 _INDEXED = ("L", "P", "1", "I", "I;16")  # Pillow's modes of one number per pixel
@@ -135,7 +135,9 @@ def _mask(value: Any, root: Path, name: str, what: str, *, scored: bool = False)
     """(H, W) int64, or (C, H, W) float64 if `scored`, from an array or a path below `root`."""
     if value is None:
         raise _UnreadableError(f"it has no {what} mask")
-    array = _load(Path(root, Places(root).key(value, name)), what) if isinstance(value, str) else np.asarray(value)
+    array = (
+        _load(Path(root, PathResolver(root).key(value, name)), what) if isinstance(value, str) else np.asarray(value)
+    )
     if scored:
         if array.ndim != 3:
             raise BadInputError(f"{name}: scores of pixels need the shape (classes, height, width), not {array.shape}")
