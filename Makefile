@@ -1,10 +1,10 @@
-# make demo | test | check | bench | bench-planted | bench-streaming | bench-crash | bench-scale | train | docs: each sets itself up; a second run installs nothing.
+# make demo | test | test-oldest | check | bench | bench-planted | bench-streaming | bench-crash | bench-scale | train | docs: each sets itself up; a second run installs nothing.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-planted bench-streaming bench-crash bench-scale train docs
+.PHONY: help demo test test-oldest check bench bench-planted bench-streaming bench-crash bench-scale train docs
 
 help: ## list these words
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /	/'
@@ -19,15 +19,25 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## the whole story: portraits, a biased model, and what it fails on
 	$(BIN)/fsearch demo
 
-test: $(READY) ## every test, the slow ones too
-	$(BIN)/python -m pytest
+test: $(READY) ## every test, the slow ones too, on all cores (8 at most; tests/conftest.py says which go together)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+
+OLDEST := .venv-oldest
+$(OLDEST)/.ready: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(OLDEST)/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable . --group dev
+	touch $@
+
+test-oldest: $(OLDEST)/.ready ## the quick tests with the oldest versions that pyproject.toml allows
+	$(OLDEST)/bin/python -m pytest -m "not slow"
 
 check: $(READY) ## lint, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY) ## the figures in the README
+bench: $(READY) ## the figures of docs/benchmarks.md
 	$(BIN)/python -m benchmarks.run
 
 bench-planted: $(READY) ## worlds where it is known what fails, on the held-out seeds (a quarter of an hour)

@@ -1,1 +1,1 @@
-"""Every figure in the README comes from here: `make bench`, or `python -m benchmarks.NAME` for one of them."""
+"""Every figure in docs/benchmarks.md comes from here: `make bench`, or `python -m benchmarks.NAME` for one of them."""

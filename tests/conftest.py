@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # before numpy and torch are loaded: workers share the cores, one thread each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -21,6 +24,30 @@ COUNT = 320
 # No deadline: these machines are slow at times. On CI the examples are always the same.
 settings.register_profile("fsearch", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("fsearch")
+
+# Layout of parallel runs (make test). A file's tests stay in one worker, since they share what its fixtures make. Files
+# that take minutes come first, so that no worker is left alone with one at the end. Files in one tuple start many
+# processes of their own, so they share a worker and never run beside each other.
+LONGEST_FIRST = [
+    ("test_crash",),
+    ("test_resources", "test_cluster"),
+    *(
+        (name,)
+        for name in ("test_fuzz", "test_demo", "test_planted", "test_black_boxes", "test_nearest", "test_stopped")
+    ),
+]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each test its group and place in the queue of the workers."""
+    if not hasattr(config, "workerinput"):
+        return
+    places = {name: (place, names[0]) for place, names in enumerate(LONGEST_FIRST) for name in names}
+    places |= {i.path.stem: (len(LONGEST_FIRST), i.path.stem) for i in items if i.path.stem not in places}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(places[item.path.stem][1]))
+    items.sort(key=lambda item: places[item.path.stem][0])
 
 
 def pytest_report_header() -> str:

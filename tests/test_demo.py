@@ -93,7 +93,7 @@ Try next:
 def test_the_demo_prints_its_story(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["fsearch"])
     result = CliRunner().invoke(app, ["demo"])
-    assert result.exit_code == 0
+    assert result.exit_code == 0, result.output[-500:]
     lines = result.stdout.splitlines()
     assert " ".join(lines[0].split()) == GOLDEN_HEAD
     assert "dark skin" in lines[1]

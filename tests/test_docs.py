@@ -46,6 +46,22 @@ def test_links_in_the_pages_lead_somewhere() -> None:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_the_readme_is_short_and_its_figures_are_those_of_the_benchmarks() -> None:
+    readme, page = (ROOT / "README.md").read_text(), (ROOT / "docs" / "benchmarks.md").read_text()
+    assert len(readme.splitlines()) <= 150
+    heads = [line for line in page.splitlines() if line.startswith("|")]
+    assert "| what | size | figure |" in heads
+    assert any(line.startswith("| scorer | planted loss |") for line in heads)
+    assert any(line.startswith("| setting | worlds |") for line in heads)
+    for target in re.findall(r"^(bench[a-z-]*):", (ROOT / "Makefile").read_text(), re.M):
+        assert f"`make {target}`" in page
+    figures = re.search(r"## Figures\n(.*?)\n## ", readme, re.S)
+    assert figures
+    for row in re.findall(r"^\| .* \| (.*\d.*) \|$", figures[1], re.M):
+        for number in re.findall(r"\d[\d.,]*\d|\d", row):
+            assert number in page, row
+
+
 def test_the_api_of_the_readme_is_there(ws: Workspace) -> None:
     answers = ws.query("dark skin tone")
     assert answers[0].verdict in str(answers).lower()

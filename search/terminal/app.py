@@ -76,7 +76,7 @@ def called_as() -> str:
 
     found = shutil.which("fsearch")
     called = Path(sys.argv[0])
-    if called.name != "fsearch" or (found and Path(found).samefile(called)):
+    if called.name != "fsearch" or not called.exists() or (found and Path(found).samefile(called)):
         return "fsearch"
     return os.path.relpath(called)
 
