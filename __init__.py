@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from fsearch.indexer.errors import BadInputError, EncoderError, FsearchError, NotReadyError, WorkspaceError
@@ -27,6 +28,17 @@ __all__ = [
     "images",
     "open",
 ]
+
+
+_FORMER = {"BadInput": "BadInputError", "NotReady": "NotReadyError"}  # names of version 0.1, for one version
+
+
+def __getattr__(name: str) -> Any:
+    """The errors under their names of version 0.1."""
+    if name in _FORMER:
+        warnings.warn(f"fsearch.{name} is now fsearch.{_FORMER[name]}", DeprecationWarning, stacklevel=2)
+        return globals()[_FORMER[name]]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def open(workspace: str | os.PathLike[str] = ".fsearch", encoder: Any = None) -> Workspace:

@@ -93,12 +93,12 @@ def say_what_is_right(ws: Workspace, kind: str) -> str:
 
 def in_order(ws: Workspace, model: str, kind: str) -> list[float]:
     """The stored losses, in order of the portraits."""
-    order = "label DESC, key" if kind == "imagefolder" else "image_id"
+    order = "label DESC, key" if kind in ("imagefolder", "remote imagefolder") else "image_id"
     found = ws.sql(
         f"SELECT loss, key, label FROM losses JOIN images USING (image_id) WHERE model = '{model}' ORDER BY {order}"
     )
     losses = found["loss"].to_pylist()
-    if kind != "imagefolder":
+    if kind not in ("imagefolder", "remote imagefolder"):
         return losses
     plain = [i for i in range(COUNT) if label(i) == "plain"]
     fancy = [i for i in range(COUNT) if label(i) == "fancy"]

@@ -11,13 +11,14 @@ import time
 import tomllib
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from tests.conftest import Planted
 
 import fsearch
 from fsearch.diagnoser.findings import Finding
 from fsearch.indexer.errors import WorkspaceError
-from fsearch.indexer.storage.catalog import STORAGE_VERSION
+from fsearch.indexer.storage.catalog import STORAGE_VERSION, insert
 from fsearch.indexer.storage.schema import (
     DELETED_WITH_IMAGE,
     DELETED_WITH_MODEL,
@@ -26,6 +27,7 @@ from fsearch.indexer.storage.schema import (
     columns_of,
 )
 from fsearch.indexer.storage.schema.views import VIEWS
+from fsearch.indexer.workspace.store import Store
 from fsearch.search.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
@@ -154,3 +156,14 @@ def test_no_statement_relies_on_the_order_of_columns() -> None:
         assert not star.search(text), path
     for wrong in ("INSERT INTO shards VALUES (1)", "INSERT OR REPLACE INTO losses SELECT 1", "SELECT * FROM losses"):
         assert insert.search(wrong) or star.search(wrong)
+
+
+def test_a_row_that_replaces_another_keeps_nothing_of_it(copied: Path) -> None:
+    """DuckDB keeps the old value of a column that a replacing INSERT BY NAME does not name."""
+    catalog = Store.open(copied).catalog
+    full = {"source": "s", "key": "a.png", "reason": "damaged", "bytes": 7, "mtime_ns": 8}
+    with catalog.write() as con:
+        insert(con, "rejected", pa.Table.from_pylist([full]))
+        insert(con, "rejected", pa.Table.from_pylist([{"source": "s", "key": "a.png", "reason": "gone"}]), replace=True)
+    found = catalog.sql("SELECT reason, bytes, mtime_ns FROM rejected WHERE source = 's'").to_pylist()
+    assert found == [{"reason": "gone", "bytes": None, "mtime_ns": None}]

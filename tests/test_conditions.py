@@ -14,6 +14,7 @@ import fsearch
 from fsearch.diagnoser.confounding import confounding
 from fsearch.diagnoser.contrast import contrasts, shuffles
 from fsearch.indexer.errors import BadInputError, NotReadyError
+from fsearch.indexer.vector_index.index import VectorIndex
 from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.workspace import Workspace
 
@@ -152,6 +153,40 @@ def test_wordings_of_one_thing_do_not_explain_each_other_away(ws: Workspace) -> 
         assert a.adjusted_lift == pytest.approx(a.observed_lift, rel=0.3)
         assert all(overlap > 0.5 for _, overlap in a.shares_with)
         assert "explained" not in a.reason
+
+
+def test_the_index_is_asked_once_for_the_phrases_of_a_query(mine: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups, failing phrases and the reference bank ask no more: all of it follows from what was retrieved."""
+    asked: list[int] = []
+    real = VectorIndex.search
+
+    def search(self: VectorIndex, queries: np.ndarray, *args: object, **options: object) -> object:
+        asked.append(len(queries))
+        return real(self, queries, *args, **options)  # type: ignore[arg-type]
+
+    mine.query("bald")
+    monkeypatch.setattr(VectorIndex, "search", search)
+    mine.query("bald")
+    assert asked == [1]
+    asked.clear()
+    answers = mine.query(Hypothesis("dark skin", "tone"), Hypothesis("light skin", "tone"), "very dark skin", "a hat")
+    assert sum(a.verdict == "fails" for a in answers.answers) >= 2
+    assert answers[0].contrast is not None
+    assert answers[0].adjusted_lift is not None
+    assert asked == [4]
+
+
+def test_words_of_version_0_1_still_work_with_a_warning(mine: Workspace) -> None:
+    run = mine.rank(["dark skin", "a hat"])
+    for former, now in (
+        (lambda: mine.runs(), mine.runs.list()),
+        (lambda: mine.run(run.run_id).rows, mine.runs.show(run.run_id).rows),
+        (lambda: mine.diff(run.run_id, run.run_id).rows, mine.runs.diff(run.run_id, run.run_id).rows),
+    ):
+        with pytest.warns(DeprecationWarning, match="is now"):
+            assert former().equals(now)
+    with pytest.warns(DeprecationWarning, match="fsearch.BadInput is now fsearch.BadInputError"):
+        assert fsearch.BadInput is BadInputError
 
 
 def test_a_run_is_shown_again_and_two_are_compared(mine: Workspace) -> None:
