@@ -13,6 +13,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import fsearch
 
@@ -69,6 +71,25 @@ def test_users_are_told_to_install_only_what_the_project_names() -> None:
             assert {name_of(word) for word in asked} <= allowed, f"{path.name}: pip install {command}"
             found += asked
     assert {"onnxruntime", "ray", "datasets", "webdataset", "urllib3"} <= set(found)
+
+
+def pins(name: str) -> dict[str, Version]:
+    """The exact versions of a file of constraints."""
+    lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
+    return {name_of(line): Version(line.split("==")[1]) for line in lines}
+
+
+def test_the_oldest_versions_are_the_floors_and_the_newest_are_above_them() -> None:
+    oldest, newest = pins("constraints-oldest.txt"), pins("constraints.txt")
+    extras = [r for name, group in PROJECT["optional-dependencies"].items() if name != "all" for r in group]
+    for text in {*PROJECT["dependencies"], *extras, *PYPROJECT["dependency-groups"]["dev"]}:
+        requirement = Requirement(text)
+        name, floor = name_of(text), Version(next(iter(requirement.specifier)).version)
+        if text not in PYPROJECT["dependency-groups"]["dev"]:
+            assert oldest[name] == floor, f"{text}: constraints-oldest.txt has {oldest[name]}"
+        assert oldest.get(name, floor) >= floor, f"{text}: constraints-oldest.txt has {oldest[name]}"
+        assert newest.get(name, floor) >= floor, f"{text}: constraints.txt has {newest[name]}"
+    assert not [name for name in oldest.keys() & newest.keys() if oldest[name] > newest[name]]
 
 
 def test_the_version_is_stated_once_and_the_same() -> None:

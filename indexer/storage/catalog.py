@@ -21,7 +21,7 @@ import fsearch
 from fsearch.indexer.errors import BadInputError, WorkspaceError
 from fsearch.indexer.storage import locks
 from fsearch.indexer.storage.layout import Layout
-from fsearch.indexer.storage.schema import TABLES, VERSION
+from fsearch.indexer.storage.schema import TABLES, VERSION, columns_of
 from fsearch.indexer.storage.schema.views import VIEWS
 from fsearch.indexer.storage.sql import SAFE, check_select, error_line, quoted
 
@@ -163,10 +163,16 @@ def comment_tables(con: Connection) -> None:
 
 
 def insert(con: Connection, table: str, rows: pa.Table, *, replace: bool = False) -> None:
-    """Insert `rows` into one of the schema's own tables, by column name."""
+    """Insert `rows` into one of the schema's own tables, by column name; columns that `rows` lacks become null.
+
+    `replace` replaces rows of the same key whole: DuckDB would keep the old value of a column that is not named.
+    """
     verb = "INSERT OR REPLACE INTO" if replace else "INSERT INTO"
+    values = {quoted(name): quoted(name) for name in rows.column_names}
+    if replace:
+        values |= {quoted(name): "NULL" for name in columns_of(table) if name not in rows.column_names}
     con.register("incoming", rows)
-    con.execute(f"{verb} {quoted(table)} BY NAME SELECT * FROM incoming")
+    con.execute(f"{verb} {quoted(table)} ({', '.join(values)}) SELECT {', '.join(values.values())} FROM incoming")
     con.unregister("incoming")
 
 
