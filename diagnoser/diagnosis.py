@@ -11,7 +11,7 @@ from fsearch.diagnoser.artifact import FitArtifact
 from fsearch.diagnoser.ensemble import out_of_bag_base, out_of_bag_mean
 from fsearch.diagnoser.lift import member_lifts
 from fsearch.diagnoser.observed import permuted_losses
-from fsearch.diagnoser.retrieval import Retriever
+from fsearch.diagnoser.retrieval import Retrieved, Retriever
 from fsearch.indexer.errors import NotReadyError
 from fsearch.indexer.vector_index.index import VectorIndex
 from fsearch.indexer.workspace.store import Losses
@@ -82,6 +82,12 @@ class Diagnosis:
     def mean_residual(self) -> float:
         """Mean of the residuals of all images."""
         return float(self.residuals.mean())
+
+    @cached_property
+    def reference(self) -> Retrieved:
+        """What is retrieved for the reference phrases; searched once, however many questions and slices need it."""
+        whole = None if self.whole is None else self.whole.reference
+        return self.retriever.find(self.artifact.reference.texts, whole)
 
     def member_lifts(self, weights: Floats, neighbours: NDArray[np.int64]) -> Floats:
         """(b, q) lift that each member predicts, out of bag, from neighbours (q, k) with `weights` (q, k)."""

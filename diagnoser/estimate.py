@@ -91,7 +91,7 @@ def _lift(diagnosis: Diagnosis, retrieved: Retrieved, bridge: Bridge) -> Lift:
     return combine(predicted * clean, residual * clean, noise * clean**2, variance * clean**2, diagnosis.loss_std)
 
 
-def bank_result(diagnosis: Diagnosis, bridge: Bridge = DEFAULT, whole: Retrieved | None = None) -> BankResult:
+def bank_result(diagnosis: Diagnosis, bridge: Bridge = DEFAULT) -> BankResult:
     """The lifts of the reference phrases among the images of `diagnosis`, and the support thresholds.
 
     The result for all images through the default bridge is stored with the fit, and used while the fit is current.
@@ -101,9 +101,7 @@ def bank_result(diagnosis: Diagnosis, bridge: Bridge = DEFAULT, whole: Retrieved
         return stored
     if not len(reference.texts):
         return BankResult(np.empty(0), reference.thresholds or SupportThresholds.unknown())
-    if diagnosis.whole is not None and whole is None:
-        whole = diagnosis.whole.retriever.find(reference.texts)
-    found = diagnosis.retriever.find(reference.texts, whole)
+    found = diagnosis.reference
     thresholds = reference.thresholds or SupportThresholds.from_bank(found.support)
     return BankResult(estimate_lift(diagnosis, found, bridge).value, thresholds)
 
