@@ -26,7 +26,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +35,10 @@ import numpy as np
 import torch
 
 import fsearch
+import fsearch.search.workspace  # what a child would else import anew each time
 from fsearch.data.portraits import draw, sample
-from fsearch.indexer.embedding import pipeline as indexing
 from fsearch.indexer.embedding import writer as commit
+from fsearch.indexer.embedding.batch_sizes import BatchSizes
 from fsearch.indexer.embedding.encoder import identify, load_encoder
 from fsearch.indexer.losses.blackbox import runner as black_box_run
 from fsearch.indexer.losses.blackbox.function import Function
@@ -49,8 +49,8 @@ from fsearch.indexer.workspace import compact
 from fsearch.indexer.workspace.check import find_problems
 from fsearch.indexer.workspace.source_registry import reopen
 from fsearch.indexer.workspace.store import Store
-from fsearch.search import workspace  # what a child would else import anew each time
 
+SIZES = BatchSizes(batch=4, shard_rows=4)
 POOL, AT_ONCE, LONGEST = 90, 40, 0.3
 POINTS = ("random", "after a shard", "before a commit", "after a commit", "in the index", "after the index")
 TOLERANCE = 2e-3  # half-precision rounding of a unit vector, between batches of different sizes
@@ -136,7 +136,7 @@ class World:
             self.report(["committed", rows])
 
         commit.BatchWriter.flush = reporting  # type: ignore[method-assign]
-        return str(ws.index(self.folder))
+        return str(ws.index(self.folder, sizes=SIZES))
 
     def judge(self) -> str:
         """Losses from a black box, which depend on the pixels only."""
@@ -338,8 +338,6 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    sizes = indexing.BatchSizes(batch=4, shard_rows=4)
-    workspace.IndexOptions = partial(workspace.IndexOptions, sizes=sizes)  # type: ignore[misc]
     lost, began, kills, seed = 0, time.monotonic(), Counter[str](), options.seed
     while kills.total() < options.kills:
         with tempfile.TemporaryDirectory() as root:

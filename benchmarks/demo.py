@@ -54,8 +54,8 @@ def bare() -> None:
     from fsearch.data.blackbox.model import judge, load
     from fsearch.diagnoser.ensemble import MEMBERS, here, train
     from fsearch.diagnoser.fit import PERMUTED_MEMBERS
+    from fsearch.indexer.embedding.batch_sizes import BATCH
     from fsearch.indexer.embedding.encoder import identify, load_encoder
-    from fsearch.indexer.embedding.pipeline import BATCH
 
     loaded: list = []
     found["weights"] = seconds(lambda: loaded.extend((load_encoder(identify("demo", None)), load())))

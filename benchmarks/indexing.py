@@ -19,8 +19,9 @@ from PIL import Image, ImageFilter
 from safetensors.torch import save_file
 
 from fsearch.data.portraits import draw, sample
+from fsearch.indexer.embedding.batch_sizes import BATCH
 from fsearch.indexer.embedding.encoder import Encoder, identify, load_encoder
-from fsearch.indexer.embedding.pipeline import BATCH, index_images, local_engine
+from fsearch.indexer.embedding.pipeline import index_images, local_engine
 from fsearch.indexer.sources.decode import decode
 from fsearch.indexer.sources.folder import Folder
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec

@@ -6,17 +6,17 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from fsearch.indexer.device import Device
-from fsearch.indexer.embedding.encoder import Named, check_stored, identify, open_encoder
-from fsearch.indexer.embedding.pipeline import BatchSizes, Engine, IndexReport, index_images, local_engine
+from fsearch.indexer.embedding.encoder import check_stored, identify, open_encoder
+from fsearch.indexer.embedding.pipeline import Engine, IndexReport, index_images, local_engine
 from fsearch.indexer.embedding.precomputed import EmbeddingFile, PrecomputedEngine, read_embeddings
 from fsearch.indexer.errors import BadInputError, EncoderError, require_one_of
 from fsearch.indexer.losses.from_loss_file import add_loss_file
-from fsearch.indexer.losses.loss_file import Split, read_losses
+from fsearch.indexer.losses.loss_file import read_losses
 from fsearch.indexer.losses.matching import match, read_keys
 from fsearch.indexer.sources.resolve import Images, open_images
 from fsearch.indexer.storage.layout import Layout
@@ -25,32 +25,11 @@ from fsearch.indexer.workspace import source_registry as registered
 from fsearch.indexer.workspace.encoder_spec import DEMO, EncoderSpec
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.hypotheses import check_template
+from fsearch.search.options import EngineName, IndexOptions
 from fsearch.search.query import measuring_phrases
 from fsearch.search.session import Session
 
 Progress = Callable[[str, int, int], None]  # (what, done, in all)
-EngineName = Literal["local", "ray"]
-
-
-@dataclass(frozen=True, slots=True)
-class IndexOptions:
-    """How a data set is indexed: everything but the images and losses themselves. See `Workspace.index`."""
-
-    model: str
-    encoder: Named | None = None
-    weights: str | None = None
-    split: Split | None = None
-    templates: Sequence[str] | None = None
-    memory_gib: float | None = None
-    recall: float | None = None
-    device: Device = "auto"
-    engine: EngineName = "local"
-    address: str | None = None
-    staging: str | None = None
-    embeddings: str | os.PathLike[str] | None = None
-    keys: str | os.PathLike[str] | None = None
-    no_text_encoder: bool = False
-    sizes: BatchSizes = field(default_factory=BatchSizes)
 
 
 def ingest(
@@ -58,38 +37,38 @@ def ingest(
     session: Session,
     images: Any,
     losses: str | os.PathLike[str] | None,
-    asked: IndexOptions,
+    options: IndexOptions,
     progress: Progress | None = None,
 ) -> IndexReport:
     """Embed `images` and store `losses` on them, in the workspace at `root`; see `Workspace.index`."""
     found = images if isinstance(images, Images) else open_images(images)
-    Layout(root).model(asked.model)  # refuses a name that cannot be a folder
+    Layout(root).model(options.model)  # refuses a name that cannot be a folder
     table = read_losses(Path(losses)) if losses is not None else None
     keys = found.source.keys()
     if table and keys is not None:  # refuses a wrong file before anything is embedded
         match(table.keys, keys, table.path, found.base, partial=not found.whole)
-    _check(asked)
-    given = _given_embeddings(asked, found, keys)
-    store = _store_for(root, session, asked, given)
+    _check(options)
+    given = _given_embeddings(options, found, keys)
+    store = _store_for(root, session, options, given)
     with store.writer():
-        store = store.remember(templates=asked.templates, memory_gib=asked.memory_gib, recall=asked.recall)
+        store = store.remember(templates=options.templates, memory_gib=options.memory_gib, recall=options.recall)
         registered.record(store, found)
-        with _engine(asked, store, session, given, found) as (engine, on_unchanged):
+        with _engine(options, store, session, given, found) as (engine, on_unchanged):
             report = index_images(
                 store,
                 engine,
                 found.source,
                 named(progress, "embedding"),
                 whole=found.whole,
-                sizes=asked.sizes,
+                sizes=options.sizes,
                 on_unchanged=on_unchanged,
             )
         if report.rejected == report.found:
             reasons = "reasons: fsearch info"
             raise BadInputError(f"none of the {report.found:,} images in {found.source.name} can be used; {reasons}")
-        report.index = _index(store, session, asked.device, progress)
+        report.index = _index(store, session, options.device, progress)
         if table:
-            losses_report = add_loss_file(store, asked.model, table, asked.split, images=found)
+            losses_report = add_loss_file(store, options.model, table, options.split, images=found)
             report.losses = losses_report.added + losses_report.kept
             report.without_loss, report.replaced_losses = losses_report.without, losses_report.replaced
     return report
@@ -100,14 +79,14 @@ def named(progress: Progress | None, what: str) -> Callable[[int, int], None] | 
     return (lambda done, total: progress(what, done, total)) if progress else None
 
 
-def _check(asked: IndexOptions) -> None:
-    for template in asked.templates or ():
+def _check(options: IndexOptions) -> None:
+    for template in options.templates or ():
         check_template(template, "--template")
-    if asked.memory_gib is not None and not asked.memory_gib > 0:
-        raise BadInputError(f"--memory-gib {asked.memory_gib:g}: give a number above 0")
-    require_one_of("engine", asked.engine, get_args(EngineName))
-    if asked.recall is not None and not 0 < asked.recall <= 1:
-        raise BadInputError(f"--recall {asked.recall:g}: give a share, above 0 and at most 1")
+    if options.memory_gib is not None and not options.memory_gib > 0:
+        raise BadInputError(f"--memory-gib {options.memory_gib:g}: give a number above 0")
+    require_one_of("engine", options.engine, get_args(EngineName))
+    if options.recall is not None and not 0 < options.recall <= 1:
+        raise BadInputError(f"--recall {options.recall:g}: give a share, above 0 and at most 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +97,18 @@ class _Given:
     rows: dict[str, int]
 
 
-def _given_embeddings(asked: IndexOptions, images: Images, keys: Sequence[str] | None) -> _Given | None:
+def _given_embeddings(options: IndexOptions, images: Images, keys: Sequence[str] | None) -> _Given | None:
     """The embeddings of `images` that the user has. Raises BadInputError where they cannot be used."""
-    if asked.embeddings is None:
-        for option, value in (("--keys", asked.keys), ("--no-text-encoder", asked.no_text_encoder)):
+    if options.embeddings is None:
+        for option, value in (("--keys", options.keys), ("--no-text-encoder", options.no_text_encoder)):
             if value:
                 raise BadInputError(f"{option} is for embeddings that you have: --embeddings FILE")
         return None
-    if asked.engine != "local":
+    if options.engine != "local":
         raise BadInputError("--embeddings runs no encoder, so there is nothing to distribute; leave --engine out")
-    if asked.no_text_encoder and (asked.encoder is not None or asked.weights is not None):
+    if options.no_text_encoder and (options.encoder is not None or options.weights is not None):
         raise BadInputError("give --no-text-encoder, or the text side's --encoder; not both")
-    file = read_embeddings(Path(asked.embeddings), None if asked.keys is None else Path(asked.keys), read_keys)
+    file = read_embeddings(Path(options.embeddings), None if options.keys is None else Path(options.keys), read_keys)
     names = keys if keys is not None else [item.key for item in images.source.items()]
     matched = match(file.keys, names, file.path, images.base, partial=not images.whole)
     return _Given(file, {names[i]: row for row, i in enumerate(matched) if i is not None})
@@ -137,37 +116,37 @@ def _given_embeddings(asked: IndexOptions, images: Images, keys: Sequence[str] |
 
 @contextmanager
 def _engine(
-    asked: IndexOptions, store: Store, session: Session, given: _Given | None, images: Images
+    options: IndexOptions, store: Store, session: Session, given: _Given | None, images: Images
 ) -> Iterator[tuple[Engine, Callable[[str], None] | None]]:
     """Where embeddings come from: a file, this process, or a cluster that is started only if an image is new."""
     if given is not None:
         source = PrecomputedEngine(given.file, given.rows, store, images.source.name)
-        yield source.engine(asked.sizes.batch), source.verify
+        yield source.engine(options.sizes.batch), source.verify
         return
-    if asked.engine == "local":
-        yield local_engine(lambda: session.encoder(store, asked.device), asked.sizes.batch), None
+    if options.engine == "local":
+        yield local_engine(lambda: session.encoder(store, options.device), options.sizes.batch), None
         shutil.rmtree(store.layout.staged, ignore_errors=True)  # left by a cluster's run that was stopped
         return
     from fsearch.indexer.embedding.ray_cluster import Cluster
     from fsearch.indexer.embedding.staging import Staging
 
     check_stored(store.encoder, store.layout.root, session.named)
-    staging = Staging(asked.staging or str(store.layout.staged.absolute()))
+    staging = Staging(options.staging or str(store.layout.staged.absolute()))
     with ExitStack() as stack:
 
         def engine(todo: Any, writer: Any) -> Any:
-            cluster = stack.enter_context(Cluster(asked.address))
-            return cluster.embedding(store.encoder, staging, asked.sizes, session.named)(todo, writer)
+            cluster = stack.enter_context(Cluster(options.address))
+            return cluster.embedding(store.encoder, staging, options.sizes, session.named)(todo, writer)
 
         yield engine, None
     staging.clear()
 
 
-def _store_for(root: Path, session: Session, asked: IndexOptions, given: _Given | None) -> Store:
+def _store_for(root: Path, session: Session, options: IndexOptions, given: _Given | None) -> Store:
     """The store, created if need be; with the encoder that was named, or the one it was created with."""
-    session.name(asked.encoder)
+    session.name(options.encoder)
     if not Layout(root).catalog.exists():
-        return Store.create(root, _new_spec(session, asked, given))
+        return Store.create(root, _new_spec(session, options, given))
     store = Store.open(root)
     if (given is not None) != store.encoder.precomputed:
         other = (
@@ -177,37 +156,37 @@ def _store_for(root: Path, session: Session, asked: IndexOptions, given: _Given 
         raise BadInputError(f"the embeddings of this workspace were {other}{hint}")
     if given is not None:
         _require_dim(given.file, store.encoder)
-    if asked.no_text_encoder:
+    if options.no_text_encoder:
         store.encoder.require_same(EncoderSpec.without_text(store.encoder.dim))
-    elif asked.encoder is not None or asked.weights is not None:
-        store.encoder.require_same(replace(_named_spec(store, session, asked), precomputed=given is not None))
+    elif options.encoder is not None or options.weights is not None:
+        store.encoder.require_same(replace(_named_spec(store, session, options), precomputed=given is not None))
     return store
 
 
-def _new_spec(session: Session, asked: IndexOptions, given: _Given | None) -> EncoderSpec:
+def _new_spec(session: Session, options: IndexOptions, given: _Given | None) -> EncoderSpec:
     """The identity of a new workspace's encoder, which is loaded before anything is written."""
-    if given is not None and asked.no_text_encoder:
+    if given is not None and options.no_text_encoder:
         return EncoderSpec.without_text(given.file.dim)
-    if given is not None and asked.encoder is None:
+    if given is not None and options.encoder is None:
         raise BadInputError(
             "say whose text side belongs to these embeddings: --encoder NAME --weights TAG_OR_FILE, "
             "or --no-text-encoder"
         )
-    loaded = open_encoder(DEMO if asked.encoder is None else asked.encoder, asked.weights, asked.device)
+    loaded = open_encoder(DEMO if options.encoder is None else options.encoder, options.weights, options.device)
     if given is not None:
         _require_dim(given.file, loaded.spec)
     session.keep(loaded)
     return replace(loaded.spec, precomputed=given is not None)
 
 
-def _named_spec(store: Store, session: Session, asked: IndexOptions) -> EncoderSpec:
+def _named_spec(store: Store, session: Session, options: IndexOptions) -> EncoderSpec:
     """The identity of the encoder that is named for a workspace there is; the user's own code is loaded once."""
-    if asked.encoder is None and store.encoder.is_code:
+    if options.encoder is None and store.encoder.is_code:
         raise EncoderError(f"{store.encoder.name} is your own code and brings its own weights; leave --weights out")
-    name = store.encoder.name if asked.encoder is None else asked.encoder
+    name = store.encoder.name if options.encoder is None else options.encoder
     if not store.encoder.is_code:
-        return identify(name, asked.weights)
-    loaded = open_encoder(name, asked.weights, asked.device)
+        return identify(name, options.weights)
+    loaded = open_encoder(name, options.weights, options.device)
     session.keep(loaded)
     return loaded.spec
 

@@ -15,10 +15,10 @@ from fsearch.indexer.losses.blackbox.base import BlackBox
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions
 from fsearch.indexer.losses.blackbox.resolve import open_black_box
 from fsearch.indexer.losses.blackbox.runner import run_black_box
+from fsearch.indexer.losses.choices import ScoreKind, Split
 from fsearch.indexer.losses.from_loss_file import add_loss_file
 from fsearch.indexer.losses.from_predictions import add_predictions
-from fsearch.indexer.losses.functions.base import ScoreKind
-from fsearch.indexer.losses.loss_file import Split, read_losses
+from fsearch.indexer.losses.loss_file import read_losses
 from fsearch.indexer.losses.loss_report import LossesReport
 from fsearch.indexer.losses.loss_spec import LossSpec
 from fsearch.indexer.losses.loss_store import remove_model

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from fsearch.diagnoser.choices import BridgeName, Correction
 from fsearch.indexer.device import Device
+from fsearch.indexer.embedding.batch_sizes import DEFAULT_SIZES, BatchSizes
+from fsearch.indexer.losses.choices import Split
+
+EngineName = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +37,43 @@ class QueryOptions:
     fdr: Correction = "bh"
     seed: int = 0
     device: Device = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexOptions:
+    """How a data set is indexed: everything but the images and the losses themselves; the options of `fsearch index`.
+
+    Attributes
+    ----------
+    model : name of the black box the losses come from.
+    encoder, weights : "demo"; an open_clip name, or a configuration .json, with a hub tag or local file; a folder
+        `local-dir:FOLDER` or repository `hf-hub:ORG/NAME`; or an encoder of your own, as `module:attribute` or the
+        object itself, with embed_images, embed_texts, dim and logit_scale. Remembered by the workspace.
+    embeddings : .npy, .npz or .parquet of the images' embeddings; `encoder` then names their text side.
+    keys : names of the images of a .npy, one a line; by default STEM.keys.txt beside it.
+    no_text_encoder : with `embeddings`: there is no text side, and queries bring `text_vectors`.
+    split : whether the losses are of images the model was trained on ("train") or not ("held-out").
+    templates : prompt templates with a {} placeholder, averaged in text space. Remembered.
+    memory_gib : the most that the FAISS index may take; by default half of this machine's. Remembered.
+    recall : the share of the true nearest images it must find, where it is not exact; 0.95 at first. Remembered.
+    device : compute device; by default the GPU where there is one.
+    engine : "local" embeds in this process, "ray" on the Ray cluster at `address` (one on this machine by default).
+    staging : with "ray", a folder that every machine sees, or an fsspec URL; by default inside the workspace.
+    sizes : how the run is cut into pieces; no result depends on it, so the command line does not ask.
+    """
+
+    model: str = "model"
+    encoder: Any = None
+    weights: str | None = None
+    embeddings: str | os.PathLike[str] | None = None
+    keys: str | os.PathLike[str] | None = None
+    no_text_encoder: bool = False
+    split: Split | None = None
+    templates: Sequence[str] | None = None
+    memory_gib: float | None = None
+    recall: float | None = None
+    device: Device = "auto"
+    engine: EngineName = "local"
+    address: str | None = None
+    staging: str | None = None
+    sizes: BatchSizes = DEFAULT_SIZES

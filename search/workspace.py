@@ -17,22 +17,19 @@ from fsearch.indexer.device import Device, choose
 from fsearch.indexer.embedding.encoder import Named
 from fsearch.indexer.embedding.pipeline import IndexReport
 from fsearch.indexer.errors import require_one_of
-from fsearch.indexer.losses.loss_file import Split
 from fsearch.indexer.workspace.compact import CompactReport
 from fsearch.search import maintenance
 from fsearch.search.answer import Answers, Ranking, ranked
 from fsearch.search.export import check_target, write_ranking
 from fsearch.search.hypotheses import Hypothesis, from_phrases, read_hypotheses
-from fsearch.search.ingest import EngineName, IndexOptions, Progress, ingest, named
+from fsearch.search.ingest import Progress, ingest, named
 from fsearch.search.inventory import Info, inventory
 from fsearch.search.losses import ModelLosses
 from fsearch.search.maintenance import Checked
-from fsearch.search.options import QueryOptions
+from fsearch.search.options import EngineName, IndexOptions, QueryOptions
 from fsearch.search.query import answer, reference_bank
 from fsearch.search.runs import Run, RunDiff, Runs, StoredRun, record
 from fsearch.search.session import Session
-
-DEFAULT_MODEL = "model"
 
 
 class Workspace:
@@ -50,21 +47,9 @@ class Workspace:
         images: Any,
         losses: str | os.PathLike[str] | None = None,
         *,
-        model: str = DEFAULT_MODEL,
-        encoder: Named | None = None,
-        weights: str | None = None,
-        embeddings: str | os.PathLike[str] | None = None,
-        keys: str | os.PathLike[str] | None = None,
-        no_text_encoder: bool = False,
-        split: Split | None = None,
-        templates: Sequence[str] | None = None,
-        memory_gib: float | None = None,
-        recall: float | None = None,
-        device: Device = "auto",
-        engine: EngineName = "local",
-        address: str | None = None,
-        staging: str | None = None,
+        options: IndexOptions | None = None,
         progress: Progress | None = None,
+        **changes: Any,
     ) -> IndexReport:
         """Embed the images of a data set and store one black box's losses on them. Run it again to continue or update.
 
@@ -72,28 +57,12 @@ class Workspace:
         ----------
         images : a path, `module:object`, a torch `Dataset`, or what `fsearch.images` makes of them.
         losses : CSV, TSV, Parquet or JSONL; a column names images by path, file name or stem, `loss` holds the losses.
-        model : name of the black box the losses come from.
-        encoder, weights : "demo"; an open_clip name, or a configuration .json, with a hub tag or local file; a folder
-            `local-dir:FOLDER` or repository `hf-hub:ORG/NAME`; or an encoder of your own, as `module:attribute` or the
-            object itself, with embed_images, embed_texts, dim and logit_scale. Remembered by the workspace.
-        embeddings : .npy, .npz or .parquet of the images' embeddings; `encoder` then names their text side.
-        keys : names of the images of a .npy, one a line; by default STEM.keys.txt beside it.
-        no_text_encoder : with `embeddings`: there is no text side, and queries bring `text_vectors`.
-        split : whether the losses are of images the model was trained on ("train") or not ("held-out").
-        templates : what phrases are put into, each with {}; averaged in text space; remembered by the workspace.
-        memory_gib : the most that the FAISS index may take; by default half of this machine's. Remembered.
-        recall : the share of the true nearest images it must find, where it is not exact; 0.95 at first. Remembered.
-        device : "cpu" or "cuda"; by default the GPU where there is one.
-        engine : "local" embeds in this process, "ray" on the Ray cluster at `address` (one on this machine by default).
-        staging : with "ray", a folder that every machine sees, or an fsspec URL; by default inside the workspace.
+        options, changes : how; `changes` are fields of IndexOptions by name: `model="resnet", encoder="ViT-B-32"`.
 
         Raises FsearchError before anything is written where the input is unusable.
         """
-        asked = IndexOptions(
-            model, encoder, weights, split, templates, memory_gib, recall, device, engine, address, staging
-        )
-        asked = replace(asked, embeddings=embeddings, keys=keys, no_text_encoder=no_text_encoder)
-        return ingest(self.root, self._session, images, losses, asked, progress)
+        options = replace(options or IndexOptions(), **changes)
+        return ingest(self.root, self._session, images, losses, options, progress)
 
     @property
     def losses(self) -> ModelLosses:

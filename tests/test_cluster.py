@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,15 @@ from tests.conftest import Planted
 
 import fsearch
 from fsearch.indexer.embedding import ray_cluster as engine
+from fsearch.indexer.embedding.batch_sizes import BatchSizes
 from fsearch.indexer.embedding.encoder import Encoder
-from fsearch.indexer.embedding.pipeline import BatchSizes, PreparedImage
+from fsearch.indexer.embedding.pipeline import PreparedImage
 from fsearch.indexer.embedding.staging import Staging, chunk_name, embed_chunk
 from fsearch.indexer.errors import BadInputError, EncoderError, FsearchError
 from fsearch.indexer.sources.base import Item
 from fsearch.indexer.sources.folder import Folder
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
 from fsearch.indexer.workspace.store import Store
-from fsearch.search import workspace
 
 pytestmark = pytest.mark.slow
 PHRASES = ["dark skin tone", "light skin tone", "bald", "a hat"]
@@ -49,10 +48,7 @@ def nodes() -> Iterator[Any]:
     made.shutdown()
 
 
-@pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = BatchSizes(chunk_images=40)
-    monkeypatch.setattr(workspace, "IndexOptions", partial(workspace.IndexOptions, sizes=sizes))
+SMALL_CHUNKS = BatchSizes(chunk_images=40)
 
 
 def contents(root: str | Path) -> tuple[list[dict[str, Any]], bytes]:
@@ -72,12 +68,11 @@ def untidy(planted: Planted, to: Path) -> Path:
     return folder
 
 
-@pytest.mark.usefixtures("small_chunks")
 def test_the_same_images_give_the_same_rows_vectors_and_rankings(nodes: Any, planted: Planted, tmp_path: Path) -> None:
     folder = untidy(planted, tmp_path / "images")
     one, many = fsearch.open("one"), fsearch.open("many")
-    here = one.index(folder, planted.losses, model="m")
-    there = many.index(folder, planted.losses, model="m", engine="ray", address=nodes.address)
+    here = one.index(folder, planted.losses, model="m", sizes=SMALL_CHUNKS)
+    there = many.index(folder, planted.losses, model="m", engine="ray", address=nodes.address, sizes=SMALL_CHUNKS)
     assert here == there
     assert (here.rejected, here.duplicates) == (4, 4)
     assert contents("one") == contents("many")
@@ -90,7 +85,6 @@ def test_the_same_images_give_the_same_rows_vectors_and_rankings(nodes: Any, pla
     assert first.as_rows() == second.as_rows()
 
 
-@pytest.mark.usefixtures("small_chunks")
 def test_a_node_that_dies_costs_nothing(nodes: Any, planted: Planted, tmp_path: Path) -> None:
     fsearch.open("undisturbed").index(planted.folder)
     doomed = nodes.add_node(num_cpus=2)
@@ -104,7 +98,7 @@ def test_a_node_that_dies_costs_nothing(nodes: Any, planted: Planted, tmp_path: 
         killed.set()
 
     threading.Thread(target=kill, daemon=True).start()
-    report = fsearch.open("w").index(planted.folder, engine="ray", address=nodes.address)
+    report = fsearch.open("w").index(planted.folder, engine="ray", address=nodes.address, sizes=SMALL_CHUNKS)
     assert killed.is_set()
     assert report.embedded == len(planted.portraits)
     assert contents("w") == contents("undisturbed")
@@ -112,13 +106,10 @@ def test_a_node_that_dies_costs_nothing(nodes: Any, planted: Planted, tmp_path: 
 
 _DRIVER = """
 import sys
-from pathlib import Path
-from fsearch.indexer.embedding.pipeline import BatchSizes
-from fsearch.search.ingest import IndexOptions, ingest
-from fsearch.search.session import Session
+import fsearch
+from fsearch.indexer.embedding.batch_sizes import BatchSizes
 sizes = BatchSizes(batch=32, shard_rows=32, chunk_images=32)
-options = IndexOptions("model", engine="ray", address=sys.argv[3], sizes=sizes)
-ingest(Path(sys.argv[1]), Session(), sys.argv[2], None, options)
+fsearch.open(sys.argv[1]).index(sys.argv[2], engine="ray", address=sys.argv[3], sizes=sizes)
 """
 
 
@@ -195,13 +186,12 @@ def test_what_a_worker_cannot_read_is_sent_to_it(
     assert "workers cannot read '000.png' (and 19 more)" in caplog.text
 
 
-@pytest.mark.usefixtures("small_chunks")
 def test_containers_are_indexed_as_in_one_process(nodes: Any, tmp_path: Path) -> None:
     for kind in ("zip", "webdataset", "parquet of bytes", "hugging face saved"):
         made = MADE[kind](tmp_path / kind)
         source = fsearch.images(made.pop("held"), **made)
         fsearch.open(f"{kind}-one").index(source)
-        report = fsearch.open(f"{kind}-many").index(source, engine="ray", address=nodes.address)
+        report = fsearch.open(f"{kind}-many").index(source, engine="ray", address=nodes.address, sizes=SMALL_CHUNKS)
         assert report.embedded == report.found
         assert contents(f"{kind}-one") == contents(f"{kind}-many")
 

@@ -148,12 +148,9 @@ def test_a_workspace_refuses_another_encoder(few: Planted) -> None:
 
 _SLOW_RUN = """
 import sys
-from pathlib import Path
-from fsearch.indexer.embedding.pipeline import BatchSizes
-from fsearch.search.ingest import IndexOptions, ingest
-from fsearch.search.session import Session
-small = IndexOptions("model", sizes=BatchSizes(batch=16, shard_rows=16))
-ingest(Path(sys.argv[1]), Session(), sys.argv[2], None, small)
+import fsearch
+from fsearch.indexer.embedding.batch_sizes import BatchSizes
+fsearch.open(sys.argv[1]).index(sys.argv[2], sizes=BatchSizes(batch=16, shard_rows=16))
 """
 
 
@@ -183,12 +180,12 @@ def test_a_killed_run_loses_nothing_and_the_next_one_finishes(planted: Planted, 
 
 _SLOW_COMMAND = """
 import sys, time
-from functools import partial
 import fsearch.cli
+from fsearch.indexer.embedding.batch_sizes import BatchSizes
 from fsearch.indexer.embedding.open_clip_encoder import OpenClipEncoder
-from fsearch.indexer.embedding.pipeline import BatchSizes
-from fsearch.search import workspace
-workspace.IndexOptions = partial(workspace.IndexOptions, sizes=BatchSizes(batch=16, shard_rows=16))
+from fsearch.search.workspace import Workspace
+index, small = Workspace.index, BatchSizes(batch=16, shard_rows=16)
+Workspace.index = lambda self, *args, **options: index(self, *args, **options, sizes=small)
 embed_images = OpenClipEncoder.embed_images
 def slow(self, prepared):
     time.sleep(0.2)

@@ -13,10 +13,9 @@ from tests.conftest import Planted
 
 import fsearch
 from fsearch.indexer.embedding import hash_map, source_snapshot
+from fsearch.indexer.embedding.batch_sizes import BatchSizes
 from fsearch.indexer.embedding.hash_map import HashMap, hash_prefix, hash_text
-from fsearch.indexer.embedding.pipeline import BatchSizes, IndexReport
-from fsearch.search.ingest import IndexOptions, ingest
-from fsearch.search.session import Session
+from fsearch.indexer.embedding.pipeline import IndexReport
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 
@@ -57,7 +56,7 @@ def test_every_kind_of_change_at_once(few: Planted, tmp_path: Path, recent: int)
     sizes = BatchSizes(merge_every=recent)
 
     def index() -> IndexReport:
-        return ingest(ws.root, Session(), folder, None, IndexOptions("model", sizes=sizes))
+        return ws.index(folder, sizes=sizes)
 
     assert index().embedded == 60
     files = sorted(folder.iterdir())

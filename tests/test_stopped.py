@@ -47,18 +47,15 @@ with store.writer():
 INDEXING = """
 import time
 import fsearch
-from functools import partial
+from fsearch.indexer.embedding.batch_sizes import BatchSizes
 from fsearch.indexer.embedding.open_clip_encoder import OpenClipEncoder
-from fsearch.indexer.embedding.pipeline import BatchSizes
-from fsearch.search import workspace
-workspace.IndexOptions = partial(workspace.IndexOptions, sizes=BatchSizes(batch=4, shard_rows=4))
 embed = OpenClipEncoder.embed_images
 def slow(self, prepared):
     time.sleep({pause})
     open("embedded.txt", "a").write("x" * len(prepared))
     return embed(self, prepared)
 OpenClipEncoder.embed_images = slow
-print(fsearch.open("w.fsearch").index({held!r}))
+print(fsearch.open("w.fsearch").index({held!r}, sizes=BatchSizes(batch=4, shard_rows=4)))
 """
 
 

@@ -11,9 +11,8 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+from fsearch.indexer.embedding.batch_sizes import MERGE_EVERY
 from fsearch.indexer.storage.catalog import Connection
-
-MERGE_EVERY = 65_536  # new entries are kept in a dict until there are so many
 
 Words = NDArray[np.uint64]
 

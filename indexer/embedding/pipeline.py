@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsearch.indexer.embedding.batch_sizes import BATCH, DEFAULT_SIZES, BatchSizes
 from fsearch.indexer.embedding.encoder import Encoder
-from fsearch.indexer.embedding.hash_map import MERGE_EVERY
 from fsearch.indexer.embedding.source_snapshot import VisitedItem
 from fsearch.indexer.embedding.writer import BatchWriter, ImageRecord, RejectedItem
 from fsearch.indexer.errors import BadInputError, FsearchError
@@ -23,31 +23,7 @@ from fsearch.indexer.sources.base import Item, Source, storable
 from fsearch.indexer.sources.prefetch import prefetch, read_image
 from fsearch.indexer.workspace.store import Store
 
-BATCH = 64
-SHARD_ROWS = 2048
-CHUNK_IMAGES = 512
 Progress = Callable[[int, int], None]  # (images done, images in all; 0 where that is not known)
-
-
-@dataclass(frozen=True, slots=True)
-class BatchSizes:
-    """How an index run is cut into pieces. No result depends on it.
-
-    Attributes
-    ----------
-    batch : images in one forward pass.
-    shard_rows : images in one commit.
-    chunk_images : images that a worker of a cluster gets at once.
-    merge_every : new hashes until they are merged into the sorted ones.
-    """
-
-    batch: int = BATCH
-    shard_rows: int = SHARD_ROWS
-    chunk_images: int = CHUNK_IMAGES
-    merge_every: int = MERGE_EVERY
-
-
-DEFAULT_SIZES = BatchSizes()
 
 
 @dataclass(slots=True)

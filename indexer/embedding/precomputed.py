@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fsearch.indexer.embedding.batch_sizes import BATCH
 from fsearch.indexer.embedding.custom_encoder import unit_rows
-from fsearch.indexer.embedding.pipeline import BATCH, EmbedBatch, Engine, Outcome, PreparedImage
+from fsearch.indexer.embedding.pipeline import EmbedBatch, Engine, Outcome, PreparedImage
 from fsearch.indexer.embedding.writer import BatchWriter, ImageRecord, RejectedItem
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import Item

@@ -19,8 +19,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from fsearch.indexer.embedding.batch_sizes import DEFAULT_SIZES, BatchSizes
 from fsearch.indexer.embedding.encoder import Encoder, Named, load_encoder
-from fsearch.indexer.embedding.pipeline import DEFAULT_SIZES, BatchSizes, Engine, Outcome
+from fsearch.indexer.embedding.pipeline import Engine, Outcome
 from fsearch.indexer.embedding.staging import Staging, chunk_name, embed_chunk
 from fsearch.indexer.embedding.writer import RejectedItem
 from fsearch.indexer.errors import BadInputError, FsearchError, WorkspaceError

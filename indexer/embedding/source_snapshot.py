@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fsearch.indexer.embedding.hash_map import MERGE_EVERY, HashMap, halves, hash_prefix, hash_text
+from fsearch.indexer.embedding.batch_sizes import MERGE_EVERY
+from fsearch.indexer.embedding.hash_map import HashMap, halves, hash_prefix, hash_text
 from fsearch.indexer.sources.base import Item
 from fsearch.indexer.storage.catalog import Catalog
 

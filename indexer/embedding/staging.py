@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from fsearch.indexer.embedding.batch_sizes import BATCH
 from fsearch.indexer.embedding.encoder import Encoder
-from fsearch.indexer.embedding.pipeline import BATCH, Outcome, PreparedImage
+from fsearch.indexer.embedding.pipeline import Outcome, PreparedImage
 from fsearch.indexer.embedding.writer import ImageRecord, RejectedItem
 from fsearch.indexer.sources.base import Item
 from fsearch.indexer.sources.paths import Storage

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fsearch.indexer.embedding.hash_map import MERGE_EVERY, HashMap, halves, hash_prefix
+from fsearch.indexer.embedding.batch_sizes import MERGE_EVERY
+from fsearch.indexer.embedding.hash_map import HashMap, halves, hash_prefix
 from fsearch.indexer.embedding.source_snapshot import SourceSnapshot, VisitedItem
 from fsearch.indexer.sources.base import Item, Source
 from fsearch.indexer.storage.catalog import insert, scalar, utc_now

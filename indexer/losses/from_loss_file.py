@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from fsearch.indexer.losses.loss_file import LossTable, Split
+from fsearch.indexer.losses.choices import Split
+from fsearch.indexer.losses.loss_file import LossTable
 from fsearch.indexer.losses.loss_report import LossesReport
 from fsearch.indexer.losses.loss_store import replace_losses
 from fsearch.indexer.losses.matching import NO_IMAGE, match, workspace_images

@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.losses.choices import Split
 from fsearch.indexer.losses.matching import read_keys
 from fsearch.indexer.storage.metadata import RESERVED
 from fsearch.indexer.storage.tabular import read_table
 
 LOSS_COLUMN = "loss"
 TRAINING = ("train", "training", "trn")  # values of a column 'split' that mean: the model was trained on this image
-Split = Literal["train", "held-out"]
 _OPTIONAL = ("label", "prediction")
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.losses.functions.base import LossFunction, ScoreKind, Settings
+from fsearch.indexer.losses.choices import ScoreKind
+from fsearch.indexer.losses.functions.base import LossFunction, Settings
 from fsearch.indexer.losses.functions.registry import find_task
 
 

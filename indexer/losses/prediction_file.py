@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.losses.functions.base import ScoreKind
+from fsearch.indexer.losses.choices import ScoreKind
 from fsearch.indexer.losses.matching import KEY_COLUMNS, image_key, read_keys
 from fsearch.indexer.storage.files import DamagedArrayError, load_arrays
 from fsearch.indexer.storage.tabular import SUFFIXES, read_json, read_table

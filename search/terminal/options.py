@@ -1,6 +1,7 @@
 """Options that several commands share, each with its help.
 
-The options of `query` and `rank` are the fields of QueryOptions: `with_options` gives a command one for each field.
+The options of `query` and `rank` are the fields of QueryOptions, those of `index` the fields of IndexOptions:
+`with_options` gives a command one for each field.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, get_origin, get_type_hints
 
 import typer
 
+from fsearch.indexer.device import Device
+from fsearch.indexer.losses.choices import Split
 from fsearch.indexer.sources.resolve import Kind
+from fsearch.search.options import EngineName
 
 HERE = Path(".fsearch")
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
@@ -27,13 +31,7 @@ ModelOption = Annotated[str | None, typer.Option("--model", help="Which black bo
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 ExplainOption = Annotated[bool, typer.Option("--explain", help="Print every number and the rule behind each verdict.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random; stored with the result.")]
-SplitOption = Annotated[
-    Literal["train", "held-out"] | None, typer.Option(help="Was the model trained on these images, or not?")
-]
-TemplateOption = Annotated[
-    list[str] | None,
-    typer.Option(help='Prompt template with a {} placeholder; repeat to average: "a photo of a person with {}".'),
-]
+SplitOption = Annotated[Split | None, typer.Option(help="Was the model trained on these images, or not?")]
 KindOption = Annotated[
     Kind | None,
     typer.Option(help="What IMAGES is, where that is not clear; imagefolder takes folders for labels."),
@@ -49,13 +47,7 @@ RowsWhereOption = Annotated[
 ]
 SampleOption = Annotated[int | None, typer.Option(min=1, help="Only so many images, drawn at random by --seed.")]
 LimitOption = Annotated[int | None, typer.Option(min=1, help="Only so many images, from the beginning.")]
-MemoryOption = Annotated[
-    float | None,
-    typer.Option("--memory-gib", help="The most that the FAISS index may take; by default half of the memory."),
-]
-DeviceOption = Annotated[
-    Literal["auto", "cpu", "cuda"], typer.Option(help="Compute device; auto picks CUDA if available.")
-]
+DeviceOption = Annotated[Device, typer.Option(help="Compute device; auto picks CUDA if available.")]
 EncoderOption = Annotated[
     str | None,
     typer.Option("--encoder", help="The workspace's encoder, named again where it is code of your own: module:name."),
@@ -65,20 +57,54 @@ TextVectorOption = Annotated[
     typer.Option("--text-vector", help=".npy of one embedding a phrase, taken instead of the text encoder's."),
 ]
 EngineOption = Annotated[
-    Literal["local", "ray"],
+    EngineName,
     typer.Option(help="Work in this process, or on a Ray cluster (install the extra 'ray')."),
 ]
 AddressOption = Annotated[
     str | None, typer.Option(help="With --engine ray: the cluster, e.g. HOST:6379; one on this machine by default.")
 ]
-StagingOption = Annotated[
-    str | None,
-    typer.Option(help="With --engine ray: a folder that all machines see, or an fsspec URL; by default W/staged."),
-]
-RecallOption = Annotated[
-    float | None,
-    typer.Option(help="Share of the true nearest images that an index too large to be exact must find (0.95)."),
-]
+INDEX: dict[str, Any] = {  # one for each field of IndexOptions
+    "model": typer.Option("--model", help="Name of the black box the losses come from."),
+    "encoder": Annotated[
+        str | None,
+        typer.Option(
+            help="demo (the default), an open_clip architecture, config.json, local-dir:FOLDER, hf-hub:ORG/NAME, or "
+            "module:name of your own."
+        ),
+    ],
+    "weights": typer.Option(help="Hub tag, or a local .safetensors or .pt file."),
+    "embeddings": Annotated[
+        Path | None,
+        typer.Option(help=".npy, .npz or .parquet of the images' embeddings, taken instead of running an encoder."),
+    ],
+    "keys": Annotated[
+        Path | None, typer.Option(help="Names of the images of a .npy, one a line; by default STEM.keys.txt beside it.")
+    ],
+    "no_text_encoder": typer.Option(
+        "--no-text-encoder", help="With --embeddings: no encoder embeds phrases; query takes --text-vector."
+    ),
+    "split": typer.Option(help="Was the model trained on these images, or not?"),
+    "templates": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--template",
+            help='Prompt template with a {} placeholder; repeat to average: "a photo of a person with {}".',
+        ),
+    ],
+    "memory_gib": typer.Option(
+        "--memory-gib", help="The most that the FAISS index may take; by default half of the memory."
+    ),
+    "recall": typer.Option(
+        help="Share of the true nearest images that an index too large to be exact must find (0.95)."
+    ),
+    "device": typer.Option(help="Compute device; auto picks CUDA if available."),
+    "engine": typer.Option(help="Work in this process, or on a Ray cluster (install the extra 'ray')."),
+    "address": typer.Option(help="With --engine ray: the cluster, e.g. HOST:6379; one on this machine by default."),
+    "staging": typer.Option(
+        help="With --engine ray: a folder that all machines see, or an fsspec URL; by default W/staged."
+    ),
+    "sizes": None,
+}
 QUERY: dict[str, Any] = {  # one for each field of QueryOptions
     "top": typer.Option("--top", min=1, max=100, help="Nearest images kept with each phrase."),
     "where": typer.Option(help="Ask only about images that fulfil an SQL predicate, e.g. \"label = 'smiling'\"."),
@@ -97,7 +123,8 @@ QUERY: dict[str, Any] = {  # one for each field of QueryOptions
 def with_options(kind: type, declared: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorator for a command with a parameter `options`: one option of the command line for each field of `kind`.
 
-    `declared` holds a typer.Option for each field of the dataclass `kind`; types and defaults are the fields' own.
+    `declared` holds for each field of the dataclass `kind` a typer.Option, of the field's own type and default; an
+    Annotated type with one, where the command line takes another type; or None, where it does not ask.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -105,12 +132,10 @@ def with_options(kind: type, declared: Mapping[str, Any]) -> Callable[[Callable[
         own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "options"]
         given = [
             inspect.Parameter(
-                f.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=f.default,
-                annotation=Annotated[hints[f.name], declared[f.name]],
+                f.name, _KEYWORD, default=f.default, annotation=_annotation(hints[f.name], declared[f.name])
             )
             for f in dataclasses.fields(kind)
+            if declared[f.name] is not None
         ]
 
         @functools.wraps(command)
@@ -124,3 +149,7 @@ def with_options(kind: type, declared: Mapping[str, Any]) -> Callable[[Callable[
         return with_fields
 
     return decorate
+
+
+def _annotation(hint: Any, declared: Any) -> Any:
+    return declared if get_origin(declared) is Annotated else Annotated[hint, declared]

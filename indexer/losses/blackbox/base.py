@@ -10,7 +10,7 @@ from PIL import Image
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions, Preprocessing
-from fsearch.indexer.losses.functions.base import ScoreKind
+from fsearch.indexer.losses.choices import ScoreKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.losses.functions.base import ScoreKind
+from fsearch.indexer.losses.choices import ScoreKind
 from fsearch.indexer.object_path import load_object
 
 

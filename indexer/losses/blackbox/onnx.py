@@ -9,7 +9,7 @@ from typing import Any
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.blackbox.base import TensorModel, choose_tensor
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions, Preprocessing, pad_batch, read_beside, read_shape
-from fsearch.indexer.losses.functions.base import ScoreKind
+from fsearch.indexer.losses.choices import ScoreKind
 from fsearch.indexer.storage.files import content_sha256
 
 _DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}

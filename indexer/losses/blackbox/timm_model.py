@@ -10,7 +10,7 @@ from PIL import Image
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions
-from fsearch.indexer.losses.functions.base import ScoreKind
+from fsearch.indexer.losses.choices import ScoreKind
 from fsearch.indexer.storage.files import content_sha256
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.losses.choices import ScoreKind
 
-ScoreKind = Literal["probabilities", "logits"]
 TargetKind = Literal["column", "mask", "objects", "optional"]
 
 

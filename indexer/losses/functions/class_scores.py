@@ -11,7 +11,8 @@ import scipy.special
 from numpy.typing import NDArray
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.losses.functions.base import ScoreKind, as_matrix, finite_rows
+from fsearch.indexer.losses.choices import ScoreKind
+from fsearch.indexer.losses.functions.base import as_matrix, finite_rows
 
 MISSING = -1  # class number of an image without a label
 SUM_TOLERANCE = 1e-3  # half-precision probabilities of a thousand classes are off by about so much

@@ -8,28 +8,24 @@ from typing import Annotated
 import typer
 
 from fsearch import open as open_workspace
+from fsearch.search.options import IndexOptions
 from fsearch.search.terminal.options import (
     HERE,
-    AddressOption,
+    INDEX,
     AllowOutsideOption,
-    DeviceOption,
-    EngineOption,
     ImageColumnOption,
     KindOption,
     LimitOption,
-    MemoryOption,
-    RecallOption,
     RootOption,
     RowsWhereOption,
     SampleOption,
     SeedOption,
-    SplitOption,
-    StagingOption,
-    TemplateOption,
     WorkspaceOption,
+    with_options,
 )
 
 
+@with_options(IndexOptions, INDEX)
 def index(
     images: Annotated[
         str,
@@ -38,10 +34,10 @@ def index(
             metavar="IMAGES",
         ),
     ],
+    options: IndexOptions,
     losses_file: Annotated[
         Path | None, typer.Option("--losses", help="CSV, TSV, Parquet or JSONL with columns 'image' and 'loss'.")
     ] = None,
-    model: Annotated[str, typer.Option("--model", help="Name of the black box the losses come from.")] = "model",
     kind: KindOption = None,
     image_column: ImageColumnOption = None,
     root: RootOption = None,
@@ -50,35 +46,6 @@ def index(
     sample: SampleOption = None,
     seed: SeedOption = 0,
     limit: LimitOption = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            help="demo (the default), an open_clip architecture, config.json, local-dir:FOLDER, hf-hub:ORG/NAME, or "
-            "module:name of your own."
-        ),
-    ] = None,
-    weights: Annotated[str | None, typer.Option(help="Hub tag, or a local .safetensors or .pt file.")] = None,
-    embeddings: Annotated[
-        Path | None,
-        typer.Option(help=".npy, .npz or .parquet of the images' embeddings, taken instead of running an encoder."),
-    ] = None,
-    keys: Annotated[
-        Path | None, typer.Option(help="Names of the images of a .npy, one a line; by default STEM.keys.txt beside it.")
-    ] = None,
-    no_text_encoder: Annotated[
-        bool,
-        typer.Option(
-            "--no-text-encoder", help="With --embeddings: no encoder embeds phrases; query takes --text-vector."
-        ),
-    ] = False,
-    split: SplitOption = None,
-    template: TemplateOption = None,
-    memory_gib: MemoryOption = None,
-    recall: RecallOption = None,
-    device: DeviceOption = "auto",
-    engine: EngineOption = "local",
-    address: AddressOption = None,
-    staging: StagingOption = None,
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Embed the images of a data set and store a model's losses on them. Run it again to continue or update."""
@@ -98,24 +65,6 @@ def index(
         limit=limit,
     )
     with bars() as progress:
-        report = open_workspace(workspace).index(
-            found,
-            losses_file,
-            model=model,
-            encoder=encoder,
-            weights=weights,
-            embeddings=embeddings,
-            keys=keys,
-            no_text_encoder=no_text_encoder,
-            split=split,
-            templates=template,
-            memory_gib=memory_gib,
-            recall=recall,
-            device=device,
-            engine=engine,
-            address=address,
-            staging=staging,
-            progress=progress,
-        )
+        report = open_workspace(workspace).index(found, losses_file, options=options, progress=progress)
     for line in index_lines(report):
         typer.echo(line)

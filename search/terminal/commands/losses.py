@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fsearch import open as open_workspace
+from fsearch.indexer.losses.choices import ScoreKind
 from fsearch.search.terminal.app import print_rows
 from fsearch.search.terminal.options import HERE, SplitOption, WorkspaceOption
 
@@ -42,9 +43,7 @@ Prediction = Annotated[
 Classes = Annotated[
     str | None, typer.Option(help="Class names in the order of the outputs: a file with one per line, or a,b,c.")
 ]
-Scores = Annotated[
-    Literal["probabilities", "logits"] | None, typer.Option(help="Probabilities or logits (required; never inferred).")
-]
+Scores = Annotated[ScoreKind | None, typer.Option(help="Probabilities or logits (required; never inferred).")]
 Param = Annotated[list[str] | None, typer.Option(help="Parameter of the loss function, like k=3 or delta=0.5.")]
 Weights = Annotated[Path | None, typer.Option(help="Checkpoint of a timm model: .safetensors, .pt or .pth.")]
 InputName = Annotated[str | None, typer.Option(help="Name of the model's input tensor; the first by default.")]

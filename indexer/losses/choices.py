@@ -1,0 +1,8 @@
+"""Names that users choose from, apart from the code behind them, so that a command line can list them at once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Split = Literal["train", "held-out"]  # was the model trained on these images?
+ScoreKind = Literal["probabilities", "logits"]  # what the outputs of a classifier are
