@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
 from benchmarks.planted.blackbox import shrink
 
+import fsearch.data
 from fsearch.data.portraits import CONCEPTS, Concept, Portrait, draw_many, phrases, sample
 from fsearch.data.training.measure import embed_pixels
+from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.indexer.embedding.encoder import Encoder, identify, load_encoder
+from fsearch.search.query import reference_bank
 
 POOL = 12_000
 LEAST_SHARE = 0.004
@@ -38,6 +43,7 @@ class Pool:
     phrases: list[Phrase]
     texts: np.ndarray
     encoder: Encoder
+    reference: ReferenceBank
 
     @cached_property
     def shown(self) -> np.ndarray:
@@ -55,14 +61,39 @@ class Pool:
         return np.array([found.holds(p) for p in self.portraits])
 
 
-def make_pool(seed: int, count: int = POOL) -> Pool:
-    """Draw and embed `count` portraits of `seed`."""
+def make_pool(seed: int, count: int = POOL, cache: Path | None = None) -> Pool:
+    """Draw and embed `count` portraits of `seed`; with a `cache`, once while renderer and encoder are the same."""
     portraits = sample(count, seed)
-    pixels = np.stack(list(draw_many(portraits)))
     encoder = load_encoder(identify("demo", None), "cpu")
-    vectors = embed_pixels(encoder, pixels).astype(np.float16).astype(np.float32)  # as a workspace keeps them
+    pixels, vectors = cached(cache, f"portraits-{seed}-{count}", lambda: _draw(portraits, encoder))
+    bank = reference_bank(encoder)
     asked = [p for p in _phrases(portraits) if p.holds.mean() >= LEAST_SHARE]
-    return Pool(portraits, pixels, vectors, asked, encoder.embed_texts([p.text for p in asked]), encoder)
+    texts = encoder.embed_texts([p.text for p in asked])
+    return Pool(portraits, pixels, vectors.astype(np.float32), asked, texts, encoder, bank)
+
+
+def _draw(portraits: list[Portrait], encoder: Encoder) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels, and vectors as a workspace keeps them."""
+    pixels = np.stack(list(draw_many(portraits)))
+    return pixels, embed_pixels(encoder, pixels).astype(np.float16)
+
+
+def cached(folder: Path | None, name: str, make: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+    """The arrays that `make` gives, kept in `folder` under `name` and the state of the renderer and the encoder."""
+    if folder is None:
+        return make()
+    data = Path(fsearch.data.__file__).parent
+    sources = [*sorted((data / "portraits").glob("*.py")), *sorted((data / "encoder").glob("*.safetensors"))]
+    state = hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:12]
+    first = folder / f"{name}-{state}-0.npy"
+    if not first.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        for i, array in reversed(list(enumerate(make()))):  # the first last: where it is, all are
+            part = folder / f".{name}-{state}-{i}.part.npy"
+            np.save(part, array)
+            part.rename(folder / f"{name}-{state}-{i}.npy")
+    files = sorted(folder.glob(f"{name}-{state}-?.npy"))
+    return tuple(np.load(f, mmap_mode="r", allow_pickle=False) for f in files)
 
 
 def _phrases(portraits: list[Portrait]) -> Iterator[Phrase]:

@@ -1,69 +1,107 @@
-"""The tables of a run: means, medians and spread over seeds."""
+"""The tables of a run, one row a setting."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from benchmarks.planted.measures import AUROC, LIFT, PREVALENCE, Outcome, strata, summary
 
-Row = dict[str, Any]
+RANKING = {
+    "failing": "failing",
+    "absent": "absent",
+    "ap": "AP",
+    "ap_best_rival": "best rival",
+    "ap_absent": "AP, absent listed",
+    "ap_absent_best_rival": "best rival, absent listed",
+    "power": "power",
+    "power_by_lift": "by lift",
+    "power_strong": "of those beyond 10 se",
+    "false": "false `fails`",
+    "false_absent": "of which absent",
+}
+DOUBT = {
+    "fine_by_gap": "wrong `fine`, gap",
+    "fine_by_lift": "lift",
+    "coverage": "coverage",
+    "coverage_realised": "of the mean drawn",
+    "width": "width, sd",
+    "unseen_absent": "absent `unseen`",
+    "unseen_absent_unknown": "unknown words",
+    "absent_held_back": "neither `fails` nor `fine`",
+    "unseen_present": "present `unseen`",
+    "alarms": "null worlds with `fails`",
+    "seconds": "s a world",
+}
+_LINE = (
+    "ap",
+    "ap_absent",
+    "false",
+    "false_absent",
+    "power",
+    "fine_by_gap",
+    "coverage",
+    "unseen_absent",
+    "unseen_present",
+)
 
 
-def print_tables(rows: list[Row], head: str) -> None:
-    settings = list(dict.fromkeys(r["setting"] for r in rows))
-    print(f"planted worlds, {head}\n")
-    _scorers(rows, [s for s in settings if s != "null"])
-    _answers(rows, settings)
-
-
-def _scorers(rows: list[Row], settings: list[str]) -> None:
-    """Average precision of the truly failing phrases."""
-    print("Average precision of the truly failing phrases: mean over seeds, median (standard deviation)\n")
-    print(f"| scorer | {' | '.join(settings)} |")
-    print(f"|---|{'---:|' * len(settings)}")
-    names = list(next(r["scores"] for r in rows if r.get("scores")))
-    for name in names:
-        cells = []
-        for setting in settings:
-            found = [r["scores"][name]["average_precision"] for r in rows if r["setting"] == setting and r["scores"]]
-            cells.append(f"{np.mean(found):.3f}, {np.median(found):.3f} ({np.std(found):.3f})" if found else "")
-        print(f"| {name} | {' | '.join(cells)} |")
-    print("\nThe default: precision among the first 5 and 10, nDCG, median seconds a world\n")
-    print("| setting | P@5 | P@10 | nDCG | seconds |\n|---|---:|---:|---:|---:|")
-    for setting in settings:
-        found = [r for r in rows if r["setting"] == setting and r["scores"]]
-        if not found:
-            continue
-        means = [
-            np.mean([r["scores"]["membership"][k] for r in found]) for k in ("precision_5", "precision_10", "ndcg")
+def print_tables(outcomes: Mapping[str, Sequence[Outcome]]) -> None:
+    """Print what was measured in each setting, in Markdown."""
+    found = {name: summary(o) for name, o in outcomes.items()}
+    for title, columns in (("Ranking and discoveries", RANKING), ("Intervals and doubt", DOUBT)):
+        head = ["setting", "worlds", *columns.values()] if columns is RANKING else ["setting", *columns.values()]
+        rows = [
+            [name, *([str(int(s["worlds"]))] if columns is RANKING else []), *(_cell(key, s[key]) for key in columns)]
+            for name, s in found.items()
         ]
-        seconds = np.median([r["seconds"] for r in found])
-        print(f"| {setting} | {means[0]:.2f} | {means[1]:.2f} | {means[2]:.3f} | {seconds:.1f} |")
+        _print(title, head, rows)
+    _coverage(outcomes)
+    _scorers(outcomes)
+
+
+def line(found: Mapping[str, float]) -> str:
+    """The figures that matter most, in one line."""
+    return ", ".join(f"{key} {_cell(key, found[key])}" for key in _LINE if not np.isnan(found[key]))
+
+
+def _coverage(outcomes: Mapping[str, Sequence[Outcome]]) -> None:
+    """Coverage in each stratum, with the number of intervals."""
+    edges = {"prevalence": PREVALENCE, "AUROC": AUROC, "lift": LIFT}
+    head = ["setting"]
+    for name, marks in edges.items():
+        head += [f"{name} < {m:g}" for m in marks[1:-1]] + [f"{name} >= {marks[-2]:g}"]
+    rows = []
+    for name, several in outcomes.items():
+        cells = [cell for stratum in strata(several).values() for cell in stratum]
+        rows.append([name, *("" if not n else f"{share:.2f} ({n})" for share, n in cells)])
+    _print("Coverage of 90% intervals (number of intervals)", head, rows)
+
+
+def _scorers(outcomes: Mapping[str, Sequence[Outcome]]) -> None:
+    """Average precision of every scorer where something fails."""
+    scored = {
+        name: [o.scores for o in several if o.scores and not np.isnan(o.scores["fsearch"][0])]
+        for name, several in outcomes.items()
+    }
+    scored = {name: several for name, several in scored.items() if several}
+    for k, title in enumerate(("Average precision", "Average precision, absent phrases listed", "nDCG")):
+        rows = []
+        for scorer in dict.fromkeys(s for several in scored.values() for s in several[0]):
+            values = [[s[scorer][k] for s in several if scorer in s] for several in scored.values()]
+            rows.append([scorer, *(f"{np.mean(v):.3f} ({np.std(v):.3f})" if v else "" for v in values)])
+        if scored:
+            _print(f"{title}: mean over worlds (standard deviation)", ["scorer", *scored], rows)
+
+
+def _print(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    print(f"{title}\n\n| {' | '.join(head)} |\n|---|{'---:|' * (len(head) - 1)}")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
     print()
 
 
-def _answers(rows: list[Row], settings: list[str]) -> None:
-    print("The default's answers: means over seeds\n")
-    print(
-        "| setting | worlds | truly failing (median) | false among `fails` | power | coverage of 90% | width, sd "
-        "| wrongly `unseen` | absent found | also |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---|"
-    )
-    for setting in settings:
-        found = [r for r in rows if r["setting"] == setting]
-        also = ""
-        if setting == "null":
-            also = f"worlds with any `fails`: {sum(r['fails'] > 0 for r in found)} of {len(found)}"
-        if setting == "interaction":
-            also = f"conjunction above both parts: {sum(r['conjunction_first'] for r in found)} of {len(found)}"
-        quiet = sum(not r["signal"] for r in found)
-        if quiet and setting != "null":
-            also = f"{also}; " if also else ""
-            also += f"no signal, nothing judged: {quiet}"
-        cells = [_mean(found, k) for k in ("false", "power", "coverage", "width", "unseen_false", "unseen_found")]
-        failing = int(np.median([r["failing"] for r in found]))
-        print(f"| {setting} | {len(found)} | {failing} | {' | '.join(cells)} | {also} |")
-
-
-def _mean(rows: list[Row], key: str) -> str:
-    found = [r[key] for r in rows if r.get(key) is not None]
-    return f"{np.nanmean(found):.3f}" if found else ""
+def _cell(key: str, value: float) -> str:
+    if np.isnan(value):
+        return ""
+    return f"{value:.1f}" if key in ("failing", "absent", "seconds") else f"{value:.3f}"

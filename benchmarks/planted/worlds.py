@@ -14,10 +14,11 @@ import scipy.stats
 import torch
 from benchmarks.planted.blackbox import cross_entropy, train
 from benchmarks.planted.pool import Pool
+from benchmarks.planted.world import World, truth
 
+ENCODER = "demo"
 BASE, EFFECT = 0.3, 0.35  # mean loss, and what each planted concept adds to it
-# in standard deviations of the loss: a phrase truly fails from the one on, and is a false discovery below the other
-FAILING, HARMLESS = 0.2, 0.05
+HARM = 0.2  # standard deviations of the loss that a trained black box must lose more on its concept
 RARE, CORRELATION, NOISE = 0.01, 0.8, 0.4
 
 
@@ -31,41 +32,6 @@ class Sizes:
 
 
 FULL = Sizes()
-
-
-@dataclass(frozen=True)
-class World:
-    """One planted world.
-
-    Attributes
-    ----------
-    rows : (n,) the pool's portraits in the index, and `losses` (n,) theirs.
-    gaps : (q,) true mean loss of portraits that show each phrase less that of the others.
-    lifts : (q,) the same less that of all.
-    asked : (q,) bool, phrases that take part.
-    absent : (q,) bool, phrases of a concept that never occurs in the index.
-    planted : the concepts that were made to fail.
-    """
-
-    setting: str
-    seed: int
-    rows: np.ndarray
-    losses: np.ndarray
-    gaps: np.ndarray
-    lifts: np.ndarray
-    asked: np.ndarray
-    absent: np.ndarray
-    planted: tuple[str, ...]
-
-    @property
-    def failing(self) -> np.ndarray:
-        """(q,) bool."""
-        return self.gaps >= FAILING * self.losses.std()
-
-    @property
-    def harmless(self) -> np.ndarray:
-        """(q,) bool: to call such a phrase failing is a false discovery."""
-        return self.gaps < HARMLESS * self.losses.std()
 
 
 def planted_loss(pool: Pool, seed: int, sizes: Sizes = FULL) -> World:
@@ -136,7 +102,7 @@ def noisy_label(pool: Pool, seed: int, sizes: Sizes = FULL) -> World:
     return _trained(pool, sizes, "noisy label", seed, 7, recipe)
 
 
-SETTINGS: dict[str, Callable[..., World]] = {
+PORTRAITS: dict[str, Callable[..., World]] = {
     "planted loss": planted_loss,
     "rare": rare,
     "correlation": correlation,
@@ -165,7 +131,7 @@ def _trained(pool: Pool, sizes: Sizes, setting: str, seed: int, salt: int, recip
         bad = _slice(setting, holds, smiling)[judge]
         harm = losses[bad].mean() - losses[~bad].mean()
         p = scipy.stats.ttest_ind(losses[bad], losses[~bad], equal_var=False, alternative="greater").pvalue
-        if p < 0.001 and harm >= FAILING * losses.std():
+        if p < 0.001 and harm >= HARM * losses.std():
             picked = np.sort(rng.choice(len(judge), sizes.indexed, replace=False))
             return _world(pool, setting, seed, judge[picked], losses[picked], (str(name),), judge, losses)
     raise RuntimeError(f"no concept harms the black box of setting {setting!r}, seed {seed}")
@@ -201,14 +167,27 @@ def _world(
     population: np.ndarray,
     expected: np.ndarray,
 ) -> World:
+    """Of phrases that some of the `population`, rows of the pool, show and some do not, and of what is absent."""
     shown = pool.shown[:, population]
     enough = (shown.sum(axis=1) >= 20) & ((~shown).sum(axis=1) >= 20)
-    gaps, lifts = np.zeros(len(shown)), np.zeros(len(shown))
-    for i in np.flatnonzero(enough):
-        gaps[i] = expected[shown[i]].mean() - expected[~shown[i]].mean()
-        lifts[i] = expected[shown[i]].mean() - expected.mean()
     gone = np.array([setting == "absent" and names[0] in p.concepts for p in pool.phrases])
-    return World(setting, seed, rows, losses, gaps, lifts, enough | gone, gone, names)
+    asked = np.flatnonzero(enough | gone)
+    gaps, lifts = truth(shown[asked], expected)
+    return World(
+        setting=setting,
+        seed=seed,
+        vectors=pool.embeddings[rows],
+        texts=pool.texts[asked],
+        phrases=tuple(pool.phrases[i].text for i in asked),
+        concepts=tuple(pool.phrases[i].concepts for i in asked),
+        losses=losses,
+        shown=pool.shown[asked][:, rows],
+        gaps=gaps,
+        lifts=lifts,
+        reference=pool.reference,
+        encoder=ENCODER,
+        planted=names,
+    )
 
 
 def _common(pool: Pool) -> list[str]:

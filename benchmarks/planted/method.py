@@ -1,0 +1,61 @@
+"""fsearch on one world, in memory: fit, diagnosis and findings are the product's own. All calls of it are here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from benchmarks.planted.world import World
+
+from fsearch.diagnoser.artifact import FitArtifact
+from fsearch.diagnoser.diagnosis import Diagnosis
+from fsearch.diagnoser.ensemble import Bagged
+from fsearch.diagnoser.findings import Finding, Phrase, find
+from fsearch.diagnoser.fit import learn
+from fsearch.indexer.vector_index.index import exact_index
+from fsearch.indexer.workspace.store import Losses
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the method says about each phrase of a world: (q,) arrays of its `words`, intervals and lifts.
+
+    `rank` is the score by which it orders them, highest worst: the lift, phrases that it calls unseen last.
+    """
+
+    words: np.ndarray
+    lo: np.ndarray
+    hi: np.ndarray
+    lift: np.ndarray
+    rank: np.ndarray
+    observed: np.ndarray
+    signal: bool
+    seconds: float
+
+
+def diagnose(world: World) -> tuple[Diagnosis, Bagged]:
+    """What `fsearch fit` and a query would hold in memory for the images of `world`."""
+    vectors = world.vectors.astype(np.float16)
+    bagged, report = learn(vectors, world.losses, model="world", seed=world.seed)
+    rows = np.arange(len(world.losses))
+    index = exact_index(vectors, vectors.shape[1])
+    index.add([vectors])
+    artifact = FitArtifact.of(bagged, rows, world.reference, report)
+    return Diagnosis(artifact, Losses("world", rows, rows, world.losses), index), bagged
+
+
+def ask(world: World, diagnosis: Diagnosis) -> list[Finding]:
+    """The findings on every phrase of `world`, asked together."""
+    phrases = [Phrase(text) for text in world.phrases]
+    return [f.finding for f in find({None: diagnosis}, world.texts, phrases, seed=world.seed)]
+
+
+def answered(found: list[Finding], signal: bool, seconds: float) -> Answers:
+    """Findings as arrays."""
+    words = np.array([str(f.verdict) for f in found])
+    lo, hi, lift, observed = (
+        np.array([getattr(f, name) for f in found], np.float64) for name in ("lo", "hi", "lift", "observed_lift")
+    )
+    known = np.where(np.isfinite(lift), lift, np.nanmin(lift))
+    rank = known - np.where(words == "unseen", 2 * np.ptp(known) + 1.0, 0.0)
+    return Answers(words, lo, hi, lift, rank, observed, signal, seconds)
