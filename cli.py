@@ -18,7 +18,7 @@ from fsearch.search.options import QueryOptions
 from fsearch.search.terminal.app import Commands, called_as, console, print_json, print_ranking, print_rows
 from fsearch.search.terminal.commands import losses, runs
 from fsearch.search.terminal.commands.index import index
-from fsearch.search.terminal.commands.maintenance import check, compact
+from fsearch.search.terminal.commands.maintenance import check, compact, trust
 from fsearch.search.terminal.options import (
     HERE,
     QUERY,
@@ -48,6 +48,7 @@ app.add_typer(losses.app, name="losses")
 app.add_typer(runs.app, name="runs")
 app.command()(check)
 app.command()(compact)
+app.command()(trust)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from fsearch.indexer.device import Device
-from fsearch.indexer.embedding.encoder import check_stored, identify, open_encoder
+from fsearch.indexer.embedding.encoder import came_along, identify, open_encoder
 from fsearch.indexer.embedding.pipeline import Engine, IndexReport, index_images, local_engine
 from fsearch.indexer.embedding.precomputed import EmbeddingFile, PrecomputedEngine, read_embeddings
 from fsearch.indexer.errors import BadInputError, EncoderError, require_one_of
@@ -24,6 +24,7 @@ from fsearch.indexer.vector_index.sync import read_stats
 from fsearch.indexer.workspace import source_registry as registered
 from fsearch.indexer.workspace.encoder_spec import DEMO, EncoderSpec
 from fsearch.indexer.workspace.store import Store
+from fsearch.indexer.workspace.trust import remember
 from fsearch.search.hypotheses import check_template
 from fsearch.search.options import EngineName, IndexOptions
 from fsearch.search.query import measuring_phrases
@@ -130,13 +131,13 @@ def _engine(
     from fsearch.indexer.embedding.ray_cluster import Cluster
     from fsearch.indexer.embedding.staging import Staging
 
-    check_stored(store.encoder, store.layout.root, session.named)
+    code = session.permitted(store)
     staging = Staging(options.staging or str(store.layout.staged.absolute()))
     with ExitStack() as stack:
 
         def engine(todo: Any, writer: Any) -> Any:
             cluster = stack.enter_context(Cluster(options.address))
-            return cluster.embedding(store.encoder, staging, options.sizes, session.named)(todo, writer)
+            return cluster.embedding(store.encoder, staging, options.sizes, code)(todo, writer)
 
         yield engine, None
     staging.clear()
@@ -146,7 +147,10 @@ def _store_for(root: Path, session: Session, options: IndexOptions, given: _Give
     """The store, created if need be; with the encoder that was named, or the one it was created with."""
     session.name(options.encoder)
     if not Layout(root).catalog.exists():
-        return Store.create(root, _new_spec(session, options, given))
+        store = Store.create(root, _new_spec(session, options, given))
+        if not (store.encoder.is_code or came_along(store.encoder, root)):
+            remember(root, [store.encoder.identity])
+        return store
     store = Store.open(root)
     if (given is not None) != store.encoder.precomputed:
         other = (

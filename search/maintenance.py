@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser import artifact as fitted
-from fsearch.indexer.embedding.encoder import load_stored
-from fsearch.indexer.errors import NotReadyError, WorkspaceError
+from fsearch.indexer.embedding.encoder import load_encoder, permitted
+from fsearch.indexer.errors import BadInputError, EncoderError, NotReadyError, WorkspaceError
+from fsearch.indexer.workspace import source_registry
 from fsearch.indexer.workspace.check import Problem, find_problems
 from fsearch.indexer.workspace.compact import CompactReport
 from fsearch.indexer.workspace.compact import compact as compact_store
 from fsearch.indexer.workspace.repair import repair as repair_store
 from fsearch.indexer.workspace.store import Store
+from fsearch.indexer.workspace.trust import remember
 from fsearch.search.query import measuring_phrases
 
 
@@ -68,6 +70,21 @@ def check(root: Path, repair: bool, progress: Callable[[int, int], None] | None 
         return Checked(problems, tuple(done), _problems(store, progress))
 
 
+def trust(root: Path) -> tuple[str, ...]:
+    """Trust the workspace at `root` with all that it names now; returns that, one line each.
+
+    Raises BadInputError where the trust cannot be recorded.
+    """
+    store = Store.open(root)
+    things = {f"data set  {words}": identity for words, identity in source_registry.identities(store).items()}
+    if not store.encoder.is_shipped:
+        code = ", which is code" if store.encoder.is_code else ""
+        things = {f"encoder   {store.encoder}{code}": store.encoder.identity, **things}
+    if not remember(root, things.values()):
+        raise BadInputError("the trust cannot be recorded; name a folder that can be written: FSEARCH_CONFIG=FOLDER")
+    return tuple(things)
+
+
 def compact(root: Path) -> CompactReport:
     """Drop what is not used any more from the workspace at `root`. Raises WorkspaceError where it is not sound."""
     store = Store.open(root)
@@ -81,11 +98,13 @@ def compact(root: Path) -> CompactReport:
 def _phrases(store: Store) -> Callable[[], NDArray[np.float32]] | None:
     """Phrases to measure an index with; the encoder loads only if need be, because a small index is exact.
 
-    An encoder that is the user's own code is not run by a stored name: then images alone measure.
+    An encoder that may not be loaded by its stored name is not: then images alone measure.
     """
-    if store.encoder.is_code:
+    try:
+        named = permitted(store.encoder, store.layout.root)
+    except EncoderError:
         return None
-    return measuring_phrases(store, lambda: load_stored(store.encoder, store.layout.root))
+    return measuring_phrases(store, lambda: load_encoder(store.encoder, named=named))
 
 
 def _problems(store: Store, progress: Callable[[int, int], None] | None) -> tuple[Problem, ...]:

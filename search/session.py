@@ -11,7 +11,7 @@ from fsearch.diagnoser import artifact as fits
 from fsearch.diagnoser.artifact import FitArtifact
 from fsearch.diagnoser.diagnosis import MIN_FIT_IMAGES, Diagnosis
 from fsearch.indexer.device import Device
-from fsearch.indexer.embedding.encoder import Encoder, Named, check_stored, load_encoder
+from fsearch.indexer.embedding.encoder import Encoder, Named, load_encoder, permitted
 from fsearch.indexer.embedding.text_vectors import GivenTextVectors
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.layout import Layout
@@ -52,11 +52,15 @@ class Session:
         """Use an encoder that was loaded already."""
         self._encoder = encoder
 
+    def permitted(self, store: Store) -> Named | None:
+        """What names the encoder of `store`. Raises EncoderError where it may not be loaded; see `permitted`."""
+        return permitted(store.encoder, store.layout.root, self.named)
+
     def encoder(self, store: Store, device: Device = "auto") -> Encoder:
         """The encoder of `store`; on `device`, if it is not loaded yet."""
-        check_stored(store.encoder, store.layout.root, self.named)
+        named = self.permitted(store)
         if self._encoder is None or self._encoder.spec != store.encoder:
-            self._encoder = load_encoder(store.encoder, device, named=self.named)
+            self._encoder = load_encoder(store.encoder, device, named=named)
         return self._encoder
 
     def text_encoder(self, store: Store, device: Device = "auto", vectors: Any = None) -> Encoder:

@@ -18,6 +18,7 @@ from fsearch.indexer.embedding.encoder import Named
 from fsearch.indexer.embedding.pipeline import IndexReport
 from fsearch.indexer.errors import require_one_of
 from fsearch.indexer.workspace.compact import CompactReport
+from fsearch.indexer.workspace.trust import forget
 from fsearch.search import maintenance
 from fsearch.search.answer import Answers, Ranking, ranked
 from fsearch.search.export import check_target, write_ranking
@@ -191,6 +192,17 @@ class Workspace:
     def check(self, *, repair: bool = False, progress: Progress | None = None) -> Checked:
         """Read every file and row, say what is damaged, and make again what can be if `repair`."""
         return maintenance.check(self.root, repair, named(progress, "checking"))
+
+    def trust(self) -> tuple[str, ...]:
+        """Trust this workspace with the encoder and data sets that it names now; returns these.
+
+        What a workspace says is followed only where the caller names it, or after this.
+        """
+        return maintenance.trust(self.root)
+
+    def distrust(self) -> bool:
+        """Trust this workspace with nothing any more; returns whether it was trusted with anything."""
+        return forget(self.root)
 
     def compact(self) -> CompactReport:
         """Forget missing images, and give back the room of embeddings that no image uses. Fits must be made again."""

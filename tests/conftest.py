@@ -68,8 +68,9 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Hashes of files are cached in a temporary folder."""
+    """Hashes of files are cached, and trusted workspaces recorded, in temporary folders."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FSEARCH_CONFIG", str(tmp_path_factory.mktemp("config")))
         patch.setenv("FSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 

@@ -6,6 +6,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from fsearch.indexer.losses.functions.registry import TASKS
 from fsearch.indexer.sources.archive import SUFFIXES as ARCHIVES
 from fsearch.indexer.storage.schema import TABLES
@@ -37,6 +39,14 @@ def test_the_page_of_data_names_every_task_kind_and_extra() -> None:
         assert suffix in page
     for extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]:
         assert f"[{extra}]" in page
+
+
+def test_each_promise_of_security_names_tests_that_exist() -> None:
+    rows = re.findall(r"^\| (.*) \| (`test_.*) \|$", (ROOT / "docs" / "security.md").read_text(), re.M)
+    assert rows
+    for promise, held in rows:
+        for name, test in re.findall(r"`(test_\w+\.py)::(test_\w+)`", held) or pytest.fail(promise):
+            assert re.search(rf"^def {test}\(", (ROOT / "tests" / name).read_text(), re.M), f"{promise}: {test}"
 
 
 def test_links_in_the_pages_lead_somewhere() -> None:

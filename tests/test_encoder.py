@@ -192,7 +192,7 @@ def test_a_folder_that_came_with_the_workspace_must_be_named(few: Planted) -> No
     ws = fsearch.open("w")
     ws.index(few.folder, few.losses, encoder="local-dir:w/model")
     ws.fit()
-    with pytest.raises(EncoderError, match="lies inside the workspace that names it") as caught:
+    with pytest.raises(EncoderError, match="is what the workspace says, which may be not yours") as caught:
         fsearch.open("w").query("dark skin tone")
     assert "\n" not in str(caught.value)
     assert fsearch.open("w").query("dark skin tone", encoder="local-dir:w/model")

@@ -1,7 +1,7 @@
 """The encoder as the rest of the package sees it: a small Protocol, and the one place that chooses an implementation.
 
-What a workspace stores may be loaded again without being named: weights and configurations, by their hash. Code may
-not: it runs only when the caller names it.
+What a workspace stores is loaded again only where the caller names it, or trusts the workspace with it: see
+`workspace/trust.py`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from fsearch.indexer.embedding.text_vectors import NoTextEncoder
 from fsearch.indexer.errors import EncoderError
 from fsearch.indexer.object_path import is_named
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
+from fsearch.indexer.workspace.trust import is_trusted
 
 Named = Any  # what a caller names: a name as in EncoderSpec, or an object of the caller's own
 
@@ -103,23 +104,32 @@ def load_encoder(spec: EncoderSpec, device: Device = "auto", *, named: Named | N
     return found
 
 
-def load_stored(spec: EncoderSpec, workspace: Path, device: Device = "auto", *, named: Named | None = None) -> Encoder:
-    """Load the encoder that the workspace at `workspace` stores; see `load_encoder`. Raises EncoderError."""
-    check_stored(spec, workspace, named)
-    return load_encoder(spec, device, named=named)
+def permitted(spec: EncoderSpec, workspace: Path, named: Named | None = None) -> Named | None:
+    """What may be given to `load_encoder` as `named`, for the encoder that the workspace at `workspace` stores.
 
-
-def check_stored(spec: EncoderSpec, workspace: Path, named: Named | None = None) -> None:
-    """Raise EncoderError where a stored name may not be loaded without being named, or another one is named."""
+    `named` is what the caller names. Raises EncoderError where it is another one, or none is named and the workspace is
+    not trusted with what it stores.
+    """
     if named is not None:
         _require_named(spec, named)
-        return
+        return named
+    if spec.is_shipped or is_trusted(workspace, spec.identity):
+        return spec.name if spec.is_code else None
+    why = (
+        "is code, and a stored name runs no code"
+        if spec.is_code
+        else "is what the workspace says, which may be not yours"
+    )
+    raise EncoderError(
+        f"the encoder of this workspace, {spec}, {why}; name it: --encoder {spec.name}, or encoder= in Python; or "
+        f"trust this workspace: fsearch trust -w {workspace}"
+    )
+
+
+def came_along(spec: EncoderSpec, workspace: Path) -> bool:
+    """Whether an encoder is a folder inside the workspace, so that whoever sends the workspace sends it too."""
     folder = Path(spec.name.removeprefix(LOCAL_DIR))
-    if spec.name.startswith(LOCAL_DIR) and folder.resolve().is_relative_to(workspace.resolve()):
-        raise EncoderError(
-            f"{spec.name} lies inside the workspace that names it, so it came along with it; name it yourself: "
-            f"--encoder {spec.name}, or encoder= in Python"
-        )
+    return spec.name.startswith(LOCAL_DIR) and folder.resolve().is_relative_to(workspace.resolve())
 
 
 def _require_named(spec: EncoderSpec, named: Named) -> None:

@@ -190,6 +190,11 @@ class Images:
     whole: bool = True
 
     @property
+    def is_code(self) -> bool:
+        """Whether opening it again would run code."""
+        return self.location is not None and (self.options.kind or kind_of(self.location)) == "python"
+
+    @property
     def base(self) -> Path:
         """The folder that keys are relative to, where there is one."""
         path = Path(self.options.root or self.location or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +60,16 @@ class EncoderSpec:
     def has_text(self) -> bool:
         """Whether it can embed phrases."""
         return self.digest != NO_TEXT
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it is part of fsearch, or nothing at all: loading it follows nothing that a workspace says."""
+        return self.name == DEMO or not self.has_text
+
+    @property
+    def identity(self) -> str:
+        """All that is said of it, in one text."""
+        return json.dumps(["encoder", sorted(self.as_settings().items())])
 
     def as_settings(self) -> dict[str, str]:
         """As rows of the table `settings`."""

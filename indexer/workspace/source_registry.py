@@ -2,34 +2,64 @@
 
 from __future__ import annotations
 
+import json
+
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import Source
 from fsearch.indexer.sources.resolve import Images, SourceOptions, open_source
 from fsearch.indexer.workspace.store import Store
+from fsearch.indexer.workspace.trust import is_trusted, remember
 
 
 def record(store: Store, images: Images) -> None:
-    """Record a source with its location and options. Call inside `store.writer()`."""
+    """Record a source with its location and options, as the caller named them. Call inside `store.writer()`."""
+    location, options = images.location, images.options.as_json()
     with store.catalog.write() as con:
         con.execute(
             "INSERT OR REPLACE INTO sources (source, location, options) VALUES (?, ?, ?)",
-            [images.source.name, images.location, images.options.as_json()],
+            [images.source.name, location, options],
         )
+    if location is not None and not images.is_code:
+        remember(store.layout.root, [_identity(location, options)])
 
 
 def reopen(store: Store) -> list[Source]:
-    """Every source with present images. Raises BadInputError for images in memory, which have no location."""
+    """Every source with present images. Raises BadInputError for images in memory, which have no location.
+
+    The same for a location that this workspace is not trusted with: see `trust.py`.
+    """
+    found = []
+    for source, location, options in _recorded(store):
+        if location is None:
+            raise BadInputError(
+                f"the images of {source!r} were a program's own; hand them over again: losses.add(images=…)"
+            )
+        if not is_trusted(store.layout.root, _identity(location, options)):
+            raise BadInputError(
+                f"the workspace says that its images are {location}, and it may be not yours; name them: "
+                f"--images {location}, or images= in Python; or trust them: fsearch trust -w {store.layout.root}"
+            )
+        found.append(open_source(location, SourceOptions.from_json(options)))
+    return found
+
+
+def identities(store: Store) -> dict[str, str]:
+    """What `reopen` would follow, in words for a person, and the text that says all of it."""
+    return {
+        f"{location} {options}": _identity(location, options)
+        for _, location, options in _recorded(store)
+        if location is not None
+    }
+
+
+def _recorded(store: Store) -> list[tuple[str, str | None, str]]:
     query = (
         "SELECT s.source, s.location, s.options FROM sources s "
         "WHERE s.source IN (SELECT source FROM images WHERE status = 'present') ORDER BY s.source"
     )
     with store.catalog.read() as con:
-        rows = con.execute(query).fetchall()
-    found = []
-    for source, location, options in rows:
-        if location is None:
-            raise BadInputError(
-                f"the images of {source!r} were a program's own; hand them over again: losses.add(images=…)"
-            )
-        found.append(open_source(location, SourceOptions.from_json(options)))
-    return found
+        return con.execute(query).fetchall()
+
+
+def _identity(location: str, options: str) -> str:
+    return json.dumps(["source", location, options])

@@ -45,6 +45,10 @@ Classes = Annotated[
 ]
 Scores = Annotated[ScoreKind | None, typer.Option(help="Probabilities or logits (required; never inferred).")]
 Param = Annotated[list[str] | None, typer.Option(help="Parameter of the loss function, like k=3 or delta=0.5.")]
+SameImages = Annotated[
+    str | None,
+    typer.Option("--images", help="The data set again; by default where the workspace says, if it is trusted with it."),
+]
 Weights = Annotated[Path | None, typer.Option(help="Checkpoint of a timm model: .safetensors, .pt or .pth.")]
 InputName = Annotated[str | None, typer.Option(help="Name of the model's input tensor; the first by default.")]
 OutputName = Annotated[str | None, typer.Option(help="Name of the model's output tensor; the first by default.")]
@@ -80,6 +84,7 @@ def add(
     size: Size = None,
     mean: Mean = None,
     std: Std = None,
+    images: SameImages = None,
     split: SplitOption = None,
     workspace: WorkspaceOption = HERE,
 ) -> None:
@@ -102,6 +107,7 @@ def add(
             params=read_params(param or ()),
             weights=weights,
             input=_input_options(input_name, output_name, size, mean, std),
+            images=images,
             split=split,
             progress=progress,
         )

@@ -1,4 +1,4 @@
-"""`fsearch check` and `fsearch compact`: is the workspace sound, and can it be smaller?"""
+"""`fsearch check`, `compact` and `trust`: is the workspace sound, can it be smaller, may it name things?"""
 
 from __future__ import annotations
 
@@ -40,3 +40,16 @@ def compact(workspace: WorkspaceOption = HERE) -> None:
     )
     if report.fits:
         typer.echo(f"fit again: {', '.join(f'fsearch fit --model {m}' for m in report.fits)}")
+
+
+def trust(
+    forget: Annotated[bool, typer.Option("--forget", help="Trust it with nothing any more.")] = False,
+    workspace: WorkspaceOption = HERE,
+) -> None:
+    """Trust a received workspace with the encoder and the data sets it names: only then are they followed unnamed."""
+    ws = open_workspace(workspace)
+    if forget:
+        typer.echo("forgotten" if ws.distrust() else "it was not trusted with anything")
+        return
+    found = ws.trust()
+    typer.echo("\n".join(["trusted from now on:", *found]) if found else "it names nothing that needs trust")
