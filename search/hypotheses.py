@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.storage.tabular import SUFFIXES, read_table
+from fsearch.indexer.storage.tabular import SUFFIXES, TableFile, find_column, is_table
 
 TEXT_COLUMNS = ("text", "hypothesis", "phrase", "query")
 MAX_WORDS = 60
@@ -46,7 +46,7 @@ def read_hypotheses(path: Path) -> list[Hypothesis]:
         rows = _text_lines(path)
     elif suffix in (".yaml", ".yml"):
         rows = _yaml_entries(path)
-    elif suffix in SUFFIXES:
+    elif is_table(path):
         rows = _table_rows(path)
     else:
         raise BadInputError(f"hypothesis file {path}: use .txt, .yaml, {', '.join(SUFFIXES)}")
@@ -117,10 +117,11 @@ def _yaml_entries(path: Path) -> list[_Row]:
 
 
 def _table_rows(path: Path) -> list[_Row]:
-    table = read_table(path, "hypothesis file")
-    if not any(c in table.column_names for c in TEXT_COLUMNS):
+    table = TableFile(path, "hypothesis file", (*TEXT_COLUMNS, "group", "template")).read()
+    if find_column(table.column_names, TEXT_COLUMNS) is None:
         raise BadInputError(f"hypothesis file {path} has no column 'text' (seen: {', '.join(table.column_names)})")
-    return _from_rows(path, "row", table.to_pylist())
+    lower = [n.lower() if n.lower() in (*TEXT_COLUMNS, "group", "template") else n for n in table.column_names]
+    return _from_rows(path, "row", table.rename_columns(lower).to_pylist())
 
 
 def _from_rows(path: Path, unit: str, rows: Iterable[Mapping[str, Any]]) -> list[_Row]:

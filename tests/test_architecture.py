@@ -31,6 +31,7 @@ ENGINES = {  # where each engine and optional library may be imported; but for t
     "urllib3": "indexer/losses/blackbox",
     "xgboost": "diagnoser",
     "filelock": "indexer/storage",
+    "charset_normalizer": "indexer/storage",
     "fcntl": "indexer/storage",
 }
 

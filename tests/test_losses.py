@@ -51,7 +51,7 @@ def test_csv_parquet_and_jsonl_read_alike() -> None:
         ("image,loss\nbird,\n", "row 1, column 'loss': missing or NaN"),
         ("image,loss\n,1\n", "row 1: the image's name is missing"),
         ("image,loss\nbird,1\nbird,2\n", "row 2: 'bird' has a loss already in row 1"),
-        ("image,loss\nbird,1,9\n", "cannot be read"),
+        ("image,loss\nbird,1,9\n", "row 1: 3 cells where the header has 2"),
     ],
 )
 def test_a_wrong_file_is_one_line(text: str, message: str) -> None:
@@ -92,7 +92,10 @@ def test_two_keys_of_one_image_are_refused() -> None:
         (b'{"image": "a", "loss": 1e400}\n', "row 1, column 'loss': inf"),
         (b'{"image": "a", "loss": ' + b"9" * 500 + b"}\n", "cannot be read"),
         (b'{"image": "\\ud800", "loss": 1}\n', "cannot be read"),
-        (b'{"image": "a", "loss": 1}\n{"image": "b", "loss": "high"}\n', "cannot be read"),
+        (
+            b'{"image": "a", "loss": 1}\n{"image": "b", "loss": "high"}\n',
+            "row 2, column 'loss': 'high' is not a number",
+        ),
     ],
 )
 def test_jsonl_that_native_parsers_die_of_is_one_line(text: bytes, message: str) -> None:

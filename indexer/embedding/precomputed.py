@@ -22,7 +22,7 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import Item
 from fsearch.indexer.sources.prefetch import prefetch, read_image
 from fsearch.indexer.storage.files import DamagedArrayError, load_array, load_arrays
-from fsearch.indexer.storage.tabular import read_table, schema_of
+from fsearch.indexer.storage.tabular import TableFile
 from fsearch.indexer.workspace.store import Store
 
 SUFFIXES = (".npy", ".npz", ".parquet")
@@ -104,11 +104,11 @@ def _from_npz(path: Path) -> tuple[list[str], NDArray[Any]]:
 
 
 def _from_parquet(path: Path, read_keys: ReadKeys) -> tuple[list[str], NDArray[Any]]:
-    schema = schema_of(path, "file of embeddings")
-    column = next((c for c in VECTOR_COLUMNS if c in schema.names), None)
+    file = TableFile(path, "file of embeddings")
+    column = next((c for c in VECTOR_COLUMNS if c in file.schema.names), None)
     if column is None:
-        raise BadInputError(f"{path} has no column 'embedding' (seen: {', '.join(schema.names)})")
-    table = read_table(path, "file of embeddings")
+        raise BadInputError(f"{path} has no column 'embedding' (seen: {', '.join(file.schema.names)})")
+    table = file.read()
     _, names = read_keys(table, path)
     lists = table[column].combine_chunks()
     if not (

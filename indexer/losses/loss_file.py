@@ -11,8 +11,10 @@ import pyarrow as pa
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.choices import Split
 from fsearch.indexer.losses.matching import read_keys
-from fsearch.indexer.storage.metadata import RESERVED
-from fsearch.indexer.storage.tabular import read_table
+from fsearch.indexer.storage.column_types import number, texts_of
+from fsearch.indexer.storage.delimited import ROW_NAME
+from fsearch.indexer.storage.metadata import free_name
+from fsearch.indexer.storage.tabular import TableFile, find_column
 
 LOSS_COLUMN = "loss"
 TRAINING = ("train", "training", "trn")  # values of a column 'split' that mean: the model was trained on this image
@@ -30,6 +32,7 @@ class LossTable:
     labels, predictions : n strings or None each.
     metadata : the file's further columns, n rows.
     path : the file, for messages.
+    form : what the file was taken for, such as "UTF-8, commas".
     """
 
     keys: list[str]
@@ -38,6 +41,7 @@ class LossTable:
     predictions: list[str | None]
     metadata: pa.Table
     path: Path
+    form: str = ""
 
     def splits(self) -> list[Split | None]:
         """Whether the model was trained on each of the n images, by the file's column 'split'; None where unknown."""
@@ -50,36 +54,41 @@ class LossTable:
 
 def read_losses(path: Path) -> LossTable:
     """Read and check a losses file. Raises BadInputError naming the row and column of the first error."""
-    table = read_table(path, "losses file")
+    file = TableFile(path, "losses file")
+    table = file.read()
     if table.num_rows == 0:
         raise BadInputError(f"losses file {path} has no rows")
     seen = ", ".join(table.column_names)
     key_column, keys = read_keys(table, path)
-    if LOSS_COLUMN not in table.column_names:
+    loss_column = find_column(table.column_names, [LOSS_COLUMN])
+    if loss_column is None:
         raise BadInputError(
             f"losses file {path} has no column 'loss' (seen: {seen}); rename the one that holds the losses"
         )
-    values = [_loss(v, row, path) for row, v in enumerate(table[LOSS_COLUMN].to_pylist(), start=1)]
-    labels, predictions = (_texts(table, c) for c in _OPTIONAL)
-    metadata = table.drop_columns([c for c in (key_column, LOSS_COLUMN, *_OPTIONAL) if c in table.column_names])
-    _check_columns(metadata)
-    return LossTable(keys, values, labels, predictions, metadata, path)
+    values = [_loss(v, row, path) for row, v in enumerate(table[loss_column].to_pylist(), start=1)]
+    optional = [find_column(table.column_names, [c]) for c in _OPTIONAL]
+    labels, predictions = (_texts(table, c) for c in optional)
+    taken = [c for c in (key_column, loss_column, *optional, ROW_NAME) if c in table.column_names]
+    metadata = _own_names(table.drop_columns(taken))
+    return LossTable(keys, values, labels, predictions, metadata, path, file.form)
 
 
-def _check_columns(metadata: pa.Table) -> None:
-    """Raise BadInputError for a column whose name the catalog uses itself, or two that differ only in case."""
+def _own_names(metadata: pa.Table) -> pa.Table:
+    """The columns, those with a name that the catalog uses itself with an underscore behind it.
+
+    Raises BadInputError for two that differ only in case.
+    """
     lowered: dict[str, str] = {}
     for name in metadata.column_names:
-        if name.lower() in RESERVED or name.lower() == "label":
-            raise BadInputError(f"the column {name!r} has a name fsearch uses itself; rename it")
         if name.lower() in lowered:
             raise BadInputError(f"the columns {lowered[name.lower()]!r} and {name!r} differ only in case; rename one")
         lowered[name.lower()] = name
+    return metadata.rename_columns([free_name(n) if n.lower() != "label" else f"{n}_" for n in metadata.column_names])
 
 
 def _loss(value: object, row: int, path: Path) -> float:
     try:
-        loss = math.nan if value is None else float(value)  # type: ignore[arg-type]
+        loss = math.nan if value is None else number(value) if isinstance(value, str) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise BadInputError(f"{path} row {row}, column 'loss': {value!r} is not a number") from None
     if not math.isfinite(loss):
@@ -89,7 +98,5 @@ def _loss(value: object, row: int, path: Path) -> float:
     return loss
 
 
-def _texts(table: pa.Table, column: str) -> list[str | None]:
-    if column not in table.column_names:
-        return [None] * table.num_rows
-    return [None if v is None else str(v) for v in table[column].to_pylist()]
+def _texts(table: pa.Table, column: str | None) -> list[str | None]:
+    return [None] * table.num_rows if column is None else texts_of(table[column].to_pylist())

@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.storage.tabular import KEY_COLUMNS, find_column
 from fsearch.indexer.workspace.store import Store
 
 NO_IMAGE = -1  # identity of a rejected image
-KEY_COLUMNS = ("image", "key", "path", "file", "filename", "file_name", "image_path", "image_id", "name", "id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def read_keys(table: pa.Table, path: Path) -> tuple[str, list[str]]:
 
     Raises BadInputError where there is no such column, or an image is named twice.
     """
-    column = next((c for c in KEY_COLUMNS if c in table.column_names), None)
+    column = find_column(table.column_names, KEY_COLUMNS)
     if column is None:
         seen = ", ".join(table.column_names)
         raise BadInputError(f"{path} has no column that names images (seen: {seen}); call it 'image'")

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.choices import ScoreKind
-from fsearch.indexer.losses.matching import KEY_COLUMNS, image_key, read_keys
+from fsearch.indexer.losses.matching import image_key, read_keys
 from fsearch.indexer.storage.files import DamagedArrayError, load_arrays
-from fsearch.indexer.storage.tabular import SUFFIXES, read_json, read_table
+from fsearch.indexer.storage.tabular import KEY_COLUMNS, SUFFIXES, TableFile, is_table, read_json
 
 _MASKS = (".png", ".npy", ".tif", ".tiff", ".bmp", ".gif")
 _COLUMNS: Mapping[str, ScoreKind | None] = {  # usual names of prediction columns, and what they say of the scores
@@ -80,7 +81,7 @@ def read_predictions(path: Path, wanted: Sequence[str] = ()) -> Predictions:
         return _npz(path, wanted)
     if kind == ".json":
         return _coco_results(path)
-    if kind not in SUFFIXES:
+    if not is_table(path):
         raise BadInputError(
             f"predictions file {path}: use {', '.join((*SUFFIXES, '.npz', '.json'))} or a folder of masks"
         )
@@ -88,7 +89,7 @@ def read_predictions(path: Path, wanted: Sequence[str] = ()) -> Predictions:
 
 
 def _table(path: Path, wanted: Sequence[str]) -> Predictions:
-    table = read_table(path, "predictions file")
+    table = TableFile(path, "predictions file").read()
     if table.num_rows == 0:
         raise BadInputError(f"predictions file {path} has no rows")
     key_column, keys = read_keys(table, path)
@@ -144,8 +145,8 @@ def _values(column: pa.ChunkedArray, path: Path, name: str) -> Any:
     """The values of one column; lists of equal length as a matrix, without a Python object per number."""
     kind = column.type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        flat, count = pa.compute.list_flatten(column), len(column)
-        lengths = pa.compute.unique(pa.compute.list_value_length(column)).to_pylist()
+        flat, count = pc.list_flatten(column), len(column)
+        lengths = pc.unique(pc.list_value_length(column)).to_pylist()
         simple = pa.types.is_floating(flat.type) or pa.types.is_integer(flat.type)
         if len(lengths) == 1 and lengths[0] is not None and simple and flat.null_count == 0:
             return flat.to_numpy().reshape(count, -1)

@@ -19,7 +19,7 @@ from fsearch.indexer.sources.base import UNKNOWN_KEY, Item, current, encoded_ite
 from fsearch.indexer.sources.decode import RejectedImageError
 from fsearch.indexer.sources.parquet_cell import read_cell
 from fsearch.indexer.sources.paths import PathResolver
-from fsearch.indexer.storage.tabular import batches, class_names, count_rows, name_classes, schema_of
+from fsearch.indexer.storage.tabular import TableFile, class_names, count_rows, name_classes
 
 PATHS = ("image", "path", "file", "filename", "file_name", "image_path", "url", "uri", "image_url")
 PIXELS = ("image", "img", "bytes", "jpg", "jpeg", "png", "image_bytes")
@@ -58,8 +58,12 @@ class Manifest:
         return sorted(self.path.rglob("*.parquet")) if self.path.is_dir() else [self.path]
 
     @cached_property
+    def _tables(self) -> list[TableFile]:
+        return [TableFile(file, "manifest") for file in self._files]
+
+    @cached_property
     def _columns(self) -> pa.Schema:
-        return schema_of(self._files[0], "manifest")
+        return self._tables[0].schema
 
     @cached_property
     def _classes(self) -> Mapping[str, list[str]]:
@@ -102,9 +106,9 @@ class Manifest:
     def items(self) -> Iterator[Item]:
         """The rows."""
         keys = iter(self._keys)
-        for file in self._files:
-            mtime_ns = file.stat().st_mtime_ns
-            for batch in batches(file, what="manifest"):
+        for table in self._tables:
+            mtime_ns = table.path.stat().st_mtime_ns
+            for batch in table.batches():
                 images = batch.column(self._image.name)
                 rest = batch.select(self.schema.names).to_pylist()
                 for image, row, key in zip(images, rest, keys, strict=False):
@@ -165,7 +169,7 @@ class Manifest:
 
     def _values(self, column: str) -> list[Any]:
         """One column of all files; no other column is read."""
-        return [v for f in self._files for b in batches(f, [column], "manifest") for v in b.column(0).to_pylist()]
+        return [v for t in self._tables for b in t.batches([column]) for v in b.column(0).to_pylist()]
 
 
 def _binary(kind: pa.DataType) -> bool:

@@ -114,7 +114,7 @@ def kind_of(location: str) -> Kind:
     if not path.exists():
         raise BadInputError(f"no such folder or file: {location}")
     raise BadInputError(
-        f"{location} is no image source; use a folder, {', '.join(_suffixes()[0])}, COCO .json, .tar, .zip, "
+        f"{location} is no image source; use a folder, {', '.join(_suffixes()[0][:4])}, COCO .json, .tar, .zip, "
         "a saved Hugging Face data set, or module:object"
     )
 
@@ -122,9 +122,10 @@ def kind_of(location: str) -> Kind:
 def _suffixes() -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Suffixes of tables, and of archives."""
     from fsearch.indexer.sources.archive import SUFFIXES as ARCHIVES
+    from fsearch.indexer.storage.tabular import COMPRESSED
     from fsearch.indexer.storage.tabular import SUFFIXES as TABLES
 
-    return TABLES, ARCHIVES
+    return (*TABLES, *COMPRESSED), ARCHIVES
 
 
 def _kind_by_suffix(path: Path, name: str) -> Kind | None:

@@ -20,7 +20,7 @@ _NUMBERS = ("BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOU
 
 def own_columns(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """A source's columns under names that are free: `model` becomes `model_`. Encoded bytes are left out."""
-    return {_free(_clean(str(c))): _clean(v) for c, v in metadata.items() if not isinstance(v, bytes)}
+    return {free_name(_clean(str(c))): _clean(v) for c, v in metadata.items() if not isinstance(v, bytes)}
 
 
 def _clean(value: Any) -> Any:
@@ -28,7 +28,8 @@ def _clean(value: Any) -> Any:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
-def _free(name: str) -> str:
+def free_name(name: str) -> str:
+    """A column's name, with an underscore behind it where the catalog uses the name itself."""
     return f"{name}_" if name.lower() in _TAKEN else name
 
 
@@ -42,7 +43,7 @@ def write_metadata(con: Connection, rows: Sequence[Mapping[str, Any]], schema: p
         return
     latest = list({row["image_id"]: row for row in rows}.values())
     if schema is not None:
-        fields = [pa.field(_free(f.name), f.type) for f in schema]
+        fields = [pa.field(free_name(f.name), f.type) for f in schema]
         table = pa.Table.from_pylist(latest, schema=pa.schema([("image_id", pa.int64()), *fields]))
     else:
         names = dict.fromkeys(name for row in latest for name in row)

@@ -1,31 +1,150 @@
-"""Read CSV, TSV, JSONL and Parquet batch by batch, whatever their size."""
+"""The one reader of tables: CSV, TSV, JSONL and Parquet, batch by batch, and what it took them for.
+
+Losses, predictions, manifests, hypotheses and embeddings are read by it. Columns of keys and labels are text whatever
+they look like, so that `0001`, `true` and ids of twenty digits stay what they are.
+"""
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.compute as pc
 import pyarrow.parquet
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.storage.column_types import stored_type, to_stored, to_text
+from fsearch.indexer.storage.delimited import ROW_NAME, Delimited
+from fsearch.indexer.storage.json_lines import JsonLines
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
+COMPRESSED = (".csv.gz", ".tsv.gz", ".jsonl.gz")
+KEY_COLUMNS = (
+    *("image", "key", "path", "file", "filename", "file_name", "image_path", "image_id", "name", "id", ROW_NAME),
+)
+LABEL_COLUMNS = ("label", "target", "labels", "class", "category", "prediction", "predicted", "pred", "predictions")
+_TEXT = frozenset((*KEY_COLUMNS, *LABEL_COLUMNS))
 _ROWS = 64  # of Parquet, whose rows may hold whole images
-_LINES = 65_536
-_BLOCK = 64 * 2**20  # bytes of text from which column types are told
+_INDEX = "__index_level_0__"  # pandas' index without a name
 
 
-def read_table(path: Path, what: str) -> pa.Table:
-    """Read a whole file. `what` names it in messages. Raises BadInputError where it cannot be read."""
-    read = list(batches(path, what=what))
-    return pa.Table.from_batches(read) if read else schema_of(path, what).empty_table()
+def find_column(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """The first of the `wanted` names, in lower case, that is among `names`; their case matters only between twins."""
+    lower = {n.lower(): n for n in reversed(names)}
+    return next((w if w in names else lower[w] for w in wanted if w in lower), None)
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a table, by its name."""
+    return path.name.lower().endswith((*SUFFIXES, *COMPRESSED))
+
+
+class TableFile:
+    """A table in a file. `what` names it in messages; `text` are further columns that are text in any case.
+
+    Whatever cannot be read raises BadInputError. A number of twenty digits, or `007`, is text in any column.
+    """
+
+    def __init__(self, path: Path, what: str = "file", text: Collection[str] = ()) -> None:
+        self.path, self._what = path, what
+        self._text = _TEXT | {t.lower() for t in text}
+        if not is_table(path):
+            raise BadInputError(f"{what} {path}: use {', '.join(SUFFIXES)}, or text with .gz behind")
+        if not path.is_file():
+            raise BadInputError(f"no such {what}: {path}")
+        self.rows = 0  # that were read by the last `read` or `batches` of all
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Names and types of the columns."""
+        with self._one_line():
+            if self._reader is not None:
+                return _distinct(self._reader.schema, self.path)
+            fields = [pa.field(name, self._type(name, kind)) for name, kind, _ in self._parquet_columns()]
+            return _distinct(pa.schema(fields, self._parquet_schema.metadata), self.path)
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Batches of rows, of some `columns` only if they are named; `a.b` is the field b of the struct a."""
+        with self._one_line():
+            self.rows = 0
+            for batch in self._parquet(columns) if self._reader is None else self._reader.batches():
+                batch.validate(full=True)  # pyarrow's readers do not check all of a damaged file
+                self.rows += batch.num_rows
+                yield batch if columns is None or self._reader is None else batch.select(list(columns))
+
+    def read(self) -> pa.Table:
+        """The whole table."""
+        return pa.Table.from_batches(list(self.batches()), self.schema)
+
+    @property
+    def form(self) -> str:
+        """What the file was taken for, and what the reader did beyond reading: "UTF-8, semicolons, decimal commas"."""
+        if self._reader is None:
+            return "Parquet"
+        kind = "JSONL, " if isinstance(self._reader, JsonLines) else ""
+        return ", ".join([kind + str(self._reader.dialect), *self._reader.notes])
+
+    @cached_property
+    def _reader(self) -> Delimited | JsonLines | None:
+        """The reader of text; None for Parquet."""
+        name = self.path.name.lower().removesuffix(".gz")
+        if name.endswith(".parquet"):
+            return None
+        return (JsonLines if name.endswith(".jsonl") else Delimited)(self.path, self._text)
+
+    @cached_property
+    def _parquet_schema(self) -> pa.Schema:
+        return pa.parquet.read_schema(self.path)
+
+    def _parquet_columns(self) -> Iterator[tuple[str, pa.DataType, str]]:
+        """Name here, type, and name in the file, of each column."""
+        for field in self._parquet_schema:
+            numbers = pa.types.is_integer(field.type)
+            if field.name != _INDEX or not numbers:
+                yield (ROW_NAME if field.name == _INDEX else field.name), field.type, field.name
+
+    def _type(self, name: str, kind: pa.DataType) -> pa.DataType:
+        stored = stored_type(kind)
+        plain = not pa.types.is_nested(stored) and not pa.types.is_binary(stored) and not pa.types.is_null(stored)
+        return pa.string() if name.lower() in self._text and plain else stored
+
+    def _parquet(self, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        names = {name: there for name, _, there in self._parquet_columns()}
+        wanted = list(names.values()) if columns is None else [names.get(c, c) for c in columns]
+        here = {there: name for name, there in names.items()}
+        with pa.parquet.ParquetFile(self.path) as file:
+            for batch in file.iter_batches(_ROWS, columns=wanted):
+                batch.validate(full=True)
+                arrays = [to_stored(c) for c in batch.columns]
+                labels = [here[n] for n in batch.schema.names]
+                texts = [
+                    _as_text(a, self.schema.field(n).type, self.path, n) for a, n in zip(arrays, labels, strict=True)
+                ]
+                yield pa.RecordBatch.from_arrays(texts, names=labels)
+
+    @contextmanager
+    def _one_line(self) -> Iterator[None]:
+        """Turn what a reader raises on a bad file into one line."""
+        try:
+            yield
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+            raise BadInputError(f"{self._what} {self.path} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _as_text(column: pa.Array, kind: pa.DataType, path: Path, name: str) -> pa.Array:
+    """The column, as text where `kind` is. Raises BadInputError for ids that were rounded to floats."""
+    if not pa.types.is_string(kind) or pa.types.is_string(column.type):
+        return column
+    floats = pa.types.is_floating(column.type) and name.lower() in KEY_COLUMNS
+    if floats and pc.any(pc.greater_equal(pc.abs(column), 2.0**53)).as_py():
+        raise BadInputError(f"{path}, column {name!r}: ids of 16 digits or more were rounded; store them as text")
+    return to_text(column)
 
 
 def read_json(path: Path, what: str) -> Any:
@@ -38,66 +157,6 @@ def read_json(path: Path, what: str) -> Any:
         raise BadInputError(f"{path} is no JSON: {str(error).splitlines()[0]}") from error
 
 
-def schema_of(path: Path, what: str = "file") -> pa.Schema:
-    """Names and types of the columns. Raises BadInputError where the file cannot be read or is of another kind."""
-    with _one_line(path, what):
-        kind = path.suffix.lower()
-        if kind == ".jsonl":
-            first = next(_json_lines(path), None)
-            return pa.schema([]) if first is None else first.schema
-        return _distinct(pa.parquet.read_schema(path) if kind == ".parquet" else _csv(path).schema, path)
-
-
-def batches(path: Path, columns: Sequence[str] | None = None, what: str = "file") -> Iterator[pa.RecordBatch]:
-    """Batches of rows, of some `columns` only if they are named. Raises BadInputError where the file cannot be read."""
-    with _one_line(path, what):
-        if path.suffix.lower() == ".parquet":
-            with pa.parquet.ParquetFile(path) as file:
-                for batch in file.iter_batches(_ROWS, columns=columns):
-                    yield _sound(batch, path)
-            return
-        for batch in _json_lines(path) if path.suffix.lower() == ".jsonl" else _csv(path):
-            yield _sound(batch, path) if columns is None else _sound(batch, path).select(list(columns))
-
-
-def _json_lines(path: Path) -> Iterator[pa.RecordBatch]:
-    """Rows of JSONL, by Python's own parser: pyarrow's ends the process on some malformed files.
-
-    Columns and their types are told from the first _LINES rows.
-    """
-    schema: pa.Schema | None = None
-    with path.open("rb") as file:
-        numbered = ((row, line) for row, line in enumerate(file, start=1) if line.strip())
-        while chunk := list(itertools.islice(numbered, _LINES)):
-            rows = [_row(line, f"{path} row {row}") for row, line in chunk]
-            names = list(dict.fromkeys(name for row in rows for name in row))
-            if schema is not None and not set(names) <= set(schema.names):
-                new = next(n for n in names if n not in schema.names)
-                raise BadInputError(f"{path}: the column {new!r} is not in the first {_LINES:,} rows")
-            kinds = {name: None for name in names} if schema is None else {f.name: f.type for f in schema}
-            columns = {name: pa.array([row.get(name) for row in rows], kind) for name, kind in kinds.items()}
-            batch = pa.RecordBatch.from_pydict(columns)
-            schema = schema or batch.schema
-            yield batch
-
-
-def _row(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise BadInputError(f"{where} is no JSON: {str(error).splitlines()[0]}") from error
-    if not isinstance(row, dict):
-        raise BadInputError(f"{where}: a row must be an object, {{…}}")
-    return row
-
-
-def _sound(batch: pa.RecordBatch, path: Path) -> pa.RecordBatch:
-    """The batch, if its texts are UTF-8 and it is what it says; pyarrow's readers do not all look."""
-    batch.validate(full=True)
-    _distinct(batch.schema, path)
-    return batch
-
-
 def _distinct(schema: pa.Schema, path: Path) -> pa.Schema:
     """The schema, if no two columns have one name."""
     twice = [name for name, count in Counter(schema.names).items() if count > 1]
@@ -108,7 +167,7 @@ def _distinct(schema: pa.Schema, path: Path) -> pa.Schema:
 
 def count_rows(path: Path) -> int:
     """How many rows a Parquet file has, by its own word."""
-    with _one_line(path, "file"):
+    with TableFile(path)._one_line():
         return int(pa.parquet.read_metadata(path).num_rows)
 
 
@@ -127,28 +186,6 @@ def name_classes(row: dict[str, Any], classes: Mapping[str, Sequence[str]]) -> d
     for column, names in classes.items():
         value = row.get(column)
         if value is not None:
-            row[column] = names[value] if 0 <= value < len(names) else None
+            number = int(value)
+            row[column] = names[number] if 0 <= number < len(names) else None
     return row
-
-
-def _csv(path: Path) -> Any:
-    """An open reader of CSV; it knows its schema from the first block."""
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    return pa.csv.open_csv(
-        path,
-        read_options=pa.csv.ReadOptions(block_size=_BLOCK),
-        parse_options=pa.csv.ParseOptions(delimiter=delimiter),
-    )
-
-
-@contextmanager
-def _one_line(path: Path, what: str) -> Iterator[None]:
-    """Turn what pyarrow raises on a bad file into one line."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise BadInputError(f"{what} {path}: use {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise BadInputError(f"no such {what}: {path}")
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise BadInputError(f"{what} {path} cannot be read: {str(error).splitlines()[0]}") from error
