@@ -27,6 +27,7 @@ from fsearch.search.terminal.options import (
     EncoderOption,
     EngineOption,
     ExplainOption,
+    GroupByOption,
     JsonOption,
     ModelOption,
     SeedOption,
@@ -56,6 +57,7 @@ def fit(
     model: ModelOption = None,
     encoder: EncoderOption = None,
     seed: SeedOption = 0,
+    group_by: GroupByOption = None,
     device: DeviceOption = "auto",
     engine: EngineOption = "local",
     address: AddressOption = None,
@@ -66,7 +68,14 @@ def fit(
 
     with bars() as progress:
         report = open_workspace(workspace).fit(
-            model, encoder=encoder, seed=seed, device=device, engine=engine, address=address, progress=progress
+            model,
+            encoder=encoder,
+            seed=seed,
+            group_by=group_by,
+            device=device,
+            engine=engine,
+            address=address,
+            progress=progress,
         )
     typer.echo(str(report))
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fsearch.diagnoser import ensemble
 from fsearch.diagnoser.ensemble import Bagged
 from fsearch.diagnoser.fit_report import FitReport
+from fsearch.diagnoser.groups import Groups, singletons
 from fsearch.diagnoser.loss_transform import LossTransform
 from fsearch.diagnoser.reference_bank import BankResult, ReferenceBank
 from fsearch.diagnoser.stacking import Stacking
@@ -23,8 +24,8 @@ from fsearch.indexer.errors import NotReadyError, WorkspaceError
 from fsearch.indexer.storage.files import DamagedArrayError, load_array
 from fsearch.indexer.storage.layout import Layout
 
-_FORMAT = 3
-_ARRAYS = ("rows", "members", "out_of_bag", "texts", "bank_lifts")
+_FORMAT = 4
+_ARRAYS = ("rows", "groups", "members", "out_of_bag", "texts", "bank_lifts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class FitArtifact:
     Attributes
     ----------
     rows : (n,) int64 global rows of the images with a prediction, rising.
+    groups : (n,) int32 group of repeated images that each belongs to, numbered in order of first appearance.
     members : (b, n) float32 predictions; `out_of_bag` : (b, n) bool.
     predict : (m, d) points to (b, m) expected losses; loads XGBoost when called.
     bank : result of the reference phrases among the images of the fit; None where it was not stored.
@@ -41,6 +43,7 @@ class FitArtifact:
 
     report: FitReport
     rows: NDArray[np.int64]
+    groups: NDArray[np.int32]
     members: NDArray[np.float32]
     out_of_bag: NDArray[np.bool_]
     reference: ReferenceBank
@@ -48,9 +51,17 @@ class FitArtifact:
     bank: BankResult | None = None
 
     @classmethod
-    def of(cls, bagged: Bagged, rows: NDArray[np.int64], reference: ReferenceBank, report: FitReport) -> FitArtifact:
-        """A fit that was just made."""
-        return cls(report, rows, bagged.members, bagged.out_of_bag, reference, bagged.predict)
+    def of(
+        cls,
+        bagged: Bagged,
+        rows: NDArray[np.int64],
+        reference: ReferenceBank,
+        report: FitReport,
+        groups: Groups | None = None,
+    ) -> FitArtifact:
+        """A fit that was just made; without `groups` each image is its own."""
+        numbers = singletons(len(rows)) if groups is None else np.asarray(groups, np.int32)
+        return cls(report, rows, numbers, bagged.members, bagged.out_of_bag, reference, bagged.predict)
 
 
 def save(layout: Layout, bagged: Bagged, artifact: FitArtifact) -> None:
@@ -63,6 +74,7 @@ def save(layout: Layout, bagged: Bagged, artifact: FitArtifact) -> None:
     ensemble.save(bagged.boosters, part)
     arrays: dict[str, NDArray[Any]] = {
         "rows": artifact.rows,
+        "groups": artifact.groups,
         "members": artifact.members,
         "out_of_bag": artifact.out_of_bag,
         "texts": reference.texts,
@@ -102,7 +114,7 @@ def load(layout: Layout, model: str) -> FitArtifact:
 
 
 def _read(folder: Path, manifest: dict[str, Any]) -> FitArtifact:
-    rows, members, out_of_bag, texts, lifts = (load_array(folder / f"{name}.npy", "r") for name in _ARRAYS)
+    rows, groups, members, out_of_bag, texts, lifts = (load_array(folder / f"{name}.npy", "r") for name in _ARRAYS)
     report, transform = FitReport(**manifest["report"]), LossTransform(**manifest["transform"])
     stacking = Stacking(**manifest["stacking"])
 
@@ -113,7 +125,7 @@ def _read(folder: Path, manifest: dict[str, Any]) -> FitArtifact:
     reference = ReferenceBank(np.asarray(texts), float(manifest["logit_scale"]), _thresholds(manifest["thresholds"]))
     in_bank = _thresholds(manifest["bank_thresholds"])
     bank = None if in_bank is None else BankResult(np.asarray(lifts), in_bank)
-    return FitArtifact(report, rows, members, out_of_bag, reference, predict, bank)
+    return FitArtifact(report, rows, groups, members, out_of_bag, reference, predict, bank)
 
 
 def _thresholds(stored: dict[str, Any] | None) -> SupportThresholds | None:

@@ -14,6 +14,7 @@ from fsearch.diagnoser.observed import permuted_losses
 from fsearch.diagnoser.retrieval import Retrieved, Retriever
 from fsearch.indexer.errors import NotReadyError
 from fsearch.indexer.vector_index.index import VectorIndex
+from fsearch.indexer.vector_index.near_duplicates import dense
 from fsearch.indexer.workspace.store import Losses
 
 Floats = NDArray[np.float64]
@@ -30,6 +31,7 @@ class Diagnosis:
     Attributes
     ----------
     losses, image_ids : (n,) float64 losses and int64 ids of the images.
+    groups : (n,) int32 group of repeated images that each belongs to, numbered from 0 in order of first appearance.
     residuals : (n,) float64 losses less their out-of-bag predictions.
     retriever : retrieval among these images; `whole` : the diagnosis of all images, where this is one of a subset.
     stale : whether the fit was made with other images or losses.
@@ -58,6 +60,7 @@ class Diagnosis:
         self._all_losses, self._index = losses, index
         self.losses: Floats = losses.values[here]
         self.image_ids = losses.image_ids[here]
+        self.groups: NDArray[np.int32] = dense(artifact.groups[there]).astype(np.int32)
         self.loss_std, self.baseline = float(self.losses.std()), float(self.losses.mean())
         scale = artifact.reference.logit_scale
         self.retriever: Retriever = Retriever(index, shared, scale) if whole is None else whole.retriever.within(shared)

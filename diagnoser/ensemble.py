@@ -1,8 +1,9 @@
 """The ensemble: bagged XGBoost regressors, each with a linear side, from embedding to loss. Only here is xgboost.
 
 All members share one QuantileDMatrix, so the embeddings are quantised once. Member b sees Poisson(1) weights (the
-online bootstrap of Oza and Russell, 2001); the rows it drew zero times are its out-of-bag rows (Breiman, 1996), and on
-them its trees are stopped early.
+online bootstrap of Oza and Russell, 2001), one for each group of repeated images: else a frame's twins would train the
+member that judges it. The rows it drew zero times are its out-of-bag rows (Breiman, 1996), and on them its trees are
+stopped early.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser import ridge
+from fsearch.diagnoser.groups import Groups, singletons
 from fsearch.diagnoser.loss_transform import LossTransform
 from fsearch.diagnoser.stacking import Stacking
 from fsearch.indexer.errors import WorkspaceError
@@ -120,14 +122,21 @@ def train(
     embeddings: NDArray[np.float32],
     losses: Floats,
     *,
+    groups: Groups | None = None,
     members: int = MEMBERS,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Bagged:
-    """Train `members` on `embeddings`, (n, d), and `losses`, (n,) finite. `trainer` has these embeddings."""
+    """Train `members` on `embeddings`, (n, d), and `losses`, (n,) finite. `trainer` has these embeddings.
+
+    `groups`, (n,), are drawn and held out whole; by default each image is its own.
+    """
     transform = LossTransform.of(losses)
     learned = transform.forward(losses)
-    draws = np.random.default_rng([seed, 11]).poisson(1.0, size=(members, len(losses))).astype(np.float32)
+    groups = singletons(len(losses)) if groups is None else groups
+    rng = np.random.default_rng([seed, 11])
+    draws = rng.poisson(1.0, size=(members, int(groups.max()) + 1)).astype(np.float32)
+    draws = np.take(draws, groups, axis=1)  # rows stay contiguous: other strides change sums in their last bit
     out = draws == 0
     boosters, trees, coefficients = [], np.empty(draws.shape), []
     jobs = [(weights, seed * 1000 + b) for b, weights in enumerate(draws)]

@@ -17,12 +17,15 @@ from fsearch.diagnoser.diagnosis import MIN_FIT_IMAGES, Diagnosis
 from fsearch.diagnoser.ensemble import MEMBERS, Bagged, Distribute, distributed_trainer, local_trainer, train
 from fsearch.diagnoser.estimate import bank_result
 from fsearch.diagnoser.fit_report import FitReport
+from fsearch.diagnoser.groups import Groups, effective_images, shuffled, singletons
 from fsearch.diagnoser.lift import conformal_quantile
 from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.diagnoser.subsample import FIT_IMAGES, fitting_rows
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.catalog import insert, utc_now
 from fsearch.indexer.storage.vectors import Embeddings, placed_blocks
+from fsearch.indexer.vector_index.near_duplicates import dense
+from fsearch.indexer.workspace.image_groups import grouped_by, groups_of
 from fsearch.indexer.workspace.store import Losses, Store
 
 Floats = NDArray[np.float64]
@@ -58,17 +61,20 @@ def fit_model(
         )
     embeddings = store.vectors().at(losses.rows)
     share = store.training_share(model)
+    groups = dense(groups_of(store, losses.rows))
     bagged, report = learn(
         embeddings,
         losses.values,
         model=model,
+        groups=groups,
+        grouped_by=grouped_by(store),
         training_share=share,
         seed=seed,
         progress=progress,
         device=device,
         distribute=distribute,
     )
-    fit = FitArtifact.of(bagged, losses.rows, reference, report)
+    fit = FitArtifact.of(bagged, losses.rows, reference, report, groups)
     diagnosis = Diagnosis(fit, losses, store.index())
     fit = replace(fit, bank=bank_result(diagnosis) if len(reference.texts) else None)
     artifact.save(store.layout, bagged, fit)
@@ -81,6 +87,8 @@ def learn(
     losses: Floats,
     *,
     model: str,
+    groups: Groups | None = None,
+    grouped_by: str | None = None,
     training_share: float | None = None,
     seed: int = 0,
     limit: int = FIT_IMAGES,
@@ -88,19 +96,25 @@ def learn(
     device: str = "cpu",
     distribute: Distribute | None = None,
 ) -> tuple[Bagged, FitReport]:
-    """Train on at most `limit` of the unit `embeddings`, (n, d), with `losses`, (n,), and predict for all of them."""
+    """Train on about `limit` of the unit `embeddings`, (n, d), with `losses`, (n,), and predict for all of them.
+
+    `groups`, (n,), of repeated images are drawn, held out and shuffled whole; by default each image is its own.
+    """
     steps = MEMBERS + PERMUTED_MEMBERS
 
     def tick(first: int) -> Progress | None:
         return (lambda done, _: progress(first + done, steps)) if progress else None
 
-    rows = fitting_rows(embeddings, losses, seed, limit)
+    groups = singletons(len(losses)) if groups is None else groups
+    rows = fitting_rows(embeddings, losses, seed, limit, groups)
     chosen = embeddings[rows].astype(np.float32)
     trainer = local_trainer(chosen, device) if distribute is None else distributed_trainer(chosen, distribute)
-    shuffled = np.random.default_rng([seed, 31]).permutation(losses[rows])
-    permuted = train(trainer, chosen, shuffled, members=PERMUTED_MEMBERS, seed=seed + 1, progress=tick(0))
-    bagged = train(trainer, chosen, losses[rows], seed=seed, progress=tick(PERMUTED_MEMBERS))
-    chance = _spearman(permuted.prediction(), shuffled)
+    drawn = dense(groups[rows])
+    null = shuffled(losses[rows], drawn, np.random.default_rng([seed, 31]))
+    permuted = train(trainer, chosen, null, groups=drawn, members=PERMUTED_MEMBERS, seed=seed + 1, progress=tick(0))
+    bagged = train(trainer, chosen, losses[rows], groups=drawn, seed=seed, progress=tick(PERMUTED_MEMBERS))
+    chance = _spearman(permuted.prediction(), null)
+    effective = effective_images(losses[rows], drawn)
     moments = Moments.of(chosen)
     bagged = _predict_all(bagged, embeddings, rows)
     real, predicted = losses, bagged.prediction()
@@ -123,12 +137,16 @@ def learn(
         spearman=spearman,
         r2=float(1.0 - (residual**2).mean() / real[seen].var()),
         spearman_permuted=chance,
-        signal=bool(skill > max(chance, CHANCE / np.sqrt(len(rows)))),
+        signal=bool(skill > max(chance, CHANCE / np.sqrt(effective))),
         conformal=conformal_quantile(errors),
         residual_variance=variance,
         target=bagged.transform.kind,
         training_share=training_share,
         seed=seed,
+        groups=int(groups.max()) + 1,
+        largest_group=int(np.bincount(groups).max()),
+        grouped_by=grouped_by,
+        effective_images=effective,
     )
     return bagged, report
 
@@ -171,6 +189,8 @@ def _record(store: Store, losses: Losses, bagged: Bagged, report: FitReport) -> 
         "linear": report.linear,
         "sampled": report.sampled,
         "training_share": report.training_share,
+        "groups": report.groups,
+        "largest_group": report.largest_group,
     }
     predictions = pa.table(
         {

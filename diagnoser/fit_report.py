@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fsearch.diagnoser.loss_transform import LossTransform, TransformName
 
+FEW_GROUPS = 0.95  # groups an image, below which every answer says so: a stray pair changes nothing
 NO_SIGNAL = (
     "no better than chance: these embeddings do not explain where this model fails, so no phrase is judged; "
     "the observed lifts are real, but may be luck"
@@ -31,6 +32,9 @@ class FitReport:
     conformal : factor on the standard error that makes a 90% interval.
     residual_variance : variance of real less predicted loss.
     training_share : share of the losses that come from the model's own training images; None where it is not known.
+    groups : groups of repeated images among them, `images` where there are none; `largest_group` : images of one.
+    grouped_by : the column that says which images are repeats; None where near-duplicates were found.
+    effective_images : independent images that the losses of those trained on are worth.
     """
 
     model: str
@@ -51,12 +55,26 @@ class FitReport:
     target: TransformName
     training_share: float | None
     seed: int
+    groups: int
+    largest_group: int
+    grouped_by: str | None
+    effective_images: float
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Warnings that go with every answer."""
+        return (*self._warnings, self.repetition) if self.groups < FEW_GROUPS * self.images else self._warnings
+
+    @property
+    def _warnings(self) -> tuple[str, ...]:
         found = () if self.signal else (NO_SIGNAL,)
         return (*found, TRAINING_LOSSES.format(share=self.training_share)) if self.training_share else found
+
+    @property
+    def repetition(self) -> str:
+        """How many groups of repeated images there are, in words."""
+        kind = "of near-duplicates" if self.grouped_by is None else f"by {self.grouped_by}"
+        return f"{self.images:,} images in {self.groups:,} groups {kind}, the largest of {self.largest_group:,}"
 
     def __str__(self) -> str:
         sample = "" if self.sampled == self.images else f" (trained on a stratified sample of {self.sampled:,})"
@@ -69,4 +87,6 @@ class FitReport:
         ]
         if self.training_share is None:
             lines.append("  split: not said; if these are training losses, say so: fsearch index … --split train")
-        return "\n".join([*lines, *(f"  warning: {note}" for note in self.notes)])
+        if self.groups < self.images:
+            lines.append(f"  repeats: {self.repetition}")
+        return "\n".join([*lines, *(f"  warning: {note}" for note in self._warnings)])

@@ -23,6 +23,7 @@ from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.vector_index.sync import read_stats
 from fsearch.indexer.workspace import source_registry as registered
 from fsearch.indexer.workspace.encoder_spec import DEMO, EncoderSpec
+from fsearch.indexer.workspace.image_groups import bring_up_to_date
 from fsearch.indexer.workspace.store import Store
 from fsearch.indexer.workspace.trust import remember
 from fsearch.search.hypotheses import check_template
@@ -72,6 +73,8 @@ def ingest(
             losses_report = add_loss_file(store, options.model, table, options.split, images=found)
             report.losses = losses_report.added + losses_report.kept
             report.without_loss, report.replaced_losses = losses_report.without, losses_report.replaced
+        # after the losses, which may have brought the column
+        bring_up_to_date(store, lambda: store.index(options.device), options.group_by)
     return report
 
 

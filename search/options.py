@@ -59,6 +59,8 @@ class IndexOptions:
     device : compute device; by default the GPU where there is one.
     engine : "local" embeds in this process, "ray" on the Ray cluster at `address` (one on this machine by default).
     staging : with "ray", a folder that every machine sees, or an fsspec URL; by default inside the workspace.
+    group_by : column of the images that says which are repeats (frames of one video), or "near-duplicates", which are
+        found by their embeddings (the default): repeats are no independent evidence. Remembered.
     sizes : how the run is cut into pieces; no result depends on it, so the command line does not ask.
     """
 
@@ -76,4 +78,5 @@ class IndexOptions:
     engine: EngineName = "local"
     address: str | None = None
     staging: str | None = None
+    group_by: str | None = None
     sizes: BatchSizes = DEFAULT_SIZES

@@ -18,6 +18,7 @@ from fsearch.indexer.embedding.encoder import Named
 from fsearch.indexer.embedding.pipeline import IndexReport
 from fsearch.indexer.errors import require_one_of
 from fsearch.indexer.workspace.compact import CompactReport
+from fsearch.indexer.workspace.image_groups import bring_up_to_date
 from fsearch.indexer.workspace.trust import forget
 from fsearch.search import maintenance
 from fsearch.search.answer import Answers, Ranking, ranked
@@ -76,6 +77,7 @@ class Workspace:
         *,
         encoder: Named | None = None,
         seed: int = 0,
+        group_by: str | None = None,
         device: Device = "auto",
         engine: EngineName = "local",
         address: str | None = None,
@@ -90,10 +92,9 @@ class Workspace:
         store = self._session.store(self.root)
         name = store.only_model(model)
         with store.writer():
-            reference, tick = (
-                reference_bank(self._session.encoder(store, device), store.templates),
-                named(progress, "fitting"),
-            )
+            bring_up_to_date(store, lambda: store.index(device), group_by)
+            reference = reference_bank(self._session.encoder(store, device), store.templates)
+            tick = named(progress, "fitting")
             if engine == "local":
                 return fit_model(store, name, reference, seed=seed, progress=tick, device=place)
             from fsearch.indexer.embedding.ray_cluster import Cluster

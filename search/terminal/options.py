@@ -22,6 +22,7 @@ from fsearch.search.options import EngineName
 
 HERE = Path(".fsearch")
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
+_GROUP_BY = "Column that tells repeats, as frames of a video; near-duplicates, the default, finds them."
 
 WorkspaceOption = Annotated[
     Path,
@@ -56,6 +57,7 @@ TextVectorOption = Annotated[
     Path | None,
     typer.Option("--text-vector", help=".npy of one embedding a phrase, taken instead of the text encoder's."),
 ]
+GroupByOption = Annotated[str | None, typer.Option("--group-by", help=_GROUP_BY)]
 EngineOption = Annotated[
     EngineName,
     typer.Option(help="Work in this process, or on a Ray cluster (install the extra 'ray')."),
@@ -97,6 +99,7 @@ INDEX: dict[str, Any] = {  # one for each field of IndexOptions
     "recall": typer.Option(
         help="Share of the true nearest images that an index too large to be exact must find (0.95)."
     ),
+    "group_by": typer.Option("--group-by", help=_GROUP_BY),
     "device": typer.Option(help="Compute device; auto picks CUDA if available."),
     "engine": typer.Option(help="Work in this process, or on a Ray cluster (install the extra 'ray')."),
     "address": typer.Option(help="With --engine ray: the cluster, e.g. HOST:6379; one on this machine by default."),

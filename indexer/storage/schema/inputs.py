@@ -34,6 +34,11 @@ DATA_TABLES: tuple[Table, ...] = (
                 "'present'; 'missing' when the last index run did not find it; 'damaged' when its embedding was lost",
             ),
             ("indexed_at", "TIMESTAMP", "when it was embedded"),
+            (
+                "group_id",
+                "BIGINT",
+                "its group of repeated images (frames, bursts, crops), named by the image_id of one of them",
+            ),
         ),
         "image_id",
     ),

@@ -116,11 +116,19 @@ def m005_findings(con: Connection) -> None:
     con.execute("ALTER TABLE runs ADD COLUMN options VARCHAR")
 
 
+def m006_groups_of_repeated_images(con: Connection) -> None:
+    """In images, the group of repeated images, which the next fit finds; in models, how many groups were fitted."""
+    con.execute("ALTER TABLE images ADD COLUMN group_id BIGINT")
+    con.execute("ALTER TABLE models ADD COLUMN groups BIGINT")
+    con.execute("ALTER TABLE models ADD COLUMN largest_group BIGINT")
+
+
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     2: m002_conditions_contrasts_and_confounding,
     3: m003_sources_and_black_boxes,
     4: m004_vector_index,
     5: m005_findings,
+    6: m006_groups_of_repeated_images,
 }
 
 

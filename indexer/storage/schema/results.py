@@ -28,6 +28,8 @@ ANSWER_TABLES: tuple[Table, ...] = (
                 "DOUBLE",
                 "share of the losses that are of the model's own training images, if it was said",
             ),
+            ("groups", "BIGINT", "groups of repeated images among them; as many as images where none is repeated"),
+            ("largest_group", "BIGINT", "images of the largest group"),
         ),
         "model",
         with_model="deleted",

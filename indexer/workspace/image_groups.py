@@ -1,0 +1,97 @@
+"""Which images of a workspace are repeats of one another: by a column that the user names, else by their embeddings.
+
+The table `images` holds each image's group. It is brought up to date by every index run and fit; a column is read anew
+each time, near-duplicates are searched only where an image has no group yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.storage.catalog import scalar, write_settings
+from fsearch.indexer.storage.schema import columns_of
+from fsearch.indexer.storage.sql import quoted
+from fsearch.indexer.vector_index.index import VectorIndex
+from fsearch.indexer.vector_index.near_duplicates import find_in
+from fsearch.indexer.workspace.store import Store
+
+NEAR_DUPLICATES = "near-duplicates"  # in place of a column: find them
+_SETTING = "group_by"
+_PRESENT = "FROM images i LEFT JOIN metadata m USING (image_id) WHERE i.status = 'present'"
+_WRITE = (
+    "UPDATE images SET group_id = g.id FROM ({}) g "
+    "WHERE images.image_id = g.image_id AND images.group_id IS DISTINCT FROM g.id"
+)
+
+
+def grouped_by(store: Store) -> str | None:
+    """The column that says which images are repeats; None where near-duplicates are found."""
+    return store.catalog.settings().get(_SETTING) or None
+
+
+def bring_up_to_date(store: Store, index: Callable[[], VectorIndex], column: str | None = None) -> None:
+    """Give every present image its group. Call inside `store.writer()`.
+
+    Parameters
+    ----------
+    index : opens the index; called only if near-duplicates must be searched.
+    column : of the images or their metadata; NEAR_DUPLICATES for none; by default what was chosen before. Remembered.
+
+    Raises BadInputError where there is no such column, or it is empty.
+    """
+    before = grouped_by(store)
+    chosen = before if column is None else None if column == NEAR_DUPLICATES else column
+    if chosen is not None:
+        _by_column(store, chosen)
+    else:
+        with store.catalog.read() as con:
+            missing = scalar(con, "SELECT count(*) FROM images WHERE status = 'present' AND group_id IS NULL")
+        if missing or before is not None:
+            _by_vectors(store, index())
+    if chosen != before:
+        with store.catalog.write() as con:
+            write_settings(con, {_SETTING: chosen or ""})
+
+
+def groups_of(store: Store, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) group_id of the images of some global `rows`, (n,) rising; an image without one is its own group."""
+    query = (
+        "SELECT row, min(coalesce(group_id, image_id)) AS id FROM images WHERE status = 'present' "
+        "GROUP BY row ORDER BY row"
+    )
+    with store.catalog.read() as con:
+        found = con.sql(query).to_arrow_table()
+    places = np.searchsorted(found["row"].to_numpy(), rows)
+    return np.asarray(found["id"].to_numpy()[places], np.int64)
+
+
+def _by_column(store: Store, column: str) -> None:
+    """Images of one value are one group; an image without a value is its own."""
+    with store.catalog.write() as con:
+        own = {name.lower(): name for name, *_ in con.execute(f"DESCRIBE SELECT i.*, m.* {_PRESENT}").fetchall()}
+        name = own.get(column.lower())
+        if name is None:
+            raise BadInputError(f"--group-by {column}: no such column of the images; there are: {', '.join(own)}")
+        value = f"{'i' if name in columns_of('images') else 'm'}.{quoted(name)}"
+        if scalar(con, f"SELECT count({value}) {_PRESENT}") == 0:
+            raise BadInputError(f"--group-by {column}: no image has a value in it")
+        group = f"CASE WHEN {value} IS NULL THEN i.image_id ELSE min(i.image_id) OVER (PARTITION BY {value}) END"
+        con.execute(_WRITE.format(f"SELECT i.image_id, {group} AS id {_PRESENT}"))
+
+
+def _by_vectors(store: Store, index: VectorIndex) -> None:
+    labels = find_in(index)
+    with store.catalog.write() as con:
+        con.register("labels", pa.table({"row": np.arange(len(labels)), "label": labels}))
+        group = "min(i.image_id) OVER (PARTITION BY l.label)"
+        con.execute(
+            _WRITE.format(
+                f"SELECT i.image_id, {group} AS id FROM images i JOIN labels l USING (row) WHERE i.status = 'present'"
+            )
+        )
+        con.unregister("labels")
