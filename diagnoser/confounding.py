@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import scipy.sparse
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +37,8 @@ def confounding(neighbours: NDArray[np.int64], memberships: Floats, losses: Floa
     its own other wordings (overlap above SAME_IMAGES). A chance in place of a yes or no leaves the coefficient unbiased
     where the loss depends on what the image shows (regression calibration: Carroll et al., 2006, chapter 4).
     """
+    import scipy.sparse
+
     f, k = neighbours.shape
     starts = np.arange(0, f * k + 1, k)
     shows = scipy.sparse.csr_array((memberships.ravel(), neighbours.ravel(), starts), shape=(f, len(losses)))
@@ -60,7 +65,7 @@ def _jaccard(shows: scipy.sparse.csr_array) -> Floats:
 
 
 def _repeat(row: scipy.sparse.csr_array, times: int) -> scipy.sparse.csr_array:
-    return scipy.sparse.csr_array(
+    return type(row)(
         (np.tile(row.data, times), np.tile(row.indices, times), np.arange(times + 1) * row.nnz),
         shape=(times, row.shape[1]),
     )

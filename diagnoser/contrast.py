@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.observed import normalised, permuted_losses
@@ -48,6 +47,8 @@ def contrasts(
     neighbours, memberships : (g, k), g at least 2; `precision` : (g,), how clean each retrieval is; losses : (n,).
     shuffled : from `shuffles`.
     """
+    import scipy.sparse
+
     g, k = neighbours.shape
     involved, columns = np.unique(neighbours, return_inverse=True)
     weights = scipy.sparse.csr_array(

@@ -13,7 +13,7 @@ from fsearch.diagnoser.lift import member_lifts
 from fsearch.diagnoser.observed import permuted_losses
 from fsearch.diagnoser.retrieval import Retrieved, Retriever
 from fsearch.indexer.errors import NotReadyError
-from fsearch.indexer.vector_index.index import VectorIndex
+from fsearch.indexer.vector_index.exact_search import NearestImages
 from fsearch.indexer.vector_index.near_duplicates import dense
 from fsearch.indexer.workspace.store import Losses
 
@@ -41,7 +41,7 @@ class Diagnosis:
         self,
         artifact: FitArtifact,
         losses: Losses,
-        index: VectorIndex,
+        index: NearestImages,
         rows: NDArray[np.int64] | None = None,
         whole: Diagnosis | None = None,
     ) -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-import scipy.stats
 from numpy.typing import NDArray
 
 from fsearch.diagnoser import artifact
@@ -164,6 +163,8 @@ def _predict_all(bagged: Bagged, embeddings: Embeddings, rows: NDArray[np.int64]
 
 
 def _spearman(predicted: Floats, real: Floats) -> float:
+    import scipy.stats
+
     seen = np.isfinite(predicted)
     if np.ptp(predicted[seen]) == 0.0:
         return 0.0

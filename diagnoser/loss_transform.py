@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import scipy.stats
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -38,6 +37,8 @@ class LossTransform:
     @classmethod
     def of(cls, losses: Floats) -> LossTransform:
         """The transformation for `losses`, (n,) finite and not all equal."""
+        import scipy.stats
+
         if np.isin(losses, (0.0, 1.0)).all():
             return cls("logistic")
         return cls("log1p" if losses.min() >= 0 and scipy.stats.skew(losses) > HEAVY_TAIL else "identity")

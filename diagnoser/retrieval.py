@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.support import Support
-from fsearch.indexer.vector_index.index import VectorIndex
+from fsearch.indexer.vector_index.exact_search import NearestImages
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -138,7 +138,7 @@ class Retriever:
     logit_scale : the encoder's inverse temperature.
     """
 
-    def __init__(self, index: VectorIndex, rows: Rows, logit_scale: float) -> None:
+    def __init__(self, index: NearestImages, rows: Rows, logit_scale: float) -> None:
         self._index, self.rows, self._scale = index, rows, logit_scale
         self._position = np.full(len(index), -1, np.int64)
         self._position[rows] = np.arange(len(rows))

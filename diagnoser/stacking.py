@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.optimize
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -28,6 +27,8 @@ class Stacking:
     @classmethod
     def of(cls, trees: Floats, linear: Floats, losses: Floats) -> Stacking:
         """Non-negative least squares of `losses` on both out-of-bag predictions; all (n,), NaN left out."""
+        import scipy.optimize
+
         seen = np.isfinite(trees) & np.isfinite(linear)
         means = [float(v[seen].mean()) for v in (losses, trees, linear)]
         sides = np.column_stack([trees[seen] - means[1], linear[seen] - means[2]])

@@ -22,7 +22,7 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.files import write_atomic
 from fsearch.indexer.storage.layout import Layout
 from fsearch.search.answer import Ranking
-from fsearch.search.ingest import Progress
+from fsearch.search.options import Progress
 from fsearch.search.workspace import Workspace
 
 STARTER = Path(__file__).parents[1] / "data" / "hypotheses" / "portraits.csv"

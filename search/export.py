@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.files import write_atomic

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.storage.tabular import SUFFIXES, TableFile, find_column, is_table
 
 TEXT_COLUMNS = ("text", "hypothesis", "phrase", "query")
 MAX_WORDS = 60
@@ -39,6 +38,8 @@ def read_hypotheses(path: Path) -> list[Hypothesis]:
 
     Raises BadInputError naming the file and line of the first thing wrong.
     """
+    from fsearch.indexer.storage.tabular import SUFFIXES, is_table
+
     suffix = path.suffix.lower()
     if not path.is_file():
         raise BadInputError(f"no such hypothesis file: {path}")
@@ -117,6 +118,8 @@ def _yaml_entries(path: Path) -> list[_Row]:
 
 
 def _table_rows(path: Path) -> list[_Row]:
+    from fsearch.indexer.storage.tabular import TableFile, find_column
+
     table = TableFile(path, "hypothesis file", (*TEXT_COLUMNS, "group", "template")).read()
     if find_column(table.column_names, TEXT_COLUMNS) is None:
         raise BadInputError(f"hypothesis file {path} has no column 'text' (seen: {', '.join(table.column_names)})")

@@ -20,18 +20,16 @@ from fsearch.indexer.losses.loss_file import read_losses
 from fsearch.indexer.losses.matching import match, read_keys
 from fsearch.indexer.sources.resolve import Images, open_images
 from fsearch.indexer.storage.layout import Layout
-from fsearch.indexer.vector_index.sync import read_stats
+from fsearch.indexer.vector_index.index_stats import read_stats
 from fsearch.indexer.workspace import source_registry as registered
 from fsearch.indexer.workspace.encoder_spec import DEMO, EncoderSpec
 from fsearch.indexer.workspace.image_groups import bring_up_to_date
 from fsearch.indexer.workspace.store import Store
 from fsearch.indexer.workspace.trust import remember
 from fsearch.search.hypotheses import check_template
-from fsearch.search.options import EngineName, IndexOptions
+from fsearch.search.options import EngineName, IndexOptions, Progress, named
 from fsearch.search.query import measuring_phrases
 from fsearch.search.session import Session
-
-Progress = Callable[[str, int, int], None]  # (what, done, in all)
 
 
 def ingest(
@@ -76,11 +74,6 @@ def ingest(
         # after the losses, which may have brought the column
         bring_up_to_date(store, lambda: store.index(options.device), options.group_by)
     return report
-
-
-def named(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
-    """`progress` for one kind of work."""
-    return (lambda done, total: progress(what, done, total)) if progress else None
 
 
 def _check(options: IndexOptions) -> None:

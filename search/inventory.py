@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fsearch.indexer.vector_index.sync import IndexStats, read_stats
+from fsearch.indexer.vector_index.index_stats import IndexStats, read_stats
 from fsearch.indexer.workspace.store import Store
 
 _SHOWN = 10  # rejected files

@@ -6,27 +6,21 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.losses.blackbox.base import BlackBox
-from fsearch.indexer.losses.blackbox.preprocess import InputOptions
-from fsearch.indexer.losses.blackbox.resolve import open_black_box
-from fsearch.indexer.losses.blackbox.runner import run_black_box
-from fsearch.indexer.losses.choices import ScoreKind, Split
-from fsearch.indexer.losses.from_loss_file import add_loss_file
-from fsearch.indexer.losses.from_predictions import add_predictions
-from fsearch.indexer.losses.loss_file import read_losses
-from fsearch.indexer.losses.loss_report import LossesReport
-from fsearch.indexer.losses.loss_spec import LossSpec
-from fsearch.indexer.losses.loss_store import remove_model
-from fsearch.indexer.sources.base import Source
-from fsearch.indexer.sources.resolve import Images, open_images
 from fsearch.indexer.storage.layout import Layout
-from fsearch.indexer.workspace.source_registry import reopen
 from fsearch.indexer.workspace.store import Store
+
+if TYPE_CHECKING:  # listing losses loads nothing that makes them
+    import pyarrow as pa
+
+    from fsearch.indexer.losses.blackbox.base import BlackBox
+    from fsearch.indexer.losses.blackbox.preprocess import InputOptions
+    from fsearch.indexer.losses.choices import ScoreKind, Split
+    from fsearch.indexer.losses.loss_report import LossesReport
+    from fsearch.indexer.losses.loss_spec import LossSpec
+    from fsearch.indexer.sources.base import Source
 
 
 class ModelLosses:
@@ -73,21 +67,25 @@ class ModelLosses:
         Predictions and black boxes replace all losses of the model when the new ones are complete; a run that was
         stopped is resumed by the same call. For a losses file see `add_loss_file`. Raises FsearchError.
         """
+        from fsearch.indexer.losses.loss_spec import LossSpec
+
         _check(losses, predictions, black_box, task)
         Layout(self._root).model(model)
         loss_spec = LossSpec(task or "", _all(target), _all(prediction), tuple(classes), scores, params or {})
         store = Store.open(self._root)
         with store.writer():
             if losses is not None:
+                from fsearch.indexer.losses.from_loss_file import add_loss_file
+                from fsearch.indexer.losses.loss_file import read_losses
+
                 return add_loss_file(store, model, read_losses(Path(losses)), split)
             if predictions is not None:
+                from fsearch.indexer.losses.from_predictions import add_predictions
+
                 return add_predictions(store, model, Path(predictions), loss_spec, split)
             assert black_box is not None
             loss_spec.find()  # refuses a wrong task before a model is loaded
-            options = (input or InputOptions()).over(InputOptions(classes=tuple(classes), scores=scores))
-            box = open_black_box(black_box, options, None if weights is None else Path(weights))
-            tick = (lambda done, total: progress("predicting", done, total)) if progress else None
-            return run_black_box(store, model, box, loss_spec, _sources(store, images), split, tick)
+            return _run(store, model, black_box, weights, input, loss_spec, images, split, progress)
 
     def list(self) -> pa.Table:
         """One row per model: task, images, mean loss, failed images, whether it is fitted, origin, time."""
@@ -105,6 +103,8 @@ class ModelLosses:
 
     def remove(self, model: str) -> int:
         """Delete a model's losses, fit and errors; stored rankings stay. Returns how many losses it had."""
+        from fsearch.indexer.losses.loss_store import remove_model
+
         store = Store.open(self._root)
         with store.writer():
             store.only_model(model)
@@ -125,7 +125,31 @@ def _all(given: str | Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
+def _run(
+    store: Store,
+    model: str,
+    black_box: str | Callable[..., Any] | BlackBox,
+    weights: str | os.PathLike[str] | None,
+    input: InputOptions | None,
+    spec: LossSpec,
+    images: Any,
+    split: Split | None,
+    progress: Callable[[str, int, int], None] | None,
+) -> LossesReport:
+    from fsearch.indexer.losses.blackbox.preprocess import InputOptions
+    from fsearch.indexer.losses.blackbox.resolve import open_black_box
+    from fsearch.indexer.losses.blackbox.runner import run_black_box
+
+    options = (input or InputOptions()).over(InputOptions(classes=spec.classes, scores=spec.scores))
+    box = open_black_box(black_box, options, None if weights is None else Path(weights))
+    tick = (lambda done, total: progress("predicting", done, total)) if progress else None
+    return run_black_box(store, model, box, spec, _sources(store, images), split, tick)
+
+
 def _sources(store: Store, images: Any) -> list[Source]:
+    from fsearch.indexer.sources.resolve import Images, open_images
+    from fsearch.indexer.workspace.source_registry import reopen
+
     if images is None:
         return reopen(store)
     return [(images if isinstance(images, Images) else open_images(images)).source]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,8 @@ from fsearch.indexer.embedding.batch_sizes import DEFAULT_SIZES, BatchSizes
 from fsearch.indexer.losses.choices import Split
 
 EngineName = Literal["local", "ray"]
+Named = Any  # an encoder as a caller names it: a name, or an object of the caller's own
+Progress = Callable[[str, int, int], None]  # (what, done, in all)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class IndexOptions:
     """
 
     model: str = "model"
-    encoder: Any = None
+    encoder: Named | None = None
     weights: str | None = None
     embeddings: str | os.PathLike[str] | None = None
     keys: str | os.PathLike[str] | None = None
@@ -80,3 +82,8 @@ class IndexOptions:
     staging: str | None = None
     group_by: str | None = None
     sizes: BatchSizes = DEFAULT_SIZES
+
+
+def named(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
+    """`progress` for one kind of work."""
+    return (lambda done, total: progress(what, done, total)) if progress else None

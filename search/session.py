@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fsearch.diagnoser import artifact as fits
-from fsearch.diagnoser.artifact import FitArtifact
-from fsearch.diagnoser.diagnosis import MIN_FIT_IMAGES, Diagnosis
 from fsearch.indexer.device import Device
-from fsearch.indexer.embedding.encoder import Encoder, Named, load_encoder, permitted
-from fsearch.indexer.embedding.text_vectors import GivenTextVectors
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.layout import Layout
-from fsearch.indexer.vector_index.index import VectorIndex
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.options import QueryOptions
+from fsearch.search.options import Named, QueryOptions
+
+if TYPE_CHECKING:  # a command that asks nothing of a fit or an encoder does not load what they need
+    from fsearch.diagnoser.artifact import FitArtifact
+    from fsearch.diagnoser.diagnosis import Diagnosis
+    from fsearch.indexer.embedding.encoder import Encoder
+    from fsearch.indexer.vector_index.exact_search import NearestImages
 
 MOST_SLICES = 100
 
@@ -31,7 +31,7 @@ class Session:
         self._encoder: Encoder | None = None
         self._generation: tuple[int, ...] | None = None
         self._fits: dict[str, FitArtifact] = {}
-        self._index: VectorIndex | None = None
+        self._index: NearestImages | None = None
         self._diagnoses: dict[tuple[str, str | None], Diagnosis] = {}
 
     def store(self, root: Path) -> Store:
@@ -54,10 +54,14 @@ class Session:
 
     def permitted(self, store: Store) -> Named | None:
         """What names the encoder of `store`. Raises EncoderError where it may not be loaded; see `permitted`."""
+        from fsearch.indexer.embedding.encoder import permitted
+
         return permitted(store.encoder, store.layout.root, self.named)
 
     def encoder(self, store: Store, device: Device = "auto") -> Encoder:
         """The encoder of `store`; on `device`, if it is not loaded yet."""
+        from fsearch.indexer.embedding.encoder import load_encoder
+
         named = self.permitted(store)
         if self._encoder is None or self._encoder.spec != store.encoder:
             self._encoder = load_encoder(store.encoder, device, named=named)
@@ -65,10 +69,14 @@ class Session:
 
     def text_encoder(self, store: Store, device: Device = "auto", vectors: Any = None) -> Encoder:
         """What embeds phrases: the encoder of `store`, or `vectors` that the caller gives for them."""
+        from fsearch.indexer.embedding.text_vectors import GivenTextVectors
+
         return self.encoder(store, device) if vectors is None else GivenTextVectors.of(store.encoder, vectors)
 
     def fitted(self, store: Store, model: str) -> FitArtifact:
         """The fit of `model`, read anew only when something was committed since."""
+        from fsearch.diagnoser import artifact as fits
+
         now = store.layout.generation()
         if now != self._generation:
             self._diagnoses, self._fits, self._index = {}, {}, None
@@ -85,6 +93,8 @@ class Session:
         self, store: Store, model: str, options: QueryOptions
     ) -> tuple[dict[str | None, Diagnosis], tuple[str, ...]]:
         """The diagnoses to ask: of all images, of those that fulfil a condition, or one for each value of a column."""
+        from fsearch.diagnoser.diagnosis import MIN_FIT_IMAGES
+
         if options.by is None:
             return {None: self.diagnosis(store, model, options.where, options.device)}, ()
         whole = self.diagnosis(store, model, None, options.device)
@@ -109,6 +119,8 @@ class Session:
 
     def diagnosis(self, store: Store, model: str, where: str | None, device: Device = "auto") -> Diagnosis:
         """The diagnosis of `model`, on all images or those that fulfil a condition, kept until something changes."""
+        from fsearch.diagnoser.diagnosis import Diagnosis
+
         fitted = self.fitted(store, model)
         if (model, None) not in self._diagnoses:
             self._diagnoses[model, None] = Diagnosis(fitted, store.losses(model), self._opened_index(store, device))
@@ -117,7 +129,7 @@ class Session:
             self._diagnoses[model, where] = self._diagnoses[model, None].within(store.rows_where(model, where))
         return self._diagnoses[model, where]
 
-    def _opened_index(self, store: Store, device: Device) -> VectorIndex:
+    def _opened_index(self, store: Store, device: Device) -> NearestImages:
         if self._index is None:
             self._index = store.index(device)
         return self._index

@@ -7,31 +7,25 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-import pyarrow as pa
-
-from fsearch.diagnoser.estimate import PERMUTATIONS
-from fsearch.diagnoser.fit_report import FitReport
 from fsearch.indexer.device import Device, choose
-from fsearch.indexer.embedding.encoder import Named
-from fsearch.indexer.embedding.pipeline import IndexReport
 from fsearch.indexer.errors import require_one_of
-from fsearch.indexer.workspace.compact import CompactReport
-from fsearch.indexer.workspace.image_groups import bring_up_to_date
-from fsearch.indexer.workspace.trust import forget
-from fsearch.search import maintenance
-from fsearch.search.answer import Answers, Ranking, ranked
-from fsearch.search.export import check_target, write_ranking
-from fsearch.search.hypotheses import Hypothesis, from_phrases, read_hypotheses
-from fsearch.search.ingest import Progress, ingest, named
-from fsearch.search.inventory import Info, inventory
-from fsearch.search.losses import ModelLosses
-from fsearch.search.maintenance import Checked
-from fsearch.search.options import EngineName, IndexOptions, QueryOptions
-from fsearch.search.query import answer, reference_bank
-from fsearch.search.runs import Run, RunDiff, Runs, StoredRun, record
+from fsearch.search.options import EngineName, IndexOptions, Named, Progress, QueryOptions, named
 from fsearch.search.session import Session
+
+if TYPE_CHECKING:  # each method imports what it needs, so that a command loads no more than it uses
+    import pyarrow as pa
+
+    from fsearch.diagnoser.fit_report import FitReport
+    from fsearch.indexer.embedding.pipeline import IndexReport
+    from fsearch.indexer.workspace.compact import CompactReport
+    from fsearch.search.answer import Answers, Ranking
+    from fsearch.search.hypotheses import Hypothesis
+    from fsearch.search.inventory import Info
+    from fsearch.search.losses import ModelLosses
+    from fsearch.search.maintenance import Checked
+    from fsearch.search.runs import RunDiff, Runs, StoredRun
 
 
 class Workspace:
@@ -63,12 +57,16 @@ class Workspace:
 
         Raises FsearchError before anything is written where the input is unusable.
         """
+        from fsearch.search.ingest import ingest
+
         options = replace(options or IndexOptions(), **changes)
         return ingest(self.root, self._session, images, losses, options, progress)
 
     @property
     def losses(self) -> ModelLosses:
         """The losses of every black box: add, list, remove."""
+        from fsearch.search.losses import ModelLosses
+
         return ModelLosses(self.root)
 
     def fit(
@@ -85,6 +83,8 @@ class Workspace:
     ) -> FitReport:
         """Fit the ensemble of `model` (the only one by default) and measure it out of bag. See `index`."""
         from fsearch.diagnoser.fit import fit_model
+        from fsearch.indexer.workspace.image_groups import bring_up_to_date
+        from fsearch.search.query import reference_bank
 
         require_one_of("engine", engine, get_args(EngineName))
         place = choose(device)
@@ -121,6 +121,8 @@ class Workspace:
 
         Raises BadInputError for what cannot be asked, NotReadyError before a fit.
         """
+        from fsearch.search.hypotheses import from_phrases
+
         self._session.name(encoder)
         return self._ask(from_phrases(texts), model, replace(options, **changes), text_vectors=text_vectors)
 
@@ -140,6 +142,12 @@ class Workspace:
 
         `out` also writes the ranking to a .parquet, .csv or .json file.
         """
+        from fsearch.diagnoser.estimate import PERMUTATIONS
+        from fsearch.search.answer import Ranking, ranked
+        from fsearch.search.export import check_target, write_ranking
+        from fsearch.search.hypotheses import from_phrases, read_hypotheses
+        from fsearch.search.runs import Run, record
+
         if out is not None:
             check_target(Path(out))
         if isinstance(hypotheses, str | os.PathLike):
@@ -174,6 +182,8 @@ class Workspace:
     @property
     def runs(self) -> Runs:
         """The stored rankings: list them, show one, diff two."""
+        from fsearch.search.runs import Runs
+
         return Runs(lambda: self._session.store(self.root))
 
     def run(self, run_id: int) -> StoredRun:
@@ -192,6 +202,8 @@ class Workspace:
 
     def check(self, *, repair: bool = False, progress: Progress | None = None) -> Checked:
         """Read every file and row, say what is damaged, and make again what can be if `repair`."""
+        from fsearch.search import maintenance
+
         return maintenance.check(self.root, repair, named(progress, "checking"))
 
     def trust(self) -> tuple[str, ...]:
@@ -199,18 +211,26 @@ class Workspace:
 
         What a workspace says is followed only where the caller names it, or after this.
         """
+        from fsearch.search import maintenance
+
         return maintenance.trust(self.root)
 
     def distrust(self) -> bool:
         """Trust this workspace with nothing any more; returns whether it was trusted with anything."""
+        from fsearch.indexer.workspace.trust import forget
+
         return forget(self.root)
 
     def compact(self) -> CompactReport:
         """Forget missing images, and give back the room of embeddings that no image uses. Fits must be made again."""
+        from fsearch.search import maintenance
+
         return maintenance.compact(self.root)
 
     def info(self) -> Info:
         """What the workspace holds."""
+        from fsearch.search.inventory import inventory
+
         return inventory(self._session.store(self.root))
 
     def _ask(
@@ -221,6 +241,8 @@ class Workspace:
         progress: Callable[[int, int], None] | None = None,
         text_vectors: Any = None,
     ) -> Answers:
+        from fsearch.search.query import answer
+
         store = self._session.store(self.root)
         slices, notes = self._session.slices(store, store.only_model(model), options)
         encoder = self._session.text_encoder(store, options.device, text_vectors)

@@ -14,7 +14,7 @@ import fsearch
 from fsearch.diagnoser.confounding import confounding
 from fsearch.diagnoser.contrast import contrasts, shuffles
 from fsearch.indexer.errors import BadInputError, NotReadyError
-from fsearch.indexer.vector_index.index import VectorIndex
+from fsearch.indexer.vector_index.exact_search import ExactSearch
 from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.workspace import Workspace
 
@@ -158,14 +158,14 @@ def test_wordings_of_one_thing_do_not_explain_each_other_away(ws: Workspace) -> 
 def test_the_index_is_asked_once_for_the_phrases_of_a_query(mine: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Groups, failing phrases and the reference bank ask no more: all of it follows from what was retrieved."""
     asked: list[int] = []
-    real = VectorIndex.search
+    real = ExactSearch.search
 
-    def search(self: VectorIndex, queries: np.ndarray, *args: object, **options: object) -> object:
+    def search(self: ExactSearch, queries: np.ndarray, *args: object, **options: object) -> object:
         asked.append(len(queries))
         return real(self, queries, *args, **options)  # type: ignore[arg-type]
 
     mine.query("bald")
-    monkeypatch.setattr(VectorIndex, "search", search)
+    monkeypatch.setattr(ExactSearch, "search", search)
     mine.query("bald")
     assert asked == [1]
     asked.clear()

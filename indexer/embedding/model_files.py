@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 
 from fsearch.indexer.embedding.hash_cache import cached_sha256
 from fsearch.indexer.errors import BadInputError, EncoderError
-from fsearch.indexer.storage.tabular import read_json
 
 LOCAL = (".safetensors", ".pt", ".pth", ".bin")
 LOCAL_DIR, HF_HUB = "local-dir:", "hf-hub:"
@@ -63,6 +62,8 @@ class ModelConfig:
     @classmethod
     def read(cls, path: Path) -> ModelConfig:
         """Read a .json. Raises EncoderError."""
+        from fsearch.indexer.storage.tabular import read_json
+
         try:
             return cls.parse(read_json(path, "encoder configuration"), str(path))
         except BadInputError as error:

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.storage.layout import Layout
 
@@ -26,6 +24,8 @@ def writer_lock(layout: Layout) -> Iterator[None]:
     The holder's process id is in a file of its own: a locked file cannot be read on Windows, and older versions of
     filelock truncate it.
     """
+    from filelock import FileLock, Timeout
+
     lock = FileLock(layout.lock)
     try:
         lock.acquire(blocking=False)
@@ -77,6 +77,8 @@ def queue(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _polled(path: Path) -> Iterator[None]:
+    from filelock import FileLock
+
     lock = FileLock(path)
     try:
         lock.acquire(poll_interval=_POLL)

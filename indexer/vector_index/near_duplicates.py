@@ -7,17 +7,17 @@ encoder; groups are the connected components of such pairs. docs/method.md says 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
 
-from fsearch.indexer.storage.vectors import Embeddings, placed_blocks
-from fsearch.indexer.vector_index.build import make
-from fsearch.indexer.vector_index.exact_search import Floats
-from fsearch.indexer.vector_index.index import VectorIndex, exact_index
+from fsearch.indexer.storage.vectors import Embeddings, blocks, placed_blocks
+from fsearch.indexer.vector_index.exact_search import ExactSearch, Floats, NearestImages
 from fsearch.indexer.vector_index.spec import IndexKind
+
+if TYPE_CHECKING:
+    from fsearch.indexer.vector_index.index import VectorIndex
 
 SPREAD = 0.06  # near-duplicates are so much nearer than two images drawn at random
 NEIGHBOURS = 32  # of each image that are looked at: a larger group hangs together through its members
@@ -36,12 +36,17 @@ def find(vectors: Floats, level: float | None = None, seed: int = 0) -> Groups:
     return find_in(_index(vectors, seed), level)
 
 
-def find_in(index: VectorIndex, level: float | None = None, seed: int = 0) -> Groups:
+def find_in(index: NearestImages, level: float | None = None, seed: int = 0) -> Groups:
     """The same for all vectors of an index: the NEIGHBOURS nearest of each are compared, so cost stays bounded."""
+    import scipy.sparse
+    from scipy.sparse.csgraph import connected_components
+
     rows = len(index)
     if rows < 2:
         return np.zeros(rows, np.int64)
     near = near_level(index.vectors, seed) if level is None else level
+    if isinstance(index, ExactSearch):
+        index = _exact(index.vectors)  # for few neighbours of very many queries FAISS is faster
     pairs = np.concatenate([np.empty((2, 0), np.int64), *_near_pairs(index, near)], axis=1)
     links = scipy.sparse.coo_array((np.ones(pairs.shape[1], bool), pairs), shape=(rows, rows))
     return dense(connected_components(links, directed=False)[1])
@@ -69,7 +74,7 @@ def dense(labels: NDArray[np.integer]) -> Groups:
     return place[inverse]
 
 
-def _near_pairs(index: VectorIndex, level: float) -> Iterator[Groups]:
+def _near_pairs(index: NearestImages, level: float) -> Iterator[Groups]:
     """(2, m) pairs of rows at least as near as `level`, block by block."""
     for start, block in placed_blocks(index.vectors):
         for first in range(0, len(block), _BATCH):
@@ -81,13 +86,23 @@ def _near_pairs(index: VectorIndex, level: float) -> Iterator[Groups]:
 
 def _index(vectors: Floats, seed: int) -> VectorIndex:
     """An index of `vectors` in memory."""
+    from fsearch.indexer.vector_index.build import make
+    from fsearch.indexer.vector_index.index import VectorIndex
+
     rows, dim = vectors.shape
     if rows <= EXACT_ROWS:
-        index = exact_index(vectors, dim)
-    else:
-        kind = IndexKind("ivf-fp16", int(4 * rows**0.5), 2 * dim)
-        rng = np.random.default_rng([seed, 67])
-        trained = make(kind, dim, lambda n: vectors[np.sort(rng.choice(rows, min(n, rows), replace=False))], seed)
-        index = VectorIndex(kind, trained, vectors)
-    index.add(block for _, block in placed_blocks(vectors))
+        return _exact(vectors)
+    kind = IndexKind("ivf-fp16", int(4 * rows**0.5), 2 * dim)
+    rng = np.random.default_rng([seed, 67])
+    trained = make(kind, dim, lambda n: vectors[np.sort(rng.choice(rows, min(n, rows), replace=False))], seed)
+    index = VectorIndex(kind, trained, vectors)
+    index.add(blocks(vectors))
+    return index
+
+
+def _exact(vectors: Embeddings) -> VectorIndex:
+    from fsearch.indexer.vector_index.index import exact_index
+
+    index = exact_index(vectors, vectors[:1].shape[1])
+    index.add(blocks(vectors))
     return index

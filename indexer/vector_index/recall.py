@@ -18,7 +18,6 @@ from fsearch.indexer.vector_index.exact_search import Floats, Rows, scan
 from fsearch.indexer.vector_index.index import VectorIndex
 
 NEAR, FAR = 100, 2048
-TARGET = 0.95
 _QUERIES = 64
 
 

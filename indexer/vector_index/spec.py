@@ -14,6 +14,7 @@ from fsearch.indexer.errors import BadInputError
 KindName = Literal["exact", "ivf-fp16", "ivf-sq8", "ivf-pq"]
 
 EXACT_ROWS = 100_000
+TARGET = 0.95  # recall
 PRECISE_ROWS = 10_000_000  # past this, codes of 16 bits are not considered: every query reads a share of them
 TRAINING_ROWS = 1_000_000
 _PER_LIST = 50  # training vectors; FAISS warns below 39

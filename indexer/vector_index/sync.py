@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
-from datetime import datetime
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,90 +13,21 @@ from numpy.typing import NDArray
 from fsearch.indexer.device import Device
 from fsearch.indexer.storage.catalog import Catalog, insert, utc_now
 from fsearch.indexer.storage.files import file_sha256
-from fsearch.indexer.storage.vectors import Vectors, blocks, placed_blocks
+from fsearch.indexer.storage.vectors import Vectors, placed_blocks
 from fsearch.indexer.vector_index.build import make
 from fsearch.indexer.vector_index.index import VectorIndex, exact_index, read_index
-from fsearch.indexer.vector_index.recall import EXACT, TARGET, Recall, tune
-from fsearch.indexer.vector_index.spec import EXACT_ROWS, choose
+from fsearch.indexer.vector_index.index_stats import IndexConfig, IndexStats, Progress, Texts, read_stats
+from fsearch.indexer.vector_index.recall import EXACT, Recall, tune
+from fsearch.indexer.vector_index.spec import choose
 
 _log = logging.getLogger(__name__)
 _REMEASURE_GROWTH = 1.1  # times the rows it was measured with, past which recall is measured again
 
-Progress = Callable[[int, int], None]  # (vectors added, vectors in all)
-Texts = Callable[[], NDArray[np.float32]]
 
-
-@dataclass(frozen=True, slots=True)
-class IndexConfig:
-    """Constraints on the index of a workspace, stored in its settings.
-
-    Attributes
-    ----------
-    memory_gib : at most so much memory; half of the machine's by default.
-    recall : at least so much recall, at both depths.
-    exact_rows : up to so many vectors the index is exact.
-    """
-
-    memory_gib: float | None = None
-    recall: float = TARGET
-    exact_rows: int = EXACT_ROWS
-
-    @classmethod
-    def from_json(cls, text: str) -> IndexConfig:
-        """The constraints that `as_json` gave."""
-        return cls(**json.loads(text))
-
-    def as_json(self) -> str:
-        """Those that differ from the defaults, so that a later default reaches workspaces that never chose."""
-        return json.dumps({f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default})
-
-
-@dataclass(frozen=True, slots=True)
-class IndexStats:
-    """Statistics of the index file: the one row of the table `vector_index`, whose columns these fields are."""
-
-    kind: str
-    rows: int
-    lists: int
-    probes: int
-    bytes: int
-    recall_100: float
-    recall_2048: float
-    target: float
-    measured_rows: int
-    queries: int
-    sha256: str
-    saved_at: datetime
-
-    @property
-    def missed(self) -> bool:
-        """Whether its recall is below the target."""
-        return min(self.recall_100, self.recall_2048) < self.target
-
-    def __str__(self) -> str:
-        if not self.lists:
-            return f"{self.kind}, {self.rows:,} vectors"
-        found = f"recall@100 {self.recall_100:.3f}, recall@2048 {self.recall_2048:.3f}"
-        line = f"{self.kind}, {self.rows:,} vectors, {self.probes:,} of {self.lists:,} lists a query; {found}"
-        missed = f", below the {self.target:g} asked for: allow more with --memory-gib"
-        return line + (missed if self.missed else "")
-
-
-def read_stats(catalog: Catalog) -> IndexStats | None:
-    """Statistics of the index file; None before the first one."""
-    with catalog.read() as con:
-        rows = con.sql("FROM vector_index").to_arrow_table().to_pylist()
-    return IndexStats(**rows[0]) if rows else None
-
-
-def open_readonly(catalog: Catalog, vectors: Vectors, config: IndexConfig, device: Device) -> VectorIndex:
+def open_approximate(catalog: Catalog, vectors: Vectors, device: Device) -> VectorIndex:
     """The index for a reader: the file, mapped into memory, and rows that it lacks from the shards."""
     index = read_index(catalog.layout.index, vectors, device, mapped=True)
-    if index is None or index.rows < len(vectors) <= config.exact_rows:
-        index = exact_index(vectors, vectors.shape[1], device)
-        if len(vectors) <= config.exact_rows:  # few enough to be read at once
-            index.add(blocks(vectors))
-    return index
+    return exact_index(vectors, vectors.shape[1], device) if index is None else index
 
 
 def sync(

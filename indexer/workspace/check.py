@@ -17,7 +17,7 @@ from fsearch.indexer.storage.files import file_sha256
 from fsearch.indexer.storage.schema import DELETED_WITH_IMAGE, TABLES
 from fsearch.indexer.storage.shards import Shard, intact, orphans, read_shard
 from fsearch.indexer.vector_index.index import read_index
-from fsearch.indexer.vector_index.sync import read_stats
+from fsearch.indexer.vector_index.index_stats import read_stats
 from fsearch.indexer.workspace.store import Store
 
 Part = Literal["catalog", "shard", "row", "index", "leftover", "fit"]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fsearch.indexer.storage.catalog import insert, scalar
 from fsearch.indexer.storage.schema import DELETED_WITH_IMAGE
 from fsearch.indexer.storage.shards import Shard, drop_orphans, read_shard, write_shard
-from fsearch.indexer.vector_index.sync import Texts
+from fsearch.indexer.vector_index.index_stats import Texts
 from fsearch.indexer.workspace.store import Store
 
 _COMPACTED_SHARD_ROWS = 65_536

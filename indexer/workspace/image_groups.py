@@ -16,7 +16,7 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.catalog import scalar, write_settings
 from fsearch.indexer.storage.schema import columns_of
 from fsearch.indexer.storage.sql import quoted
-from fsearch.indexer.vector_index.index import VectorIndex
+from fsearch.indexer.vector_index.exact_search import NearestImages
 from fsearch.indexer.vector_index.near_duplicates import find_in
 from fsearch.indexer.workspace.store import Store
 
@@ -34,7 +34,7 @@ def grouped_by(store: Store) -> str | None:
     return store.catalog.settings().get(_SETTING) or None
 
 
-def bring_up_to_date(store: Store, index: Callable[[], VectorIndex], column: str | None = None) -> None:
+def bring_up_to_date(store: Store, index: Callable[[], NearestImages], column: str | None = None) -> None:
     """Give every present image its group. Call inside `store.writer()`.
 
     Parameters
@@ -84,7 +84,7 @@ def _by_column(store: Store, column: str) -> None:
         con.execute(_WRITE.format(f"SELECT i.image_id, {group} AS id {_PRESENT}"))
 
 
-def _by_vectors(store: Store, index: VectorIndex) -> None:
+def _by_vectors(store: Store, index: NearestImages) -> None:
     labels = find_in(index)
     with store.catalog.write() as con:
         con.register("labels", pa.table({"row": np.arange(len(labels)), "label": labels}))

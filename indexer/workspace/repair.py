@@ -17,7 +17,7 @@ from fsearch.indexer.storage.files import write_atomic
 from fsearch.indexer.storage.schema import DELETED_WITH_IMAGE
 from fsearch.indexer.storage.shards import DTYPE, Shard, drop_orphans, encode, write_shard
 from fsearch.indexer.vector_index.index import read_index
-from fsearch.indexer.vector_index.sync import Texts
+from fsearch.indexer.vector_index.index_stats import Texts
 from fsearch.indexer.workspace.check import Problem
 from fsearch.indexer.workspace.store import Store
 

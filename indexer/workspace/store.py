@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -26,9 +27,12 @@ from fsearch.indexer.storage.schema.migrations import migrate
 from fsearch.indexer.storage.shards import Shard, drop_orphans
 from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.storage.vectors import Vectors
-from fsearch.indexer.vector_index import sync
-from fsearch.indexer.vector_index.index import VectorIndex
+from fsearch.indexer.vector_index.exact_search import ExactSearch, NearestImages
+from fsearch.indexer.vector_index.index_stats import IndexConfig, Progress, Texts
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
+
+if TYPE_CHECKING:
+    from fsearch.indexer.vector_index.index import VectorIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Store:
     layout: Layout
     encoder: EncoderSpec
     templates: tuple[str, ...] = ()
-    index_config: sync.IndexConfig = field(default_factory=sync.IndexConfig)
+    index_config: IndexConfig = field(default_factory=IndexConfig)
 
     @property
     def catalog(self) -> Catalog:
@@ -81,7 +85,7 @@ class Store:
             raise NotReadyError(f"no workspace at {root}; make one with: fsearch index IMAGES --losses FILE")
         settings = Catalog(layout).settings()
         templates = tuple(json.loads(settings.get("templates", "[]")))
-        index_config = sync.IndexConfig.from_json(settings.get("index", "{}"))
+        index_config = IndexConfig.from_json(settings.get("index", "{}"))
         store = cls(layout, EncoderSpec.from_settings(settings), templates, index_config)
         if int(settings["schema_version"]) < VERSION:
             with store.writer():
@@ -121,15 +125,22 @@ class Store:
         """Every embedding, (rows, dim) float16, by global row, read as far as asked."""
         return Vectors(self.layout, self.shards(), self.encoder.dim)
 
-    def index(self, device: Device = "auto") -> VectorIndex:
-        """The FAISS index over every committed row, as it is on disk; many questions are asked of it on `device`."""
-        return sync.open_readonly(self.catalog, self.vectors(), self.index_config, device)
+    def index(self, device: Device = "auto") -> NearestImages:
+        """What finds the nearest of every committed row: all of them, or FAISS on `device` where they are many."""
+        vectors = self.vectors()
+        if len(vectors) <= self.index_config.exact_rows:
+            return ExactSearch(vectors)
+        from fsearch.indexer.vector_index.sync import open_approximate
+
+        return open_approximate(self.catalog, vectors, device)
 
     def sync_index(
-        self, texts: sync.Texts | None = None, progress: sync.Progress | None = None, device: Device = "auto"
+        self, texts: Texts | None = None, progress: Progress | None = None, device: Device = "auto"
     ) -> VectorIndex:
         """Bring the index file up to the committed shards; `texts` gives phrases to measure it with. For the writer."""
-        return sync.sync(self.catalog, self.vectors(), self.index_config, texts, progress, device)
+        from fsearch.indexer.vector_index.sync import sync
+
+        return sync(self.catalog, self.vectors(), self.index_config, texts, progress, device)
 
     def keys(self, source: str) -> list[str]:
         """Keys of the images of one source that are present."""

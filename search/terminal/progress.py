@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from fsearch.search.ingest import Progress as Tick
+from fsearch.search.options import Progress as Tick
 
 
 class _Rate(ProgressColumn):

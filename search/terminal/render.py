@@ -9,12 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from fsearch.diagnoser.verdict import Verdict
-from fsearch.indexer.embedding.pipeline import IndexReport
 from fsearch.search.answer import Answer, Answers, Ranking
 from fsearch.search.export import row_tuples
 from fsearch.search.terminal.explain import explanation
 
 if TYPE_CHECKING:
+    from fsearch.indexer.embedding.pipeline import IndexReport
     from fsearch.indexer.losses.loss_report import LossesReport
     from fsearch.search.demo import DemoReport
 
