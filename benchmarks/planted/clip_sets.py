@@ -124,7 +124,7 @@ def parts_fail(folder: Path, name: str, seed: int) -> World:
         along = images[rows] @ rng.normal(size=images.shape[1])
         expected[rows[along >= np.median(along)]] = max(HIGH)
     names = tuple(whole.phrases[i] for i in planted)
-    return clip_world(f"{name}, halves", seed, whole, kept, rng.gamma(1.0, expected), expected, names)
+    return clip_world("clip-halves", seed, whole, kept, rng.gamma(1.0, expected), expected, names)
 
 
 def clip_world(

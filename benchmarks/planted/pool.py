@@ -20,6 +20,7 @@ from fsearch.indexer.embedding.encoder import Encoder, identify, load_encoder
 from fsearch.search.query import reference_bank
 
 POOL = 12_000
+MANY = 5000  # phrases
 LEAST_SHARE = 0.004
 _LABELS = (("smiling", "smiling"), ("not smiling", "not smiling"), ("frowning", "frowning"))
 
@@ -35,8 +36,13 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Pool:
-    """`pixels` (n, 96, 96, 3) uint8, `embeddings` (n, d) unit float32, `texts` (q, d) of the phrases."""
+    """`pixels` (n, 96, 96, 3) uint8, `embeddings` (n, d) unit float32, `texts` (q, d) of the phrases.
 
+    `seed` drew it; `cache` is the folder that keeps what was embedded. A pool of vectors alone has no pixels.
+    """
+
+    seed: int
+    cache: Path | None
     portraits: list[Portrait]
     pixels: np.ndarray
     embeddings: np.ndarray
@@ -60,22 +66,58 @@ class Pool:
         found = next(c for c in CONCEPTS if c.name == concept)
         return np.array([found.holds(p) for p in self.portraits])
 
+    def embed(self, pixels: np.ndarray, name: str) -> np.ndarray:
+        """(m, d) unit float32 embeddings of other pictures, kept under `name`."""
+        (found,) = cached(self.cache, name, lambda: (embed_pixels(self.encoder, pixels).astype(np.float16),))
+        return np.asarray(found, np.float32)
+
+    def texts_of(self, phrases: list[Phrase]) -> np.ndarray:
+        """(q, d) unit embeddings of some phrases; those of the pool are at hand."""
+        known = {p.text: i for i, p in enumerate(self.phrases)}
+        found = {t: self.texts[i] for t, i in known.items()}
+        new = [p.text for p in phrases if p.text not in found]
+        if new:
+            found |= dict(zip(new, self.encoder.embed_texts(new), strict=True))
+        return np.stack([found[p.text] for p in phrases])
+
+    def many(self) -> list[Phrase]:
+        """The phrases of the pool and several thousand conjunctions in other words."""
+        rng = np.random.default_rng(9)
+        single = [p for p in self.phrases if len(p.concepts) == 1]
+        family = {c.name: c.family for c in CONCEPTS}
+        found = {p.text: p for p in self.phrases}
+        while len(found) < MANY:
+            a, b = (single[int(i)] for i in rng.choice(len(single), 2, replace=False))
+            if family[a.concepts[0]] != family[b.concepts[0]]:
+                text = f"{a.text}, {b.text}"
+                found[text] = Phrase(text, (*a.concepts, *b.concepts), a.holds & b.holds)
+        return list(found.values())
+
 
 def make_pool(seed: int, count: int = POOL, cache: Path | None = None) -> Pool:
     """Draw and embed `count` portraits of `seed`; with a `cache`, once while renderer and encoder are the same."""
     portraits = sample(count, seed)
     encoder = load_encoder(identify("demo", None), "cpu")
-    pixels, vectors = cached(cache, f"portraits-{seed}-{count}", lambda: _draw(portraits, encoder))
+    if count <= POOL:
+        pixels, vectors = cached(cache, f"portraits-{seed}-{count}", lambda: _draw(portraits, encoder))
+    else:  # too many to keep their pixels
+        pixels = np.empty((0, 96, 96, 3), np.uint8)
+        (vectors,) = cached(cache, f"portraits-{seed}-{count}", lambda: (_embed_many(portraits, encoder),))
     bank = reference_bank(encoder)
     asked = [p for p in _phrases(portraits) if p.holds.mean() >= LEAST_SHARE]
     texts = encoder.embed_texts([p.text for p in asked])
-    return Pool(portraits, pixels, vectors.astype(np.float32), asked, texts, encoder, bank)
+    return Pool(seed, cache, portraits, pixels, vectors.astype(np.float32), asked, texts, encoder, bank)
 
 
 def _draw(portraits: list[Portrait], encoder: Encoder) -> tuple[np.ndarray, np.ndarray]:
     """Pixels, and vectors as a workspace keeps them."""
     pixels = np.stack(list(draw_many(portraits)))
     return pixels, embed_pixels(encoder, pixels).astype(np.float16)
+
+
+def _embed_many(portraits: list[Portrait], encoder: Encoder) -> np.ndarray:
+    parts = (portraits[i : i + 2000] for i in range(0, len(portraits), 2000))
+    return np.concatenate([embed_pixels(encoder, list(draw_many(part))).astype(np.float16) for part in parts])
 
 
 def cached(folder: Path | None, name: str, make: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:

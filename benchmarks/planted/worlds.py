@@ -37,7 +37,7 @@ FULL = Sizes()
 def planted_loss(pool: Pool, seed: int, sizes: Sizes = FULL) -> World:
     """Three concepts each add EFFECT to the mean of a gamma distribution (shape 1)."""
     rng = np.random.default_rng([seed, 1])
-    names = tuple(str(n) for n in rng.choice(_common(pool), 3, replace=False))
+    names = tuple(str(n) for n in rng.choice(common(pool), 3, replace=False))
     expected = BASE + EFFECT * sum(pool.where(n).astype(float) for n in names)
     return _drawn(pool, sizes, "planted loss", seed, rng, expected, names)
 
@@ -60,7 +60,7 @@ def null(pool: Pool, seed: int, sizes: Sizes = FULL) -> World:
 def absent(pool: Pool, seed: int, sizes: Sizes = FULL) -> World:
     """A concept never occurs in the index; two others fail."""
     rng = np.random.default_rng([seed, 4])
-    names = [str(n) for n in rng.choice(_common(pool), 3, replace=False)]
+    names = [str(n) for n in rng.choice(common(pool), 3, replace=False)]
     expected = BASE + EFFECT * sum(pool.where(n).astype(float) for n in names[1:])
     return _drawn(pool, sizes, "absent", seed, rng, expected, (names[0],), ~pool.where(names[0]))
 
@@ -122,7 +122,7 @@ def _trained(pool: Pool, sizes: Sizes, setting: str, seed: int, salt: int, recip
     learn, judge = np.sort(parts[: sizes.learnable]), np.sort(parts[sizes.learnable :])
     images = pool.shrunk
     smiling = pool.where("smiling")
-    for name in rng.permutation([n for n in _common(pool) if n not in _FACES]):
+    for name in rng.permutation([n for n in common(pool) if n not in _FACES]):
         holds = pool.where(str(name))
         rows, _ = recipe(rng, smiling[learn], holds[learn])
         labels = recipe(rng, smiling, holds)[1]
@@ -190,7 +190,8 @@ def _world(
     )
 
 
-def _common(pool: Pool) -> list[str]:
+def common(pool: Pool) -> list[str]:
+    """Concepts that 6% to 45% of the portraits show."""
     return sorted({p.concepts[0] for p in pool.phrases if len(p.concepts) == 1 and 0.06 < p.holds.mean() < 0.45})
 
 

@@ -1,0 +1,156 @@
+"""A small open_clip model of scenes, trained until it is mediocre: it stops at a mean AUROC of LEVEL over its phrases.
+
+    python -m benchmarks.scenes.encoder [--work build/planted]
+
+One thread, no GPU, some minutes; captions are wrong now and then, as on the web. Its temperature and thresholds are its
+own: nothing in fsearch was measured with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from benchmarks.scenes.concepts import CONCEPTS, Scene, caption, sample
+from benchmarks.scenes.draw import SIZE, draw_all
+from open_clip import CLIP, ClipLoss, SimpleTokenizer
+from safetensors.torch import load_file, save_file
+from sklearn.metrics import roc_auc_score
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+CONFIG: dict[str, Any] = {
+    "embed_dim": 64,
+    "vision_cfg": {"image_size": SIZE, "layers": [1, 1, 1, 1], "width": 16, "head_width": 32},
+    "text_cfg": {"context_length": 20, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 2},
+}
+IMAGES, CAPTIONS, WRONG = 12_000, 6, 0.1
+STEPS, BATCH, RATE, EVERY = 4000, 128, 2e-3, 100
+LEVEL = 0.885
+TRAINING_SEED, CHECK_SEED, CHECKED = 7_000_000, 7_100_000, 1500
+
+
+class SceneEncoder:
+    """The trained model: pictures and phrases to unit float32 vectors."""
+
+    def __init__(self, model: CLIP, aurocs: dict[str, float]) -> None:
+        self._model, self.aurocs = model.eval(), aurocs
+        self._tokenizer = SimpleTokenizer(context_length=CONFIG["text_cfg"]["context_length"])
+
+    @property
+    def logit_scale(self) -> float:
+        """The inverse temperature it learnt."""
+        return float(self._model.logit_scale.exp())
+
+    def embed_images(self, pixels: np.ndarray) -> np.ndarray:
+        """(n, SIZE, SIZE, 3) uint8 to (n, d)."""
+        with torch.inference_mode():
+            parts = [
+                self._model.encode_image(prepared(b), normalize=True)
+                for b in np.array_split(pixels, -(-len(pixels) // 256))
+            ]
+        return np.asarray(torch.cat(parts).numpy())
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """(q, d)."""
+        with torch.inference_mode():
+            found = self._model.encode_text(self._tokenizer(list(texts)), normalize=True)
+        return np.asarray(found.numpy())
+
+
+def prepared(pixels: np.ndarray) -> torch.Tensor:
+    """(n, h, w, 3) uint8 to (n, 3, h, w) in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def load(work: Path) -> SceneEncoder:
+    """The encoder in `work`, trained first if it is not there."""
+    weights, about = work / "scenes-encoder.safetensors", work / "scenes-encoder.json"
+    if not about.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        model, aurocs, how = _train()
+        save_file({k: v.contiguous() for k, v in model.state_dict().items() if k != "attn_mask"}, weights)
+        about.write_text(json.dumps({"aurocs": aurocs, **how}, indent=1))
+    model = CLIP(**CONFIG)
+    model.load_state_dict(load_file(weights), strict=False)
+    return SceneEncoder(model, json.loads(about.read_text())["aurocs"])
+
+
+def phrase_aurocs(encoder: SceneEncoder, scenes: Sequence[Scene], pixels: np.ndarray) -> dict[str, float]:
+    """AUROC of every wording of every concept, pictures ordered by cosine."""
+    images = encoder.embed_images(pixels)
+    found = {}
+    for concept in CONCEPTS:
+        shown = [concept.holds(s) for s in scenes]
+        for words, text in zip(concept.wordings, encoder.embed_texts(concept.wordings), strict=True):
+            found[words] = float(roc_auc_score(shown, images @ text))
+    return found
+
+
+def _train() -> tuple[CLIP, dict[str, float], dict[str, Any]]:
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    scenes, checks = sample(IMAGES, TRAINING_SEED), sample(CHECKED, CHECK_SEED)
+    pixels, check_pixels = draw_all(scenes), draw_all(checks)
+    tokens = _captions(scenes)
+    model, loss_of = CLIP(**CONFIG), ClipLoss()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.05)
+    began, aurocs = time.monotonic(), {"": 0.0}
+    for step in range(STEPS):
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * min(1.0, (step + 1) / 100)
+        rng = np.random.default_rng([5, step])
+        rows = rng.choice(IMAGES, BATCH, replace=False)
+        images = prepared(pixels[rows])
+        words = tokens[rows, rng.integers(0, CAPTIONS, BATCH)]
+        with sdpa_kernel(SDPBackend.MATH):
+            seen, told = model.encode_image(images, normalize=True), model.encode_text(words, normalize=True)
+        loss = loss_of(seen, told, model.logit_scale.exp())
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(0, math.log(100))
+        if (step + 1) % EVERY == 0:
+            aurocs = phrase_aurocs(SceneEncoder(model, {}), checks, check_pixels)
+            mean = float(np.mean(list(aurocs.values())))
+            print(
+                f"step {step + 1}: loss {loss.item():.3f}, mean AUROC {mean:.3f}, {time.monotonic() - began:.0f} s",
+                flush=True,
+            )
+            if mean >= LEVEL:
+                break
+            model.train()
+    return model, aurocs, {"steps": step + 1, "seconds": time.monotonic() - began}
+
+
+def _captions(scenes: Sequence[Scene]) -> torch.Tensor:
+    """(n, CAPTIONS, context) token ids; a share WRONG of them is another scene's."""
+    rng = np.random.default_rng(6)
+    about = [
+        scenes[int(rng.integers(len(scenes)))] if rng.random() < WRONG else s for s in scenes for _ in range(CAPTIONS)
+    ]
+    context = CONFIG["text_cfg"]["context_length"]
+    return SimpleTokenizer(context_length=context)([caption(s, rng) for s in about]).view(
+        len(scenes), CAPTIONS, context
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("build/planted"))
+    encoder = load(parser.parse_args().work)
+    for phrase, auroc in sorted(encoder.aurocs.items(), key=lambda p: p[1]):
+        print(f"{auroc:.3f}  {phrase}")
+    print(f"mean {np.mean(list(encoder.aurocs.values())):.3f}, logit scale {encoder.logit_scale:.1f}")
+
+
+if __name__ == "__main__":
+    main()
