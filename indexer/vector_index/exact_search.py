@@ -16,7 +16,7 @@ from fsearch.indexer.storage.vectors import Embeddings, blocks
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
-_TOGETHER = 32  # queries compared with a block at once: their cosines stay in the processor's cache
+_TOGETHER = 8  # queries compared at once, always as many: a product of another shape rounds otherwise
 
 Neighbors = tuple[Floats, Rows]  # (q, k) cosines, highest first, and (q, k) global rows
 
@@ -102,11 +102,16 @@ def scan(
 
 
 def _nearest(queries: Floats, vectors: Floats, count: int) -> Neighbors:
-    """The `count` nearest of `vectors`, (n, dim), to each of `queries`; of equals, the first."""
+    """The `count` nearest of `vectors`, (n, dim), to each of `queries`; of equals, the first.
+
+    No cosine depends on what else is asked.
+    """
     similarities, positions = np.empty((len(queries), count), np.float32), np.empty((len(queries), count), np.int64)
     for first in range(0, len(queries), _TOGETHER):
         part = slice(first, first + _TOGETHER)
-        cosines = queries[part] @ vectors.T
+        several = np.zeros((_TOGETHER, queries.shape[1]), np.float32)
+        several[: len(queries[part])] = queries[part]
+        cosines = (several @ vectors.T)[: len(queries[part])]
         best = np.argpartition(cosines, len(vectors) - count, axis=1)[:, len(vectors) - count :]
         best.sort(axis=1)
         near = np.take_along_axis(cosines, best, axis=1)
