@@ -19,6 +19,7 @@ from fsearch.search.terminal.app import Commands, called_as, console, print_json
 from fsearch.search.terminal.commands import losses, runs
 from fsearch.search.terminal.commands.index import index
 from fsearch.search.terminal.commands.maintenance import check, compact, trust
+from fsearch.search.terminal.commands.pages import report
 from fsearch.search.terminal.options import (
     HERE,
     QUERY,
@@ -30,6 +31,7 @@ from fsearch.search.terminal.options import (
     GroupByOption,
     JsonOption,
     ModelOption,
+    NearestOption,
     SeedOption,
     TextVectorOption,
     WorkspaceOption,
@@ -47,6 +49,7 @@ app = typer.Typer(
 app.command()(index)
 app.add_typer(losses.app, name="losses")
 app.add_typer(runs.app, name="runs")
+app.command()(report)
 app.command()(check)
 app.command()(compact)
 app.command()(trust)
@@ -87,6 +90,7 @@ def query(
     options: QueryOptions,
     model: ModelOption = None,
     explain: ExplainOption = False,
+    nearest: NearestOption = False,
     encoder: EncoderOption = None,
     text_vector: TextVectorOption = None,
     as_json: JsonOption = False,
@@ -103,7 +107,7 @@ def query(
         return
     from fsearch.search.terminal.render import answers_text
 
-    console().print(answers_text(answers, explain), soft_wrap=True)
+    console().print(answers_text(answers, explain, nearest), soft_wrap=True)
 
 
 @app.command()

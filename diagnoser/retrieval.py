@@ -6,6 +6,7 @@ What follows retrieval (lift, observed evidence, contrast, confounding) is a pur
 from __future__ import annotations
 
 import tempfile
+from collections import deque
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -23,6 +24,7 @@ BATCH = 256  # phrases searched, and evaluated, together
 NATS_TOLERANCE = 0.8  # images that surely show a phrase differ by as many nats in logit_scale * cosine
 _MIN_DILUTION = 0.05  # least difference of precision and prevalence that is divided by
 _PREVALENCE_SAMPLE = 4096  # images on which the prevalence of a phrase is estimated
+_RECENT = 2  # retrievals kept: of the phrases asked, and of the reference phrases that may be asked between
 _IN_MEMORY = 2**28  # bytes of one array; larger ones are mapped from an unnamed temporary file
 
 
@@ -145,6 +147,7 @@ class Retriever:
         self._allowed = None if len(rows) == len(index) else self._position >= 0
         self._k = neighbourhood_size(len(rows))
         self._sampled: Singles | None = None
+        self._recent: deque[Retrieved] = deque(maxlen=_RECENT)
 
     def within(self, rows: Rows) -> Retriever:
         """Retrieval among a subset of the images, given by global rows."""
@@ -160,8 +163,12 @@ class Retriever:
         """Retrieve the images that show each of `texts`, (q, d) unit embeddings. One search of the index a batch.
 
         For a retriever of a subset, `whole` is what the retriever of all images found for the same texts: which
-        similarity surely fitting images have, and whether there are any, is a question to the whole index.
+        similarity surely fitting images have, and whether there are any, is a question to the whole index. Asking again
+        for the same array of texts searches nothing.
         """
+        for known in self._recent:
+            if known.texts is texts:
+                return known
         q, k = len(texts), min(self._k, len(self.rows))
         similarities, neighbours = _empty((q, k), np.float32), _empty((q, k), np.int64)
         memberships, prevalence = _empty((q, k), np.float64), np.empty(q)
@@ -177,7 +184,8 @@ class Retriever:
             prevalence[part] = self._prevalence(texts[part], memberships[part], anchor[part])
         support = Support.of(anchor, prevalence, self._scale) if whole is None else whole.support
         quality = RetrievalQuality.of(memberships, prevalence)
-        return Retrieved(texts, similarities, neighbours, memberships, quality, support)
+        self._recent.append(Retrieved(texts, similarities, neighbours, memberships, quality, support))
+        return self._recent[-1]
 
     def _prevalence(self, texts: Singles, retrieved: Floats, anchor: Singles) -> Floats:
         """(q,) share of the images that show each phrase. Where more do than were `retrieved`, only a sample tells."""

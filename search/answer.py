@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from fsearch.diagnoser.choices import Correction
+from fsearch.diagnoser.exhibits import Histogram, Kind
 from fsearch.diagnoser.findings import Finding
 from fsearch.diagnoser.verdict import Verdict
 from fsearch.search.hypotheses import Hypothesis
@@ -17,12 +18,35 @@ COLUMNS = tuple(field.name for field in fields(Finding))
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """An image near the phrase: its key, its cosine to the phrase, its real loss."""
+    """An image shown with a phrase.
+
+    Attributes
+    ----------
+    similarity : cosine to the phrase; `membership` : the chance that the image shows it.
+    loss : its real loss; `label`, `prediction` : what was right and what the black box said, where that is known.
+    path : path or URL at which it can be opened; None where it is in an archive, a table or a program.
+    """
 
     key: str
     image_id: int
     similarity: float
     loss: float
+    membership: float | None = None
+    label: str | None = None
+    prediction: str | None = None
+    path: str | None = None
+
+    @property
+    def caption(self) -> str:
+        """What was right and what the black box said, in words; empty where neither is known."""
+        if self.prediction is None or self.prediction == self.label:
+            return self.label or ""
+        return f"{self.label} as {self.prediction}" if self.label else self.prediction
+
+    def __str__(self) -> str:
+        return "  ".join(
+            part for part in (f"loss {self.loss:.3f}", f"{self.similarity:.3f}", self.caption, self.key) if part
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +56,18 @@ class Answer(Finding):
     Attributes
     ----------
     group, template : of the hypothesis, if it has them.
+    failing, passing : images that show the phrase and lose more than the mean, and such that do not; the best first.
     nearest : the images nearest to the phrase.
+    histogram : how the losses of such images are spread, and those of the rest.
     shares_with : failing phrases that share its images, each with its overlap, 0 to 1.
     """
 
     group: str | None
     template: str | None
-    nearest: tuple[Neighbour, ...]
+    failing: tuple[Neighbour, ...] = ()
+    passing: tuple[Neighbour, ...] = ()
+    nearest: tuple[Neighbour, ...] = ()
+    histogram: Histogram | None = None
     shares_with: tuple[tuple[str, float], ...] = ()
 
     @classmethod
@@ -46,13 +75,19 @@ class Answer(Finding):
         cls,
         finding: Finding,
         hypothesis: Hypothesis,
-        nearest: tuple[Neighbour, ...],
-        shares_with: tuple[tuple[str, float], ...],
+        shares_with: tuple[tuple[str, float], ...] = (),
+        *,
+        histogram: Histogram | None = None,
+        **images: tuple[Neighbour, ...],
     ) -> Answer:
-        """The answer to `hypothesis`."""
-        columns = {name: getattr(finding, name) for name in COLUMNS}
-        group, template = hypothesis.group, hypothesis.template
-        return cls(**columns, group=group, template=template, nearest=nearest, shares_with=shares_with)
+        """The answer to `hypothesis`; `images` by their kind."""
+        values: dict[str, Any] = {name: getattr(finding, name) for name in COLUMNS}
+        values |= {"group": hypothesis.group, "template": hypothesis.template, "shares_with": shares_with}
+        return cls(**values | images, histogram=histogram)
+
+    def images_of(self, kind: Kind) -> tuple[Neighbour, ...]:
+        """The images of one kind."""
+        return {Kind.FAILING: self.failing, Kind.PASSING: self.passing, Kind.NEAREST: self.nearest}[kind]
 
     @property
     def text(self) -> str:
@@ -72,9 +107,22 @@ class Answer(Finding):
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
         shared = [{"hypothesis": text, "overlap": overlap} for text, overlap in self.shares_with]
-        return self.as_row() | {"shares_with": shared, "nearest": [asdict(n) for n in self.nearest]}
+        images = {str(kind): [asdict(n) for n in self.images_of(kind)] for kind in Kind}
+        return (
+            self.as_row() | {"shares_with": shared} | images | {"histogram": self.histogram and asdict(self.histogram)}
+        )
 
     def __str__(self) -> str:
+        return "\n".join([*self.lines(), *self.image_lines()])
+
+    def image_lines(self, nearest: bool = False) -> list[str]:
+        """The images in words: those that fail and those that do not, or the `nearest`."""
+        if nearest or self.verdict == Verdict.UNSEEN:
+            return [f"  nearest  {n}" for n in self.nearest]
+        return [f"  {word:<7}  {n}" for word, some in (("fails", self.failing), ("passes", self.passing)) for n in some]
+
+    def lines(self) -> list[str]:
+        """The verdict, its reason and the numbers, in words."""
         lines = [f"{self.title}: {self.verdict.upper()} ({self.reason})"]
         above = "" if self.percentile is None else f"above {self.percentile:.0f}% of reference phrases; "
         numbers = [
@@ -87,8 +135,7 @@ class Answer(Finding):
             lines.append(f"  against the rest of {self.group!r}: {self.contrast:+.3f}, q {self.contrast_q:.2g}")
         if self.verdict != Verdict.UNSEEN:  # numbers about the wrong images say nothing; JSON and --explain have them
             lines[1:1] = numbers
-        lines += [f"  {n.similarity:.3f}  loss {n.loss:.3f}  {n.key}" for n in self.nearest]
-        return "\n".join(lines)
+        return lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ class QueryOptions:
 
     Attributes
     ----------
-    top : nearest images given with each phrase.
+    top : images of each kind given with each phrase: failing, passing, nearest.
     where : SQL predicate on the view `examples`: only such images are asked about, the baseline included.
     by : column of `examples`: the question is asked again within each of its values.
     bridge : how text is taken to image space: "membership", or "raw" for comparison; others are of version 0.1.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ from numpy.typing import NDArray
 from fsearch.diagnoser.bridge import BRIDGES, DEFAULT, Bridge
 from fsearch.diagnoser.choices import FORMER_BRIDGES
 from fsearch.diagnoser.diagnosis import Diagnosis
+from fsearch.diagnoser.exhibits import Exhibits, Shown, exhibits
 from fsearch.diagnoser.findings import Found, Phrase, find
 from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.diagnoser.support import SupportThresholds
 from fsearch.indexer.embedding.encoder import Encoder
 from fsearch.indexer.errors import require_one_of
 from fsearch.indexer.storage.vectors import unit
+from fsearch.indexer.workspace.image_reader import ImageReader, ImageRow
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.answer import Answer, Answers, Neighbour
 from fsearch.search.hypotheses import Hypothesis, from_phrases, read_hypotheses
@@ -28,8 +31,6 @@ FOREIGN_IMAGES = (
 )
 _STARTERS = Path(__file__).parents[1] / "data" / "hypotheses"
 PHOTOGRAPHS, PORTRAITS = _STARTERS / "reference.txt", _STARTERS / "portraits.csv"
-
-Keys = Callable[[NDArray[np.int64]], Mapping[int, str]]  # of image ids
 
 
 def embed(
@@ -70,7 +71,7 @@ def answer(
     encoder: Encoder,
     hypotheses: Sequence[Hypothesis],
     options: QueryOptions,
-    keys: Keys,
+    reader: ImageReader,
     *,
     templates: Sequence[str] = (),
     foreign_images: bool = False,
@@ -78,8 +79,8 @@ def answer(
 ) -> Answers:
     """Answers in the order of `hypotheses`, slice by slice.
 
-    `keys` gives the keys of images by their ids. `foreign_images` says that the encoder was not made for the images of
-    the index: no answer can then be trusted.
+    `reader` says what is known of the images shown. `foreign_images` says that the encoder was not made for the images
+    of the index: no answer can then be trusted.
     """
     bridge, former = _bridge(options.bridge)
     texts = embed(encoder, hypotheses, templates, progress)
@@ -97,7 +98,8 @@ def answer(
     some = next(iter(slices.values()))
     notes = _notes(some, encoder, sorted({w for words in unknown for w in words}), foreign_images)
     images = sum(map(len, slices.values()))
-    answers = _with_images(found, hypotheses, keys)
+    shown = [e for diagnosis in slices.values() for e in exhibits(diagnosis, texts, options.top)]
+    answers = _with_images(found, shown, hypotheses, partial(reader.described, some.report.model), reader.place)
     return Answers(some.report.model, answers, (*notes, *former), images, options.fdr)
 
 
@@ -109,14 +111,29 @@ def _bridge(name: str) -> tuple[Bridge, tuple[str, ...]]:
     return BRIDGES[name], ()
 
 
-def _with_images(found: Sequence[Found], hypotheses: Sequence[Hypothesis], keys: Keys) -> tuple[Answer, ...]:
-    """The findings as answers; the catalog is asked once for the keys of all images that are shown."""
-    names = keys(np.unique(np.concatenate([f.nearest.image_ids for f in found])))
+def _with_images(
+    found: Sequence[Found],
+    shown: Sequence[Exhibits],
+    hypotheses: Sequence[Hypothesis],
+    describe: Callable[[NDArray[np.int64]], Mapping[int, ImageRow]],
+    places: Callable[[ImageRow], str | None],
+) -> tuple[Answer, ...]:
+    """The findings as answers; the catalog is asked once for all images that are shown."""
+    rows = describe(np.unique(np.concatenate([s.image_ids for e in shown for s in e.images.values()])))
+
+    def images(some: Shown) -> tuple[Neighbour, ...]:
+        columns = (some.image_ids, some.similarities, some.losses, some.memberships)
+        return tuple(
+            Neighbour(row.key, i, similarity, loss, member, row.label, row.prediction, places(row))
+            for i, similarity, loss, member in zip(*(c.tolist() for c in columns), strict=True)
+            if (row := rows.get(i)) is not None  # removed since: the next question knows
+        )
+
     answers = []
-    for i, f in enumerate(found):
-        near = zip(f.nearest.image_ids.tolist(), f.nearest.similarities, f.nearest.losses, strict=True)
-        nearest = tuple(Neighbour(names[j], j, float(similarity), float(loss)) for j, similarity, loss in near)
-        answers.append(Answer.of(f.finding, hypotheses[i % len(hypotheses)], nearest, f.shares_with))
+    for i, (f, e) in enumerate(zip(found, shown, strict=True)):
+        strips = {str(kind): images(some) for kind, some in e.images.items()}
+        hypothesis = hypotheses[i % len(hypotheses)]
+        answers.append(Answer.of(f.finding, hypothesis, f.shares_with, histogram=e.histogram, **strips))
     return tuple(answers)
 
 

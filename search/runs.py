@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from fsearch import __version__
+from fsearch.diagnoser.exhibits import Kind
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.catalog import Connection, insert, scalar, utc_now
 from fsearch.indexer.storage.schema import columns_of
 from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.answer import COLUMNS, Answer
+from fsearch.search.answer import COLUMNS, Answer, Ranking
 from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.options import QueryOptions
 
@@ -77,12 +80,22 @@ def record(store: Store, run: Run, answers: Sequence[Answer]) -> tuple[int, date
         insert(con, "runs", pa.Table.from_pylist([{"run_id": run_id, "created_at": now, **run.as_row()}]))
         rows = [_row(run_id, rank, i, a) for rank, (i, a) in enumerate(zip(ids, answers, strict=True), start=1)]
         insert(con, "rankings", pa.Table.from_pylist(rows))
-        evidence = {  # by key: copies of one image may stand in two slices
-            (i, n.image_id): {"similarity": n.similarity, "loss": n.loss}
+        evidence = {  # by key: one text may be asked twice
+            (a.within or "", i, kind, n.image_id): {
+                "place": place,
+                "similarity": n.similarity,
+                "membership": n.membership,
+                "loss": n.loss,
+            }
             for i, a in zip(ids, answers, strict=True)
-            for n in a.nearest
+            for kind in Kind
+            for place, n in enumerate(a.images_of(kind), start=1)
         }
-        _insert_keyed(con, "evidence", run_id, ("hypothesis_id", "image_id"), evidence)
+        _insert_keyed(con, "evidence", run_id, ("within", "hypothesis_id", "kind", "image_id"), evidence)
+        histograms = {
+            (rank,): asdict(a.histogram) for rank, a in enumerate(answers, start=1) if a.histogram is not None
+        }
+        _insert_keyed(con, "loss_histograms", run_id, ("rank",), histograms)
         shared = {  # by key: one text may be asked in two templates
             (a.within or "", a.text, other): {"overlap": overlap} for a in answers for other, overlap in a.shares_with
         }
@@ -196,6 +209,20 @@ class Runs:
             raise BadInputError(f"no run {run_id}; list them with: fsearch runs")
         rows = catalog.sql(f"{rankings} FROM rankings WHERE run_id = ? ORDER BY rank", [run_id])
         return StoredRun(run_id, settings[0], rows)
+
+    def ranking(self, run_id: int | None = None) -> Ranking:
+        """A run, the last by default, as `rank` returned it: answers with their images. Raises BadInputError."""
+        from fsearch.indexer.workspace.image_reader import ImageReader
+        from fsearch.search.stored_ranking import latest_run, stored_ranking
+
+        store = self._store()
+        return stored_ranking(store, ImageReader(store), latest_run(store) if run_id is None else run_id)
+
+    def report(self, run_id: int | None = None, *, out: str | os.PathLike[str] = "report.html", **options: Any) -> Path:
+        """Write a run, the last by default, as one file to send; `options` are fields of ReportOptions."""
+        from fsearch.search.web.report import ReportOptions, write_report
+
+        return write_report(self._store(), run_id, Path(out), ReportOptions(**options))
 
     def diff(self, before: int, after: int) -> RunDiff:
         """What changed from one run to another: settings, verdicts, ranks and lifts."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # a command that asks nothing of a fit or an encoder does not
     from fsearch.diagnoser.diagnosis import Diagnosis
     from fsearch.indexer.embedding.encoder import Encoder
     from fsearch.indexer.vector_index.exact_search import NearestImages
+    from fsearch.indexer.workspace.image_reader import ImageReader
 
 MOST_SLICES = 100
 
@@ -28,6 +29,7 @@ class Session:
     def __init__(self, named: Named | None = None) -> None:
         self.named = named
         self._store: tuple[tuple[int, ...], Store] | None = None
+        self._images: tuple[Store, ImageReader] | None = None
         self._encoder: Encoder | None = None
         self._generation: tuple[int, ...] | None = None
         self._fits: dict[str, FitArtifact] = {}
@@ -57,6 +59,14 @@ class Session:
         from fsearch.indexer.embedding.encoder import permitted
 
         return permitted(store.encoder, store.layout.root, self.named)
+
+    def images(self, store: Store) -> ImageReader:
+        """The reader of the images of `store`, as it is now."""
+        from fsearch.indexer.workspace.image_reader import ImageReader
+
+        if self._images is None or self._images[0] is not store:
+            self._images = store, ImageReader(store)
+        return self._images[1]
 
     def encoder(self, store: Store, device: Device = "auto") -> Encoder:
         """The encoder of `store`; on `device`, if it is not loaded yet."""

@@ -252,7 +252,7 @@ class Workspace:
             encoder,
             asked,
             options,
-            store.keys_of,
+            self._session.images(store),
             templates=store.templates if text_vectors is None else (),
             foreign_images=foreign,
             progress=progress,

@@ -32,6 +32,7 @@ ENGINES = {  # where each engine and optional library may be imported; but for t
     "xgboost": "diagnoser",
     "filelock": "indexer/storage",
     "charset_normalizer": "indexer/storage",
+    "jinja2": "search/web",
     "fcntl": "indexer/storage",
 }
 

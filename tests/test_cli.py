@@ -16,7 +16,21 @@ from typer.testing import CliRunner
 
 from fsearch.cli import app
 
-COMMANDS = ["index", "losses", "fit", "query", "rank", "sql", "info", "runs", "demo", "check", "compact"]
+COMMANDS = [
+    "report",
+    "trust",
+    "index",
+    "losses",
+    "fit",
+    "query",
+    "rank",
+    "sql",
+    "info",
+    "runs",
+    "demo",
+    "check",
+    "compact",
+]
 ROOT = Path(__file__).parents[1]
 
 
@@ -161,8 +175,9 @@ def test_rank_prints_stores_and_exports(fitted: Path, tmp_path: Path) -> None:
         "sql", "SELECT hypothesis FROM latest_ranking WHERE verdict = 'fails'", "--format", "csv", "-w", fitted
     )
     assert out.splitlines()[:2] == ["hypothesis", "dark skin tone"]
-    _, out, _ = run("sql", "SELECT count(*) AS n FROM latest_evidence WHERE rank = 1", "--format", "json", "-w", fitted)
-    assert json.loads(out) == [{"n": 8}]
+    query = "SELECT kind, count(*) AS n FROM latest_evidence WHERE rank = 1 GROUP BY 1 ORDER BY 1"
+    _, out, _ = run("sql", query, "--format", "json", "-w", fitted)
+    assert json.loads(out) == [{"kind": kind, "n": 8} for kind in ("failing", "nearest", "passing")]
 
 
 def test_the_same_seed_gives_the_same_ranking(fitted: Path) -> None:

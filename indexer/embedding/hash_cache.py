@@ -12,14 +12,7 @@ import os
 from pathlib import Path
 
 from fsearch.indexer.storage.files import file_sha256, write_atomic
-
-
-def cache_folder() -> Path:
-    """The user's cache directory of fsearch; it may not exist yet. Raises RuntimeError where there is no home."""
-    if own := os.environ.get("FSEARCH_CACHE"):
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "fsearch"
+from fsearch.indexer.storage.layout import cache_folder
 
 
 def cached_sha256(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,14 @@ class Layout:
     def generation(self) -> tuple[int, ...]:
         """Changes whenever anything was committed: what caches compare."""
         return tuple(value for path in (self.catalog, self.write_ahead_log) for value in _version(path))
+
+
+def cache_folder() -> Path:
+    """The user's cache directory of fsearch; it may not exist yet. Raises RuntimeError where there is no home."""
+    if own := os.environ.get("FSEARCH_CACHE"):
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "fsearch"
 
 
 def _version(path: Path) -> tuple[int, ...]:

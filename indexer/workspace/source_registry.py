@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import Source
@@ -41,6 +42,27 @@ def reopen(store: Store) -> list[Source]:
             )
         found.append(open_source(location, SourceOptions.from_json(options)))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a source is, how it is read, and whether this workspace is trusted with that; see `trust.py`."""
+
+    place: str | None
+    options: SourceOptions
+    trusted: bool
+
+
+def locations(store: Store) -> dict[str, Location]:
+    """Every source with present images, by name. Nothing is opened."""
+    return {
+        source: Location(
+            location,
+            SourceOptions.from_json(options),
+            location is not None and is_trusted(store.layout.root, _identity(location, options)),
+        )
+        for source, location, options in _recorded(store)
+    }
 
 
 def identities(store: Store) -> dict[str, str]:

@@ -148,12 +148,6 @@ class Store:
         with self.catalog.read() as con:
             return [key for (key,) in con.execute(query, [source]).fetchall()]
 
-    def keys_of(self, image_ids: NDArray[np.int64]) -> dict[int, str]:
-        """The keys of some images, by their ids, (m,)."""
-        query = "SELECT image_id, key FROM images WHERE image_id IN (SELECT unnest(?::BIGINT[]))"
-        with self.catalog.read() as con:
-            return dict(con.execute(query, [image_ids.tolist()]).fetchall())
-
     def models(self) -> list[str]:
         """Names of the black boxes whose losses are here."""
         with self.catalog.read() as con:

@@ -31,6 +31,9 @@ WorkspaceOption = Annotated[
 ModelOption = Annotated[str | None, typer.Option("--model", help="Which black box, where there are several.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 ExplainOption = Annotated[bool, typer.Option("--explain", help="Print every number and the rule behind each verdict.")]
+NearestOption = Annotated[
+    bool, typer.Option("--nearest", help="Print the nearest images, not those that fail and those that do not.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random; stored with the result.")]
 SplitOption = Annotated[Split | None, typer.Option(help="Was the model trained on these images, or not?")]
 KindOption = Annotated[
@@ -109,7 +112,7 @@ INDEX: dict[str, Any] = {  # one for each field of IndexOptions
     "sizes": None,
 }
 QUERY: dict[str, Any] = {  # one for each field of QueryOptions
-    "top": typer.Option("--top", min=1, max=100, help="Nearest images kept with each phrase."),
+    "top": typer.Option("--top", min=1, max=100, help="Images of each kind shown with a phrase."),
     "where": typer.Option(help="Ask only about images that fulfil an SQL predicate, e.g. \"label = 'smiling'\"."),
     "by": typer.Option(help="Ask again within each value of a column, e.g. label."),
     "bridge": typer.Option(

@@ -31,18 +31,18 @@ _WIDTHS = {
 }
 
 
-def answer_text(answer: Answer) -> Text:
-    """One answer with its numbers and nearest images."""
-    head, *rest = str(answer).split("\n")
+def answer_text(answer: Answer, nearest: bool = False) -> Text:
+    """One answer with its numbers and images: those that fail and those that do not, or the nearest."""
+    head, *rest = [*answer.lines(), *answer.image_lines(nearest)]
     text = Text(head, style=answer.verdict.style)
     return text.append("\n" + "\n".join(rest), style="default")
 
 
-def answers_text(answers: Answers, explain: bool = False) -> Text:
+def answers_text(answers: Answers, explain: bool = False, nearest: bool = False) -> Text:
     """All answers, then the notes."""
     blocks = []
     for answer in answers.answers:
-        blocks.append(answer_text(answer))
+        blocks.append(answer_text(answer, nearest))
         if explain:
             blocks.append(Text(explanation(answer, answers.correction)))
     blocks += [Text(f"note: {n}", style="yellow") for n in answers.notes]

@@ -123,12 +123,38 @@ def m006_groups_of_repeated_images(con: Connection) -> None:
     con.execute("ALTER TABLE models ADD COLUMN largest_group BIGINT")
 
 
+def m007_evidence(con: Connection) -> None:
+    """In evidence, why an image is shown, in which slice and place; the table of histograms.
+
+    What was stored are the nearest images; in a run with --by, no row said of which slice.
+    """
+    con.execute("ALTER TABLE evidence RENAME TO evidence_6")
+    con.execute(
+        "CREATE TABLE evidence (run_id BIGINT, within VARCHAR, hypothesis_id BIGINT, kind VARCHAR, place INTEGER, "
+        "image_id BIGINT, similarity DOUBLE, membership DOUBLE, loss DOUBLE, "
+        "PRIMARY KEY (run_id, within, hypothesis_id, kind, image_id))"
+    )
+    con.execute(
+        "INSERT INTO evidence (run_id, within, hypothesis_id, kind, place, image_id, similarity, loss) "
+        "SELECT run_id, within, hypothesis_id, 'nearest', row_number() OVER (PARTITION BY run_id, within, "
+        "hypothesis_id ORDER BY similarity DESC, image_id), image_id, similarity, loss FROM (SELECT DISTINCT "
+        "e.run_id, coalesce(r.within, '') AS within, e.hypothesis_id, e.image_id, e.similarity, e.loss "
+        "FROM evidence_6 e LEFT JOIN rankings r USING (run_id, hypothesis_id))"
+    )
+    con.execute("DROP TABLE evidence_6")
+    con.execute(
+        "CREATE TABLE loss_histograms (run_id BIGINT, rank INTEGER, edges DOUBLE[], shows DOUBLE[], rest DOUBLE[], "
+        "PRIMARY KEY (run_id, rank))"
+    )
+
+
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     2: m002_conditions_contrasts_and_confounding,
     3: m003_sources_and_black_boxes,
     4: m004_vector_index,
     5: m005_findings,
     6: m006_groups_of_repeated_images,
+    7: m007_evidence,
 }
 
 

@@ -83,11 +83,15 @@ VIEWS: tuple[View, ...] = (
     ),
     View(
         "latest_evidence",
-        "The images behind the last run, nearest first within each hypothesis.",
-        "SELECT r.rank, r.hypothesis, r.verdict, i.key, e.similarity, e.loss FROM evidence e "
-        "JOIN rankings r USING (run_id, hypothesis_id) JOIN images i USING (image_id) "
-        "WHERE e.run_id = (SELECT max(run_id) FROM runs) ORDER BY r.rank, e.similarity DESC",
-        ("evidence", "rankings", "images"),
+        "The images shown with the last run: of each hypothesis the failing, the passing and the nearest, in order.",
+        "SELECT r.rank, r.hypothesis, r.within, r.verdict, e.kind, e.place, i.key, e.loss, l.label, l.prediction, "
+        "e.similarity, e.membership, e.image_id, i.source FROM evidence e JOIN runs u USING (run_id) "
+        "JOIN rankings r ON r.run_id = e.run_id AND r.hypothesis_id = e.hypothesis_id "
+        "AND coalesce(r.within, '') = e.within JOIN images i ON i.image_id = e.image_id "
+        "LEFT JOIN losses l ON l.model = u.model AND l.image_id = e.image_id "
+        "LEFT JOIN metadata m ON m.image_id = e.image_id "
+        "WHERE e.run_id = (SELECT max(run_id) FROM runs) ORDER BY r.rank, e.kind, e.place",
+        ("evidence", "rankings", "images", "losses"),
     ),
     View(
         "model_summary",
