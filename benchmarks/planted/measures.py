@@ -158,6 +158,12 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
         "ap_best_rival": best[0],
         "ap_absent": _mean([s["fsearch"][1] for s in scored]),
         "ap_absent_best_rival": best[1],
+        **{
+            f"ap_absent_{n}": _mean(
+                [s[name][1] for s in scored for name in s if name == f"mean loss of the {n} nearest"]
+            )
+            for n in (20, 100)
+        },
         "fails": called["fails"].sum() / len(outcomes),
         "false": _share(harmless | absent, called["fails"]),
         "false_absent": _share(absent, called["fails"]),

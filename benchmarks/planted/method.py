@@ -13,6 +13,8 @@ from fsearch.diagnoser.ensemble import Bagged
 from fsearch.diagnoser.findings import Finding, Phrase, find
 from fsearch.diagnoser.fit import learn
 from fsearch.indexer.vector_index.index import exact_index
+from fsearch.indexer.vector_index.near_duplicates import dense
+from fsearch.indexer.vector_index.near_duplicates import find as find_groups
 from fsearch.indexer.workspace.store import Losses
 
 
@@ -33,14 +35,19 @@ class Answers:
     seconds: float
 
 
-def diagnose(world: World) -> tuple[Diagnosis, Bagged]:
-    """What `fsearch fit` and a query would hold in memory for the images of `world`."""
+def diagnose(world: World, given: bool = False) -> tuple[Diagnosis, Bagged]:
+    """What `fsearch fit` and a query would hold in memory for the images of `world`.
+
+    Repeated images are found by the product, or `given` by the world's groups, as by `--group-by`.
+    """
     vectors = world.vectors.astype(np.float16)
-    bagged, report = learn(vectors, world.losses, model="world", seed=world.seed)
+    own = world.groups if given else None
+    groups = find_groups(vectors.astype(np.float32)) if own is None else dense(own)
+    bagged, report = learn(vectors, world.losses, model="world", groups=groups, seed=world.seed)
     rows = np.arange(len(world.losses))
     index = exact_index(vectors, vectors.shape[1])
     index.add([vectors])
-    artifact = FitArtifact.of(bagged, rows, world.reference, report)
+    artifact = FitArtifact.of(bagged, rows, world.reference, report, groups)
     return Diagnosis(artifact, Losses("world", rows, rows, world.losses), index), bagged
 
 

@@ -40,8 +40,7 @@ class ScenePool:
     @cached_property
     def shrunk(self) -> torch.Tensor:
         """(n, 3, 48, 48), as the black boxes take them."""
-        x = encoder.prepared(np.asarray(self.pixels))
-        return torch.nn.functional.interpolate(x, size=48, mode="area")
+        return encoder.prepared(np.asarray(self.pixels), 48)
 
     def where(self, attribute: str, *values: str) -> np.ndarray:
         """(n,) bool."""

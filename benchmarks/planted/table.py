@@ -14,6 +14,8 @@ RANKING = {
     "ap_best_rival": "best rival",
     "ap_absent": "AP, absent listed",
     "ap_absent_best_rival": "best rival, absent listed",
+    "ap_absent_20": "20 nearest, absent listed",
+    "ap_absent_100": "100 nearest",
     "power": "power",
     "power_by_lift": "by lift",
     "power_strong": "of those beyond 10 se",
@@ -31,7 +33,7 @@ DOUBT = {
     "absent_held_back": "neither `fails` nor `fine`",
     "unseen_present": "present `unseen`",
     "alarms": "null worlds with `fails`",
-    "seconds": "s a world",
+    "seconds": "CPU s a world",
 }
 _LINE = (
     "ap",
