@@ -40,7 +40,7 @@ check: $(READY) ## lint, format, types
 bench: $(READY) ## the figures of docs/benchmarks.md
 	$(BIN)/python -m benchmarks.run
 
-bench-planted: $(READY) ## worlds where it is known what fails, on the held-out seeds (an hour or more)
+bench-planted: $(READY) ## worlds where it is known what fails, on the held-out seeds (some hours)
 	$(BIN)/python -m benchmarks.planted --held-out $(if $(CLIP),--clip $(CLIP))
 
 bench-streaming: $(READY) ## memory while 100,000 images of a WebDataset stream by (ten minutes)

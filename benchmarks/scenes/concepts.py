@@ -163,16 +163,15 @@ def pairs() -> list[tuple[Concept, Concept, str]]:
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
-    """One caption of one to four things that are true of `scene`."""
+    """One caption: three to six things that are true of `scene`, or, one time in four, one or two."""
     true: dict[str, list[Concept]] = {}
     for concept in CONCEPTS:
         if concept.holds(scene):
             true.setdefault(concept.family, []).append(concept)
     families = list(true)
     weights = np.array([3.0 if f in ("thing", "place") else 1.0 for f in families])
-    chosen = rng.choice(
-        len(families), min(len(families), int(rng.integers(1, 5))), replace=False, p=weights / weights.sum()
-    )
+    wanted = int(rng.integers(1, 3) if rng.random() < 0.25 else rng.integers(3, 7))
+    chosen = rng.choice(len(families), min(len(families), wanted), replace=False, p=weights / weights.sum())
     words = []
     for i in chosen:
         concept = true[families[i]][int(rng.integers(len(true[families[i]])))]

@@ -12,7 +12,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,10 @@ SEEN = 32  # pixels that it sees of each side
 CONFIG: dict[str, Any] = {
     "embed_dim": 64,
     "vision_cfg": {"image_size": SEEN, "layers": [1, 1, 1, 1], "width": 16, "head_width": 32},
-    "text_cfg": {"context_length": 18, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 1},
+    "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 1},
 }
 IMAGES, CAPTIONS, WRONG = 12_000, 6, 0.1
-STEPS, BATCH, RATE, EVERY = 4000, 128, 3e-3, 100
+STEPS, BATCH, RATE, WARM, EVERY = 4000, 128, 2e-3, 50, 100
 LEVEL = 0.88
 TRAINING_SEED, CHECK_SEED, CHECKED = 7_000_000, 7_100_000, 1500
 
@@ -72,16 +72,24 @@ def prepared(pixels: np.ndarray, side: int = SEEN) -> torch.Tensor:
 
 
 def load(work: Path) -> SceneEncoder:
-    """The encoder in `work`, trained first if it is not there."""
+    """The encoder in `work`, trained first if it is not there; a training that was stopped goes on from there."""
     weights, about = work / "scenes-encoder.safetensors", work / "scenes-encoder.json"
-    if not about.exists():
-        work.mkdir(parents=True, exist_ok=True)
-        model, aurocs, how = _train()
-        save_file({k: v.contiguous() for k, v in model.state_dict().items() if k != "attn_mask"}, weights)
-        about.write_text(json.dumps({"aurocs": aurocs, **how}, indent=1))
+    known = json.loads(about.read_text()) if about.exists() else {"aurocs": {}, "steps": 0, "seconds": 0.0}
     model = CLIP(**CONFIG)
-    model.load_state_dict(load_file(weights), strict=False)
-    return SceneEncoder(model, json.loads(about.read_text())["aurocs"])
+    if known["steps"]:
+        model.load_state_dict(load_file(weights), strict=False)
+    if not _enough(known):
+        work.mkdir(parents=True, exist_ok=True)
+        for latest in _train(model, dict(known)):
+            known = latest
+            state = {k: v.contiguous() for k, v in model.state_dict().items() if k != "attn_mask"}
+            save_file(state, weights)
+            about.write_text(json.dumps(known, indent=1))
+    return SceneEncoder(model, known["aurocs"])
+
+
+def _enough(known: dict[str, Any]) -> bool:
+    return known["steps"] >= STEPS or float(np.mean(list(known["aurocs"].values()) or [0.0])) >= LEVEL
 
 
 def phrase_aurocs(encoder: SceneEncoder, scenes: Sequence[Scene], pixels: np.ndarray) -> dict[str, float]:
@@ -95,25 +103,26 @@ def phrase_aurocs(encoder: SceneEncoder, scenes: Sequence[Scene], pixels: np.nda
     return found
 
 
-def _train() -> tuple[CLIP, dict[str, float], dict[str, Any]]:
-    torch.manual_seed(0)
+def _train(model: CLIP, known: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Train `model` on, and tell what is known of it every EVERY steps, until that is enough."""
+    torch.manual_seed(known["steps"])
     torch.set_num_threads(1)
     scenes, checks = sample(IMAGES, TRAINING_SEED), sample(CHECKED, CHECK_SEED)
-    pixels, check_pixels = draw_all(scenes), draw_all(checks)
-    tokens = _captions(scenes)
-    model, loss_of = CLIP(**CONFIG), ClipLoss()
+    pixels, check_pixels, tokens = draw_all(scenes), draw_all(checks), _captions(scenes)
     model.visual.to(memory_format=torch.channels_last)
+    model.train()
+    loss_of, began = ClipLoss(), time.monotonic()
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.05)
-    began, aurocs = time.monotonic(), {"": 0.0}
-    for step in range(STEPS):
+    for done in range(STEPS - known["steps"]):
+        step = known["steps"] + done
         for group in optimiser.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / 100)
+            group["lr"] = RATE * min(1.0, (done + 1) / WARM)
         rng = np.random.default_rng([5, step])
         rows = rng.choice(IMAGES, BATCH, replace=False)
-        images = prepared(pixels[rows])
         words = tokens[rows, rng.integers(0, CAPTIONS, BATCH)]
         with sdpa_kernel(SDPBackend.MATH):
-            seen, told = model.encode_image(images, normalize=True), model.encode_text(words, normalize=True)
+            seen = model.encode_image(prepared(pixels[rows]), normalize=True)
+            told = model.encode_text(words, normalize=True)
         loss = loss_of(seen, told, model.logit_scale.exp())
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -121,17 +130,16 @@ def _train() -> tuple[CLIP, dict[str, float], dict[str, Any]]:
         optimiser.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0, math.log(100))
-        if (step + 1) % EVERY == 0:
+        if (done + 1) % EVERY == 0:
             aurocs = phrase_aurocs(SceneEncoder(model, {}), checks, check_pixels)
-            mean = float(np.mean(list(aurocs.values())))
-            print(
-                f"step {step + 1}: loss {loss.item():.3f}, mean AUROC {mean:.3f}, {time.monotonic() - began:.0f} s",
-                flush=True,
-            )
-            if mean >= LEVEL:
-                break
+            seconds = time.monotonic() - began
+            mean = np.mean(list(aurocs.values()))
+            print(f"step {step + 1}: loss {loss.item():.3f}, mean AUROC {mean:.3f}, {seconds:.0f} s", flush=True)
+            found = {"aurocs": aurocs, "steps": step + 1, "seconds": known["seconds"] + seconds}
+            yield found
+            if _enough(found):
+                return
             model.train()
-    return model, aurocs, {"steps": step + 1, "seconds": time.monotonic() - began}
 
 
 def _captions(scenes: Sequence[Scene]) -> torch.Tensor:
@@ -148,7 +156,7 @@ def _captions(scenes: Sequence[Scene]) -> torch.Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path("build/planted"))
+    parser.add_argument("--work", type=Path, default=Path("build/planted"), help="folder of the weights")
     encoder = load(parser.parse_args().work)
     for phrase, auroc in sorted(encoder.aurocs.items(), key=lambda p: p[1]):
         print(f"{auroc:.3f}  {phrase}")
