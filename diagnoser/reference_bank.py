@@ -11,6 +11,8 @@ from fsearch.diagnoser.support import SupportThresholds
 
 Floats = NDArray[np.float64]
 
+TIED = 1e-4
+
 
 @dataclass(frozen=True, slots=True)
 class ReferenceBank:
@@ -48,11 +50,14 @@ class BankResult:
 def percentile(values: Floats, bank: Floats) -> Floats:
     """(q,) share of `bank`, (r,), below each of `values`, in percent; ties count half, NaN for an empty bank.
 
+    What differs by less than TIED of the bank's range is tied: a phrase of the bank that is asked again was perhaps
+    embedded by other arithmetic, and must not come out above or below itself.
     Text predictions spread less than image predictions, so a lift is read against those of other phrases.
     """
     if not len(bank):
         return np.full(len(values), np.nan)
     ordered = np.sort(bank)
-    below = np.searchsorted(ordered, values, side="left")
-    up_to = np.searchsorted(ordered, values, side="right")
-    return 50.0 * (below + up_to) / len(bank)
+    tied = TIED * (ordered[-1] - ordered[0])
+    below = np.searchsorted(ordered, values - tied, side="left")
+    up_to = np.searchsorted(ordered, values + tied, side="right")
+    return np.asarray(50.0 * (below + up_to) / len(bank), np.float64)

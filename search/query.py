@@ -16,7 +16,7 @@ from fsearch.diagnoser.exhibits import Exhibits, Shown, exhibits
 from fsearch.diagnoser.findings import Found, Phrase, find
 from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.diagnoser.support import SupportThresholds
-from fsearch.indexer.embedding.encoder import Encoder
+from fsearch.indexer.embedding.phrases import TextEncoder
 from fsearch.indexer.errors import require_one_of
 from fsearch.indexer.storage.vectors import unit
 from fsearch.indexer.workspace.image_reader import ImageReader, ImageRow
@@ -31,10 +31,11 @@ FOREIGN_IMAGES = (
 )
 _STARTERS = Path(__file__).parents[1] / "data" / "hypotheses"
 PHOTOGRAPHS, PORTRAITS = _STARTERS / "reference.txt", _STARTERS / "portraits.csv"
+STARTERS = (_STARTERS / "people.txt", _STARTERS / "photographs.txt")
 
 
 def embed(
-    encoder: Encoder,
+    encoder: TextEncoder,
     hypotheses: Sequence[Hypothesis],
     templates: Sequence[str],
     progress: Callable[[int, int], None] | None = None,
@@ -46,7 +47,7 @@ def embed(
     return unit(np.stack([part.mean(axis=0) for part in np.split(found, ends)]))
 
 
-def reference_bank(encoder: Encoder, templates: Sequence[str] = ()) -> ReferenceBank:
+def reference_bank(encoder: TextEncoder, templates: Sequence[str] = ()) -> ReferenceBank:
     """Reference phrases in words that `encoder` knows, its temperature, and its thresholds where they were measured.
 
     An encoder without a text side has no reference phrases.
@@ -58,17 +59,20 @@ def reference_bank(encoder: Encoder, templates: Sequence[str] = ()) -> Reference
     else:
         phrases = read_hypotheses(PORTRAITS)
     thresholds = SupportThresholds(*encoder.support) if encoder.support else None
-    return ReferenceBank(embed(encoder, phrases, templates), encoder.logit_scale, thresholds)
+    embedded = embed(encoder, phrases, templates)
+    if encoder.vocabulary is None and not encoder.spec.is_code:  # what is embedded here is kept for questions to come
+        embed(encoder, [h for file in STARTERS for h in read_hypotheses(file)], templates)
+    return ReferenceBank(embedded, encoder.logit_scale, thresholds)
 
 
-def measuring_phrases(store: Store, load: Callable[[], Encoder]) -> Callable[[], NDArray[np.float32]] | None:
+def measuring_phrases(store: Store, load: Callable[[], TextEncoder]) -> Callable[[], NDArray[np.float32]] | None:
     """Phrases to measure an index with, embedded when called; None where the workspace has no text side."""
     return (lambda: reference_bank(load(), store.templates).texts) if store.encoder.has_text else None
 
 
 def answer(
     slices: Mapping[str | None, Diagnosis],
-    encoder: Encoder,
+    encoder: TextEncoder,
     hypotheses: Sequence[Hypothesis],
     options: QueryOptions,
     reader: ImageReader,
@@ -137,7 +141,7 @@ def _with_images(
     return tuple(answers)
 
 
-def _notes(diagnosis: Diagnosis, encoder: Encoder, unknown: Sequence[str], foreign_images: bool) -> tuple[str, ...]:
+def _notes(diagnosis: Diagnosis, encoder: TextEncoder, unknown: Sequence[str], foreign_images: bool) -> tuple[str, ...]:
     """What the reader must know beside the numbers."""
     notes = [FOREIGN_IMAGES] if foreign_images else []
     notes += diagnosis.report.notes

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # a command that asks nothing of a fit or an encoder does not
     from fsearch.diagnoser.artifact import FitArtifact
     from fsearch.diagnoser.diagnosis import Diagnosis
     from fsearch.indexer.embedding.encoder import Encoder
+    from fsearch.indexer.embedding.phrases import TextEncoder
     from fsearch.indexer.vector_index.exact_search import NearestImages
     from fsearch.indexer.workspace.image_reader import ImageReader
 
@@ -31,6 +32,7 @@ class Session:
         self._store: tuple[tuple[int, ...], Store] | None = None
         self._images: tuple[Store, ImageReader] | None = None
         self._encoder: Encoder | None = None
+        self._texts: TextEncoder | None = None
         self._generation: tuple[int, ...] | None = None
         self._fits: dict[str, FitArtifact] = {}
         self._index: NearestImages | None = None
@@ -77,11 +79,31 @@ class Session:
             self._encoder = load_encoder(store.encoder, device, named=named)
         return self._encoder
 
-    def text_encoder(self, store: Store, device: Device = "auto", vectors: Any = None) -> Encoder:
+    def text_encoder(self, store: Store, device: Device = "auto", vectors: Any = None) -> TextEncoder:
         """What embeds phrases: the encoder of `store`, or `vectors` that the caller gives for them."""
+        from fsearch.indexer.embedding.encoder import load_texts
+        from fsearch.indexer.embedding.phrases import KeptTexts
         from fsearch.indexer.embedding.text_vectors import GivenTextVectors
 
-        return self.encoder(store, device) if vectors is None else GivenTextVectors.of(store.encoder, vectors)
+        if vectors is not None:
+            return GivenTextVectors.of(store.encoder, vectors)
+        if store.encoder.is_code or not store.encoder.has_text:
+            return self.encoder(store, device)
+        self.permitted(store)
+
+        def load() -> TextEncoder:
+            if self._encoder is not None and self._encoder.spec == store.encoder:
+                return self._encoder
+            if self._texts is None or self._texts.spec != store.encoder:
+                self._texts = load_texts(store.encoder, device)
+            return self._texts
+
+        return KeptTexts(store, load, lambda before: self._kept(before, store))
+
+    def _kept(self, before: tuple[int, ...], store: Store) -> None:
+        """Embeddings of phrases were kept in the catalog, which was of generation `before`: no fit or loss changed."""
+        if before == self._generation:
+            self.nothing_changed(store)
 
     def fitted(self, store: Store, model: str) -> FitArtifact:
         """The fit of `model`, read anew only when something was committed since."""

@@ -93,7 +93,7 @@ class Workspace:
         name = store.only_model(model)
         with store.writer():
             bring_up_to_date(store, lambda: store.index(device), group_by)
-            reference = reference_bank(self._session.encoder(store, device), store.templates)
+            reference = reference_bank(self._session.text_encoder(store, device), store.templates)
             tick = named(progress, "fitting")
             if engine == "local":
                 return fit_model(store, name, reference, seed=seed, progress=tick, device=place)

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fsearch.indexer.device import Device
-from fsearch.indexer.embedding import custom_encoder, open_clip_encoder
-from fsearch.indexer.embedding.model_files import LOCAL_DIR
+from fsearch.indexer.embedding import custom_encoder, open_clip_encoder, text_tower
+from fsearch.indexer.embedding.demo_files import check_demo
+from fsearch.indexer.embedding.model_files import LOCAL, LOCAL_DIR, check_folder, check_weights
+from fsearch.indexer.embedding.phrases import TextEncoder, TowerTexts
+from fsearch.indexer.embedding.text_tower import TextTower
 from fsearch.indexer.embedding.text_vectors import NoTextEncoder
 from fsearch.indexer.errors import EncoderError
 from fsearch.indexer.object_path import is_named
-from fsearch.indexer.workspace.encoder_spec import EncoderSpec
+from fsearch.indexer.workspace.encoder_spec import DEMO, EncoderSpec
 from fsearch.indexer.workspace.trust import is_trusted
 
 Named = Any  # what a caller names: a name as in EncoderSpec, or an object of the caller's own
@@ -102,6 +105,20 @@ def load_encoder(spec: EncoderSpec, device: Device = "auto", *, named: Named | N
     _require_named(spec, found.spec.name)
     spec.require_same(replace(found.spec, precomputed=spec.precomputed))
     return found
+
+
+def load_texts(spec: EncoderSpec, device: Device = "auto") -> TextEncoder:
+    """The text side of an open_clip encoder: its exported tower, else all of it. See `load_encoder`."""
+    tower = text_tower.read(spec)
+    if not isinstance(tower, TextTower):
+        return load_encoder(spec, device)
+    if spec.name == DEMO:
+        check_demo(spec)
+    elif spec.weights is not None and Path(spec.weights).suffix in LOCAL:
+        check_weights(spec)
+    elif spec.name.startswith(LOCAL_DIR):
+        check_folder(spec)
+    return TowerTexts(spec, tower)
 
 
 def permitted(spec: EncoderSpec, workspace: Path, named: Named | None = None) -> Named | None:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from fsearch.indexer.embedding.hash_cache import cached_sha256
 from fsearch.indexer.errors import BadInputError, EncoderError
+from fsearch.indexer.workspace.encoder_spec import EncoderSpec
 
 LOCAL = (".safetensors", ".pt", ".pth", ".bin")
 LOCAL_DIR, HF_HUB = "local-dir:", "hf-hub:"
@@ -150,6 +151,22 @@ def _from_hub(name: str) -> ModelFiles:
 
     with no_waiting_without_network():
         return ModelFiles(name, ModelConfig.read(fetch(_CONFIG)), fetch(*_CHECKPOINTS[:3]))
+
+
+def check_weights(spec: EncoderSpec) -> None:
+    """Raises EncoderError where a local checkpoint is not the one that `spec` holds the hash of."""
+    path = Path(str(spec.weights))
+    if not path.is_file() or cached_sha256(path) != spec.digest.split("+")[0]:
+        raise EncoderError(f"the weights {path} are gone or have changed since this workspace was made")
+
+
+def check_folder(spec: EncoderSpec) -> ModelFiles:
+    """The files of a folder or repository. Raises EncoderError where they are not what `spec` holds the hash of."""
+    files = find_files(spec.name, None)
+    assert files is not None
+    if files.config.digest(files.weights) != spec.digest:
+        raise EncoderError(f"{spec.name} has changed since this workspace was made")
+    return files
 
 
 @contextlib.contextmanager

@@ -9,10 +9,10 @@ import contextlib
 import hashlib
 import json
 import logging
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +21,34 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fsearch.indexer.device import Device, choose
+from fsearch.indexer.embedding.demo_files import (
+    DEMO_CONFIG,
+    check_demo,
+    demo_config,
+    demo_file,
+    demo_side,
+    demo_support,
+    demo_vocabulary,
+)
+from fsearch.indexer.embedding.demo_files import DEMO_FOLDER as DEMO_FOLDER
 from fsearch.indexer.embedding.hash_cache import cached_sha256
 from fsearch.indexer.embedding.model_files import (
     LOCAL,
     ModelConfig,
+    check_folder,
+    check_weights,
     find_files,
     no_remote_code,
     no_waiting_without_network,
 )
+from fsearch.indexer.embedding.phrases import unknown_words
+from fsearch.indexer.embedding.text_tower import TextTower
+from fsearch.indexer.embedding.tower_export import tower_of
 from fsearch.indexer.errors import EncoderError
 from fsearch.indexer.workspace.encoder_spec import DEMO, EncoderSpec
 
-DEMO_FOLDER = Path(__file__).parents[2] / "data" / "encoder"
-_DEMO_CONFIG = "fsearch-portraits"
-_WORD = re.compile(r"[^\W\d_]+")
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OpenClipEncoder:
     """A loaded open_clip model; see `encoder.Encoder`. `device` is where it runs, "cpu" or "cuda"."""
 
@@ -74,7 +85,22 @@ class OpenClipEncoder:
     def embed_texts(
         self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None
     ) -> NDArray[np.float32]:
-        """Embed phrases: (n, dim) float32, unit rows. Each is embedded by itself, so no phrase depends on its batch."""
+        """Embed phrases: (n, dim) float32, unit rows, none of which depends on its batch.
+
+        By the exported tower, as every query does; by torch, one by one, where a tower is of another kind.
+        """
+        if self._tower is not None:
+            return self._tower.embed_texts(texts, progress)
+        return self.embed_by_torch(texts, progress)
+
+    @cached_property
+    def _tower(self) -> TextTower | None:
+        return tower_of(self.spec, self._model, self._tokenize, self.embed_by_torch)
+
+    def embed_by_torch(
+        self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """The same by torch, which the exported tower is checked against."""
         import torch
 
         found = []
@@ -88,10 +114,7 @@ class OpenClipEncoder:
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """The words of `text` that are not in `vocabulary`; empty for an open vocabulary."""
-        if self.vocabulary is None:
-            return ()
-        words = dict.fromkeys(_WORD.findall(text.lower()))
-        return tuple(w for w in words if w not in self.vocabulary)
+        return unknown_words(self.vocabulary, text)
 
 
 def identify(name: str, weights: str | None) -> EncoderSpec:
@@ -99,7 +122,7 @@ def identify(name: str, weights: str | None) -> EncoderSpec:
     if name == DEMO:
         if weights:
             raise EncoderError("the demo encoder brings its own weights; leave --weights out")
-        return EncoderSpec(DEMO, None, cached_sha256(_demo_file(".safetensors")), _demo_config().dim)
+        return EncoderSpec(DEMO, None, cached_sha256(demo_file(".safetensors")), demo_config().dim)
     import open_clip
 
     if name not in open_clip.list_models():
@@ -157,35 +180,28 @@ def load(spec: EncoderSpec, device: Device = "auto") -> OpenClipEncoder:
     scale = float(model.logit_scale.detach().exp())
     if spec.name != DEMO:
         return OpenClipEncoder(spec, place, None, None, scale, None, model, preprocess, tokenizer)
-    vocabulary = frozenset((DEMO_FOLDER / "words.txt").read_text().split())
-    side = int(_demo_config().model["vision_cfg"]["image_size"])
-    measured = json.loads((DEMO_FOLDER / "support.json").read_text())
-    support = (float(measured["similarity"]), float(measured["mass"]))
-    return OpenClipEncoder(spec, place, vocabulary, side, scale, support, model, preprocess, tokenizer)
+    known, side, support = demo_vocabulary(), demo_side(), demo_support()
+    return OpenClipEncoder(spec, place, known, side, scale, support, model, preprocess, tokenizer)
 
 
 def _sources(spec: EncoderSpec) -> _Sources:
     """Raises EncoderError where a checkpoint or configuration is not the one that `spec` holds the hash of."""
     if spec.name == DEMO:
-        if cached_sha256(_demo_file(".safetensors")) != spec.digest:
-            raise EncoderError("this workspace was made with the demo encoder of another fsearch; index into a new one")
-        name = _register(_demo_config(), _DEMO_CONFIG)
-        return _Sources(name, str(_demo_file(".safetensors")), name, {})
+        check_demo(spec)
+        name = _register(demo_config(), DEMO_CONFIG)
+        return _Sources(name, str(demo_file(".safetensors")), name, {})
     path = Path(str(spec.weights))
     if not spec.has_config:
-        if path.suffix in LOCAL and (not path.is_file() or cached_sha256(path) != spec.digest):
-            raise EncoderError(f"the weights {path} are gone or have changed since this workspace was made")
+        if path.suffix in LOCAL:
+            check_weights(spec)
         return _Sources(spec.name, spec.weights, spec.name, {})
     if spec.config is not None:
         config, weights = ModelConfig.parse(json.loads(spec.config), spec.name), path
         if not weights.is_file() or config.digest(weights) != spec.digest:
             raise EncoderError(f"the weights {path} are gone or have changed since this workspace was made")
     else:
-        files = find_files(spec.name, None)
-        assert files is not None
+        files = check_folder(spec)
         config, weights = files.config, files.weights
-        if config.digest(weights) != spec.digest:
-            raise EncoderError(f"{spec.name} has changed since this workspace was made")
     name = _register(config, f"fsearch-{hashlib.sha256(config.as_json().encode()).hexdigest()[:16]}")
     preprocess = {
         f"image_{key}": config.preprocess[key]
@@ -234,14 +250,6 @@ def _near(name: str) -> str:
 
     near = difflib.get_close_matches(name, open_clip.list_models(), n=3)
     return f" (near: {', '.join(near)})" if near else ""
-
-
-def _demo_file(suffix: str) -> Path:
-    return DEMO_FOLDER / f"{_DEMO_CONFIG}{suffix}"
-
-
-def _demo_config() -> ModelConfig:
-    return ModelConfig.read(_demo_file(".json"))
 
 
 def _dim(config: dict[str, Any] | None) -> int:

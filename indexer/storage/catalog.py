@@ -70,9 +70,13 @@ class Catalog:
             con.close()
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A connection inside one transaction: committed on leaving, rolled back on any error."""
-        con = self._connect(read_only=False)
+    def write(self, patience: float = _TIMEOUT) -> Iterator[Connection]:
+        """A connection inside one transaction: committed on leaving, rolled back on any error.
+
+        Raises WorkspaceError where another process has the file for more than `patience` seconds, and OSError where
+        patience is short and others are in the queue.
+        """
+        con = self._connect(read_only=False, patience=patience)
         try:
             con.begin()
             yield con
@@ -105,13 +109,13 @@ class Catalog:
             except duckdb.Error as error:
                 raise BadInputError(f"SQL: {error_line(error)}") from error
 
-    def _connect(self, *, read_only: bool) -> Connection:
-        with locks.queue(self.layout.catalog_queue):
-            return self._open(read_only=read_only)
+    def _connect(self, *, read_only: bool, patience: float = _TIMEOUT) -> Connection:
+        with locks.queue(self.layout.catalog_queue, wait=patience >= _TIMEOUT):
+            return self._open(read_only=read_only, patience=patience)
 
-    def _open(self, *, read_only: bool) -> Connection:
+    def _open(self, *, read_only: bool, patience: float) -> Connection:
         path = self.layout.catalog
-        deadline = time.monotonic() + _TIMEOUT
+        deadline = time.monotonic() + patience
         while True:
             try:
                 return duckdb.connect(str(path), read_only=read_only, config=dict(_CONFIG))

@@ -65,9 +65,8 @@ def groups_of(store: Store, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         "GROUP BY row ORDER BY row"
     )
     with store.catalog.read() as con:
-        found = con.sql(query).to_arrow_table()
-    places = np.searchsorted(found["row"].to_numpy(), rows)
-    return np.asarray(found["id"].to_numpy()[places], np.int64)
+        found = con.execute(query).fetchnumpy()  # pyarrow's own to_numpy imports pandas
+    return np.asarray(found["id"][np.searchsorted(found["row"], rows)], np.int64)
 
 
 def _by_column(store: Store, column: str) -> None:

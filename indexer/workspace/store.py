@@ -173,13 +173,8 @@ class Store:
             "WHERE l.model = ? AND i.status = 'present' GROUP BY i.row ORDER BY i.row"
         )
         with self.catalog.read() as con:
-            table = con.sql(query, params=[model]).to_arrow_table()
-        return Losses(
-            model,
-            table["image_id"].to_numpy(),
-            table["row"].to_numpy(),
-            table["loss"].to_numpy(),
-        )
+            found = con.execute(query, [model]).fetchnumpy()  # pyarrow's own to_numpy imports pandas
+        return Losses(model, *(np.asarray(found[name]) for name in ("image_id", "row", "loss")))
 
     def rows_where(self, model: str, condition: str) -> NDArray[np.int64]:
         """(n,) rising global rows of the images of `model` that fulfil an SQL predicate on the view `examples`.

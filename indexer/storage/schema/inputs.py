@@ -161,6 +161,16 @@ DATA_TABLES: tuple[Table, ...] = (
         with_model="deleted",
     ),
     Table(
+        "text_vectors",
+        "Embeddings of phrases that were asked before, of the reference phrases and the starter files: a cache.",
+        (
+            ("encoder", "VARCHAR", "identity of the encoder: what settings say of it"),
+            ("text", "VARCHAR", "what the encoder reads: the phrase, in its template"),
+            ("vector", "BLOB", "the embedding: dim numbers, float32, little-endian"),
+        ),
+        "encoder, text",
+    ),
+    Table(
         "metadata",
         "The user's own columns, added as sources and losses files bring them.",
         (("image_id", "BIGINT", "the image"),),

@@ -148,6 +148,11 @@ def m007_evidence(con: Connection) -> None:
     )
 
 
+def m008_text_vectors(con: Connection) -> None:
+    """The table of embeddings of phrases."""
+    con.execute("CREATE TABLE text_vectors (encoder VARCHAR, text VARCHAR, vector BLOB, PRIMARY KEY (encoder, text))")
+
+
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     2: m002_conditions_contrasts_and_confounding,
     3: m003_sources_and_black_boxes,
@@ -155,6 +160,7 @@ MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     5: m005_findings,
     6: m006_groups_of_repeated_images,
     7: m007_evidence,
+    8: m008_text_vectors,
 }
 
 
