@@ -24,8 +24,8 @@ from fsearch.indexer.errors import NotReadyError, WorkspaceError
 from fsearch.indexer.storage.files import DamagedArrayError, load_array
 from fsearch.indexer.storage.layout import Layout
 
-_FORMAT = 4
-_ARRAYS = ("rows", "groups", "members", "out_of_bag", "texts", "bank_lifts")
+_FORMAT = 5
+_ARRAYS = ("rows", "groups", "members", "out_of_bag", "texts", "vocabulary", "bank_lifts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ def save(layout: Layout, bagged: Bagged, artifact: FitArtifact) -> None:
         "members": artifact.members,
         "out_of_bag": artifact.out_of_bag,
         "texts": reference.texts,
+        "vocabulary": reference.rivals,
         "bank_lifts": bank.lifts if bank else np.empty(0),
         "coefficients": bagged.coefficients,
     }
@@ -90,7 +91,7 @@ def save(layout: Layout, bagged: Bagged, artifact: FitArtifact) -> None:
         "stacking": asdict(bagged.stacking),
         "logit_scale": reference.logit_scale,
         "thresholds": asdict(reference.thresholds) if reference.thresholds else None,
-        "bank_thresholds": asdict(bank.thresholds) if bank else None,
+        "conformal": bank.conformal if bank else None,
     }
     (part / "manifest.json").write_text(json.dumps(manifest, indent=1))
     shutil.rmtree(folder, ignore_errors=True)
@@ -114,7 +115,8 @@ def load(layout: Layout, model: str) -> FitArtifact:
 
 
 def _read(folder: Path, manifest: dict[str, Any]) -> FitArtifact:
-    rows, groups, members, out_of_bag, texts, lifts = (load_array(folder / f"{name}.npy", "r") for name in _ARRAYS)
+    arrays = (load_array(folder / f"{name}.npy", "r") for name in _ARRAYS)
+    rows, groups, members, out_of_bag, texts, vocabulary, lifts = arrays
     report, transform = FitReport(**manifest["report"]), LossTransform(**manifest["transform"])
     stacking = Stacking(**manifest["stacking"])
 
@@ -122,14 +124,8 @@ def _read(folder: Path, manifest: dict[str, Any]) -> FitArtifact:
         coefficients = load_array(folder / "coefficients.npy")
         return ensemble.predict(ensemble.load(folder, report.members), coefficients, transform, stacking, points)
 
-    reference = ReferenceBank(np.asarray(texts), float(manifest["logit_scale"]), _thresholds(manifest["thresholds"]))
-    in_bank = _thresholds(manifest["bank_thresholds"])
-    bank = None if in_bank is None else BankResult(np.asarray(lifts), in_bank)
+    stored, scale, conformal = manifest["thresholds"], float(manifest["logit_scale"]), manifest["conformal"]
+    thresholds = SupportThresholds(**stored) if stored else None
+    reference = ReferenceBank(np.asarray(texts), scale, thresholds, np.asarray(vocabulary))
+    bank = None if conformal is None else BankResult(np.asarray(lifts), float(conformal))
     return FitArtifact(report, rows, groups, members, out_of_bag, reference, predict, bank)
-
-
-def _thresholds(stored: dict[str, Any] | None) -> SupportThresholds | None:
-    if stored is None:
-        return None
-    pair = stored["indeterminate"]
-    return SupportThresholds(stored["similarity"], stored["log_mean_exp"], None if pair is None else (pair[0], pair[1]))

@@ -53,7 +53,7 @@ class Membership:
 
     def member_lifts(self, retrieved: Retrieved, diagnosis: Diagnosis) -> Floats:
         """(b, q) lifts."""
-        return diagnosis.member_lifts(normalised(retrieved.memberships), retrieved.neighbours)
+        return diagnosis.member_lifts(normalised(retrieved.weights), retrieved.neighbours)
 
 
 class Raw:

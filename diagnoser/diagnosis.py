@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from fsearch.diagnoser.artifact import FitArtifact
 from fsearch.diagnoser.ensemble import out_of_bag_base, out_of_bag_mean
-from fsearch.diagnoser.lift import member_lifts
-from fsearch.diagnoser.observed import permuted_losses
+from fsearch.diagnoser.evidence import shuffled_means
+from fsearch.diagnoser.lift import Scale, member_lifts
 from fsearch.diagnoser.retrieval import Retrieved, Retriever
 from fsearch.indexer.errors import NotReadyError
 from fsearch.indexer.vector_index.exact_search import NearestImages
@@ -68,7 +68,9 @@ class Diagnosis:
         self._out_of_bag = np.asarray(artifact.out_of_bag)[:, there]
         self._base = out_of_bag_base(self._members, self._out_of_bag)
         predicted = out_of_bag_mean(self._members, self._out_of_bag)
-        self.residuals = self.losses - np.where(np.isfinite(predicted), predicted, self._members.mean(axis=0))
+        predicted = np.where(np.isfinite(predicted), predicted, self._members.mean(axis=0))
+        self.residuals = self.losses - predicted
+        self.scale = Scale(self.loss_std, float(predicted.std()))
         self._draws: dict[tuple[int, int, int], Singles] = {}
 
     def __len__(self) -> int:
@@ -94,14 +96,15 @@ class Diagnosis:
 
     def member_lifts(self, weights: Floats, neighbours: NDArray[np.int64]) -> Floats:
         """(b, q) lift that each member predicts, out of bag, from neighbours (q, k) with `weights` (q, k)."""
-        return member_lifts(weights, self._members[:, neighbours], self._out_of_bag[:, neighbours], self._base)
+        return member_lifts(weights, neighbours, self._members, self._out_of_bag, self._base)
 
     def lifts_at(self, points: Singles) -> Floats:
         """(b, q) lift that each member predicts at `points`, (q, d), of embedding space."""
         return self.artifact.predict(points) - self._base[:, None]
 
     def draws(self, k: int, permutations: int, seed: int) -> Singles:
-        """(permutations, k) losses of k images under shuffles of the losses; kept for the next question."""
+        """(permutations, at most k) means of groups of images under shuffles of them; kept for the next question."""
         if (k, permutations, seed) not in self._draws:
-            self._draws = {(k, permutations, seed): permuted_losses(self.losses, k, permutations, seed)}
+            drawn = shuffled_means(self.losses, self.groups, k, permutations, seed)
+            self._draws = {(k, permutations, seed): drawn}
         return self._draws[k, permutations, seed]

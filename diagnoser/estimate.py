@@ -9,16 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.bridge import DEFAULT, Bridge
+from fsearch.diagnoser.calibration import half_errors
 from fsearch.diagnoser.diagnosis import Diagnosis
-from fsearch.diagnoser.lift import Lift, combine, half_width, member_variance, residual_lift
+from fsearch.diagnoser.evidence import Design, group_means
+from fsearch.diagnoser.lift import Lift, combine, conformal_quantile, half_width, member_variance
 from fsearch.diagnoser.observed import Observed, observe
 from fsearch.diagnoser.reference_bank import BankResult
 from fsearch.diagnoser.retrieval import Retrieved
-from fsearch.diagnoser.support import SupportThresholds
+from fsearch.diagnoser.rivals import Rivalry, rivalry
+from fsearch.diagnoser.support import Presence
 
 Floats = NDArray[np.float64]
 
-PERMUTATIONS = 5000
+PERMUTATIONS = 2000
 
 
 class Estimates(NamedTuple):
@@ -29,7 +32,7 @@ class Estimates(NamedTuple):
     lift : over the baseline; lo, hi : its 90% interval.
     percentile : of the lift among the reference phrases, 0 to 100.
     observed : real losses of the images that show it against the rest.
-    absent, indeterminate : (q,) bool, whether the index holds no image of the phrase, or that cannot be told.
+    presence : whether the index holds images of the phrase.
     """
 
     lift: Lift
@@ -37,58 +40,65 @@ class Estimates(NamedTuple):
     hi: Floats
     percentile: Floats
     observed: Observed
-    absent: NDArray[np.bool_]
-    indeterminate: NDArray[np.bool_]
+    presence: Presence
 
 
 def estimate(
     diagnosis: Diagnosis,
     retrieved: Retrieved,
     bank: BankResult,
+    rivals: Rivalry,
     *,
     bridge: Bridge = DEFAULT,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> Estimates:
-    """Estimates for the phrases of `retrieved`; `bank` is the reference bank's result through the same bridge."""
-    lift = estimate_lift(diagnosis, retrieved, bridge)
-    width = half_width(lift.error, diagnosis.report.conformal)
+    """Estimates for the phrases of `retrieved`; `bank` is the reference bank's result through the same bridge.
+
+    `rivals` is from `rivalry_of`.
+    """
     draws = diagnosis.draws(retrieved.neighbours.shape[1], permutations, seed)
-    observed = Observed(
-        *_joined(
-            observe(part.memberships, part.quality, diagnosis.losses[part.neighbours], diagnosis.losses, draws)
-            for part in retrieved.batches()
-        )
-    )
+    lifts, seen = [], []
+    for part in retrieved.batches():
+        design = Design(part, diagnosis.groups)
+        lifts.append(_lift(diagnosis, part, design, bridge))
+        seen.append(observe(part, design, diagnosis.losses, diagnosis.groups, draws))
+    lift = Lift(*_joined(lifts))
+    width = half_width(lift.error, bank.conformal)
     return Estimates(
         lift,
         lift.value - width,
         lift.value + width,
         bank.percentile(lift.value),
-        observed,
-        bank.thresholds.absent(retrieved.support),
-        bank.thresholds.is_indeterminate(retrieved.support),
+        Observed(*_joined(seen)),
+        diagnosis.artifact.reference.in_force.presence(retrieved.support, *rivals),
     )
+
+
+def rivalry_of(diagnosis: Diagnosis, retrieved: Retrieved) -> Rivalry:
+    """How the phrases stand against their rivals, among all images: whether there are any is no question to a slice."""
+    reference = diagnosis.artifact.reference
+    return rivalry(retrieved, diagnosis.retriever, reference.rivals, reference.logit_scale)
 
 
 def estimate_lift(diagnosis: Diagnosis, retrieved: Retrieved, bridge: Bridge = DEFAULT) -> Lift:
     """The lift over all images: predicted through `bridge`, corrected by the residuals of the retrieved images."""
-    return Lift(*_joined(_lift(diagnosis, part, bridge) for part in retrieved.batches()))
+    parts = retrieved.batches()
+    return Lift(*_joined([_lift(diagnosis, part, Design(part, diagnosis.groups), bridge) for part in parts]))
 
 
-def _lift(diagnosis: Diagnosis, retrieved: Retrieved, bridge: Bridge) -> Lift:
+def _lift(diagnosis: Diagnosis, retrieved: Retrieved, design: Design, bridge: Bridge) -> Lift:
     lifts = bridge.member_lifts(retrieved, diagnosis)
-    residual, noise = residual_lift(
-        retrieved.memberships,
-        diagnosis.residuals[retrieved.neighbours],
-        diagnosis.mean_residual,
-        diagnosis.report.residual_variance,
-    )
     predicted, variance = np.nanmean(lifts, axis=0), member_variance(lifts)
     if not bridge.corrected:
-        return combine(predicted, np.zeros_like(noise), noise, variance, diagnosis.loss_std)
+        none = np.zeros_like(predicted)
+        return Lift(predicted, predicted, np.sqrt(variance), none)
+    residuals = diagnosis.residuals - diagnosis.mean_residual
+    slope = design.slope(residuals[retrieved.neighbours], group_means(residuals, diagnosis.groups))
     clean = retrieved.quality.against_all
-    return combine(predicted * clean, residual * clean, noise * clean**2, variance * clean**2, diagnosis.loss_std)
+    return combine(
+        predicted * clean, variance * clean**2, slope, retrieved.quality, design.n_effective, diagnosis.scale
+    )
 
 
 def bank_result(diagnosis: Diagnosis, bridge: Bridge = DEFAULT) -> BankResult:
@@ -100,10 +110,10 @@ def bank_result(diagnosis: Diagnosis, bridge: Bridge = DEFAULT) -> BankResult:
     if stored is not None and diagnosis.whole is None and not diagnosis.stale and bridge is DEFAULT:
         return stored
     if not len(reference.texts):
-        return BankResult(np.empty(0), reference.thresholds or SupportThresholds.unknown())
+        return BankResult(np.empty(0), 0.0)
     found = diagnosis.reference
-    thresholds = reference.thresholds or SupportThresholds.from_bank(found.support)
-    return BankResult(estimate_lift(diagnosis, found, bridge).value, thresholds)
+    errors = half_errors(found, diagnosis.residuals - diagnosis.mean_residual, diagnosis.groups)
+    return BankResult(estimate_lift(diagnosis, found, bridge).value, conformal_quantile(errors))
 
 
 def _joined(parts: Iterable[tuple[Floats, ...]]) -> list[Floats]:

@@ -15,10 +15,11 @@ from fsearch.diagnoser.bridge import DEFAULT, Bridge
 from fsearch.diagnoser.choices import Correction
 from fsearch.diagnoser.comparison import adjust_failing, contrast_groups
 from fsearch.diagnoser.diagnosis import Diagnosis
-from fsearch.diagnoser.estimate import PERMUTATIONS, Estimates, bank_result, estimate
+from fsearch.diagnoser.estimate import PERMUTATIONS, Estimates, bank_result, estimate, rivalry_of
+from fsearch.diagnoser.lift import interval
 from fsearch.diagnoser.observed import q_values
 from fsearch.diagnoser.retrieval import Retrieved
-from fsearch.diagnoser.support import SupportThresholds
+from fsearch.diagnoser.rivals import Rivalry
 from fsearch.diagnoser.verdict import Verdict, VerdictInputs, decide, minimum_effect
 
 
@@ -59,6 +60,10 @@ class Finding:
     contrast_q: float | None = None
     adjusted_lift: float | None = None
     contrast_p: float | None = None
+    contrast_lo: float | None = None
+    contrast_hi: float | None = None
+    adjusted_lo: float | None = None
+    adjusted_hi: float | None = None
     shrinkage: float
     standard_error: float
     conformal: float
@@ -67,6 +72,10 @@ class Finding:
     similarity_threshold: float
     log_mean_exp_threshold: float
     calibrated: bool
+    shown: float
+    margin: float | None
+    margin_threshold: float | None
+    winners: int | None
     observed_error: float
     min_effect: float
     loss_std: float
@@ -110,15 +119,16 @@ def find(
     foreign_images : whether the encoder was not made for the images of the index: no answer can then be trusted.
     top : how many nearest images to give with each.
     """
-    whole: Retrieved | None = None
+    first = next(iter(slices.values()))
+    all_images = first.whole or first
+    whole = all_images.retriever.find(texts)
+    rivals = rivalry_of(all_images, whole)
     evaluated: list[_Slice] = []
     for within, diagnosis in slices.items():
-        if diagnosis.whole is not None and whole is None:
-            whole = diagnosis.whole.retriever.find(texts)
-        retrieved = diagnosis.retriever.find(texts, whole)
+        retrieved = whole if diagnosis is all_images else diagnosis.retriever.find(texts, whole)
         bank = bank_result(diagnosis, bridge)
-        estimates = estimate(diagnosis, retrieved, bank, bridge=bridge, permutations=permutations, seed=seed)
-        evaluated.append(_Slice(within, diagnosis, retrieved, estimates, bank.thresholds))
+        estimates = estimate(diagnosis, retrieved, bank, rivals, bridge=bridge, permutations=permutations, seed=seed)
+        evaluated.append(_Slice(within, diagnosis, retrieved, estimates, rivals, bank.conformal))
     q = np.split(q_values(np.concatenate([s.estimates.observed.p_value for s in evaluated]), correction), len(slices))
     found: list[Found] = []
     for part, q_slice in zip(evaluated, q, strict=True):
@@ -135,7 +145,8 @@ class _Slice:
     diagnosis: Diagnosis
     retrieved: Retrieved
     estimates: Estimates
-    thresholds: SupportThresholds
+    rivals: Rivalry
+    conformal: float
 
     def finding(self, i: int, q: float, phrase: Phrase, foreign_images: bool) -> Finding:
         """The finding on phrase i, with its verdict."""
@@ -149,15 +160,17 @@ class _Slice:
             observed_error=float(observed.error[i]),
             n_effective=float(observed.n_effective[i]),
             q_value=q,
-            min_effect=minimum_effect(diagnosis.loss_std, diagnosis.baseline),
+            min_effect=minimum_effect(diagnosis.losses),
             shown=float(self.retrieved.quality.count[i]),
-            absent=bool(self.estimates.absent[i]),
-            indeterminate=bool(self.estimates.indeterminate[i]),
+            absent=bool(self.estimates.presence.absent[i]),
+            doubtful=bool(self.estimates.presence.doubtful[i]),
+            uncertain=bool(self.estimates.presence.uncertain[i]),
             unknown_words=phrase.unknown_words,
             foreign_images=foreign_images,
             signal=diagnosis.report.signal,
         )
         verdict, reason = decide(inputs)
+        thresholds = diagnosis.artifact.reference.in_force
         percentile = self.estimates.percentile[i]
         return Finding(
             hypothesis=phrase.text,
@@ -175,16 +188,20 @@ class _Slice:
             predicted_lift=inputs.predicted_lift,
             percentile=float(percentile) if np.isfinite(percentile) else None,
             share=float(self.retrieved.quality.prevalence[i]),
-            purity=float(self.retrieved.quality.precision[i]),
+            purity=float(self.retrieved.quality.purity[i]),
             within=self.within,
             shrinkage=float(lift.shrinkage[i]),
             standard_error=float(lift.error[i]),
-            conformal=diagnosis.report.conformal,
+            conformal=self.conformal,
             similarity=float(self.retrieved.support.similarity[i]),
             log_mean_exp=float(self.retrieved.support.log_mean_exp[i]),
-            similarity_threshold=self.thresholds.similarity,
-            log_mean_exp_threshold=self.thresholds.log_mean_exp,
-            calibrated=self.thresholds.calibrated,
+            similarity_threshold=thresholds.similarity,
+            log_mean_exp_threshold=thresholds.log_mean_exp,
+            calibrated=thresholds.calibrated,
+            shown=inputs.shown,
+            margin=float(self.rivals.margin[i]) if np.isfinite(self.rivals.margin[i]) else None,
+            margin_threshold=thresholds.margin,
+            winners=None if thresholds.margin is None else int(self.rivals.winners[i]),
             observed_error=inputs.observed_error,
             min_effect=inputs.min_effect,
             loss_std=diagnosis.loss_std,
@@ -194,20 +211,27 @@ class _Slice:
         self, findings: list[Finding], phrases: Sequence[Phrase], permutations: int, seed: int, top: int
     ) -> list[Found]:
         """The findings with contrasts, adjustments and nearest images."""
-        losses, lift = self.diagnosis.losses, self.estimates.lift.value
-        groups = [p.group if f.verdict != Verdict.UNSEEN else None for p, f in zip(phrases, findings, strict=True)]
-        contrasts = contrast_groups(groups, self.retrieved, losses, permutations, seed)
+        diagnosis, lift, presence = self.diagnosis, self.estimates.lift.value, self.estimates.presence
+        losses, repeats = diagnosis.losses, diagnosis.groups
+        judged = [f.verdict != Verdict.UNSEEN and not d for f, d in zip(findings, presence.doubtful, strict=True)]
+        names = [p.group if use else None for p, use in zip(phrases, judged, strict=True)]
+        contrasts = contrast_groups(names, self.retrieved, losses, repeats, permutations, seed)
         failing = [i for i, f in enumerate(findings) if f.verdict == Verdict.FAILS]
-        adjusted = adjust_failing(failing, lift, self.estimates.observed.lift, self.retrieved, losses)
+        adjusted = adjust_failing(failing, lift, self.estimates.observed.lift, self.retrieved, losses, repeats)
         found = []
         for i, finding in enumerate(findings):
             shares: tuple[tuple[str, float], ...] = ()
             if (contrast := contrasts.get(i)) is not None:
-                finding = replace(finding, contrast=contrast.difference, contrast_p=contrast.p_value)
+                lo, hi = interval(contrast.difference, contrast.error)
+                finding = replace(finding, contrast=contrast.difference, contrast_lo=lo, contrast_hi=hi)
+                finding = replace(finding, contrast_p=contrast.p_value)
             if (beside := adjusted.get(i)) is not None:
                 by = beside.explained_by
                 reason = finding.reason + ("" if by is None else f"; mostly explained by {phrases[by].text!r}")
                 finding = replace(finding, adjusted_lift=beside.lift, reason=reason)
+                if beside.lift is not None and beside.error is not None:
+                    lo, hi = interval(beside.lift, beside.error)
+                    finding = replace(finding, adjusted_lo=lo, adjusted_hi=hi)
                 shares = tuple((phrases[j].text, overlap) for j, overlap in beside.shares_with)
             found.append(Found(finding, self._nearest(i, top), shares))
         return found

@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 
 from fsearch.diagnoser import artifact
 from fsearch.diagnoser.artifact import FitArtifact
-from fsearch.diagnoser.calibration import Moments, calibration_errors
 from fsearch.diagnoser.diagnosis import MIN_FIT_IMAGES, Diagnosis
 from fsearch.diagnoser.ensemble import MEMBERS, Bagged, Distribute, distributed_trainer, local_trainer, train
 from fsearch.diagnoser.estimate import bank_result
 from fsearch.diagnoser.fit_report import FitReport
 from fsearch.diagnoser.groups import Groups, effective_images, shuffled, singletons
-from fsearch.diagnoser.lift import conformal_quantile
 from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.diagnoser.subsample import FIT_IMAGES, fitting_rows
 from fsearch.indexer.errors import BadInputError
@@ -114,15 +112,13 @@ def learn(
     bagged = train(trainer, chosen, losses[rows], groups=drawn, seed=seed, progress=tick(PERMUTED_MEMBERS))
     chance = _spearman(permuted.prediction(), null)
     effective = effective_images(losses[rows], drawn)
-    moments = Moments.of(chosen)
     bagged = _predict_all(bagged, embeddings, rows)
     real, predicted = losses, bagged.prediction()
     seen = np.isfinite(predicted)
     residual = real[seen] - predicted[seen]
-    spearman, variance = _spearman(predicted, real), float(residual.var())
+    spearman = _spearman(predicted, real)
     pearson = float(np.corrcoef(predicted[seen], real[seen])[0, 1]) if predicted[seen].std() > 0 else 0.0
     skill = max(spearman, pearson)  # a rare group that fails badly hardly moves the ranks
-    errors = calibration_errors(embeddings, moments, real, bagged, variance, seed)
     report = FitReport(
         model=model,
         images=len(real),
@@ -137,8 +133,6 @@ def learn(
         r2=float(1.0 - (residual**2).mean() / real[seen].var()),
         spearman_permuted=chance,
         signal=bool(skill > max(chance, CHANCE / np.sqrt(effective))),
-        conformal=conformal_quantile(errors),
-        residual_variance=variance,
         target=bagged.transform.kind,
         training_share=training_share,
         seed=seed,

@@ -29,8 +29,6 @@ class FitReport:
     spearman, r2 : out-of-bag rank correlation, and share of variance explained, of predicted and real loss.
     spearman_permuted : the same correlation after fitting to permuted losses: what no signal gives.
     signal : whether the rank or the linear correlation is above both that and what luck gives.
-    conformal : factor on the standard error that makes a 90% interval.
-    residual_variance : variance of real less predicted loss.
     training_share : share of the losses that come from the model's own training images; None where it is not known.
     groups : groups of repeated images among them, `images` where there are none; `largest_group` : images of one.
     grouped_by : the column that says which images are repeats; None where near-duplicates were found.
@@ -50,8 +48,6 @@ class FitReport:
     r2: float
     spearman_permuted: float
     signal: bool
-    conformal: float
-    residual_variance: float
     target: TransformName
     training_share: float | None
     seed: int

@@ -12,17 +12,29 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.diagnoser.observed import n_effective, normalised
+from fsearch.diagnoser.evidence import Slope
+from fsearch.diagnoser.retrieval import RetrievalQuality
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 LEVEL = 0.90
 _Z = 1.6448536269514722  # of a normal distribution, two-sided LEVEL
 
 # How far the ensemble may be off on the images of a phrase: this share of the losses' standard deviation, and this
 # share of what it predicts, whichever way it errs. Set on development seeds of benchmarks/planted.
-PRIOR_SPREAD, PRIOR_SHARE = 0.10, 0.50
-MEMBERSHIP_ERROR = 0.25  # of the lift: memberships are chances, and the encoder is wrong about some of them
+PRIOR_SPREAD, PRIOR_SHARE = 1.0, 0.50
+# Memberships are chances, and the encoder is wrong about some of them: by this share of the lift, and where images of
+# something else are among those found, by this share of the spread of losses between kinds of image.
+MEMBERSHIP_ERROR, CONTAMINATION = 0.25, 0.5
+_LEAST_CLEAN = 0.05
+
+
+class Scale(NamedTuple):
+    """Units of a diagnosis: standard deviation of the losses, and of mean losses between kinds of image."""
+
+    loss_std: float
+    between: float
 
 
 class Lift(NamedTuple):
@@ -41,36 +53,55 @@ class Lift(NamedTuple):
     shrinkage: Floats
 
 
-def combine(predicted: Floats, residual: Floats, residual_variance: Floats, variance: Floats, loss_std: float) -> Lift:
-    """Correct `predicted` lifts by `residual`, real less predicted; all (q,), variances in squared units of the loss.
+def combine(
+    predicted: Floats, variance: Floats, residual: Slope, quality: RetrievalQuality, n_effective: Floats, scale: Scale
+) -> Lift:
+    """Correct `predicted` lifts, (q,), by the lifts of the residuals, real less predicted.
 
-    `variance` is the variance of the predicted lift over bootstrap members: its own sampling variance.
+    Parameters
+    ----------
+    variance : (q,) variance of the predicted lift over bootstrap members: its own sampling variance.
+    residual : slope of the residuals on membership, with its variance.
+    n_effective : (q,) groups that carry the evidence; few make the interval wider (Student's t).
     """
-    prior = (PRIOR_SPREAD * loss_std) ** 2 + (PRIOR_SHARE * predicted) ** 2
-    shrinkage = prior / (prior + residual_variance)
-    value = predicted + shrinkage * residual
-    total = shrinkage * residual_variance + (1 - shrinkage) ** 2 * variance + (MEMBERSHIP_ERROR * value) ** 2
+    share = 1 - quality.prevalence
+    noise = residual.variance * share**2 * _small_sample(n_effective) ** 2
+    prior = (PRIOR_SPREAD * scale.loss_std) ** 2 + (PRIOR_SHARE * predicted) ** 2
+    shrinkage = prior / (prior + noise)
+    value = predicted + shrinkage * residual.value * share
+    mixed = share * (1 - quality.purity) / np.maximum(quality.purity - quality.prevalence, _LEAST_CLEAN)
+    doubt = (MEMBERSHIP_ERROR * value) ** 2 + (CONTAMINATION * scale.between * mixed) ** 2
+    total = shrinkage * noise + (1 - shrinkage) ** 2 * variance + doubt
     return Lift(predicted, value, np.sqrt(total), shrinkage)
 
 
-def member_lifts(weights: Floats, members: NDArray[np.float32], out_of_bag: NDArray[np.bool_], base: Floats) -> Floats:
+def _small_sample(n: Floats) -> Floats:
+    """(q,) factor from a normal to Student's quantile with n - 1 degrees of freedom, at `LEVEL`."""
+    from scipy.special import stdtrit
+
+    return np.asarray(stdtrit(np.maximum(n - 1, 2.0), (1 + LEVEL) / 2) / _Z)
+
+
+def member_lifts(
+    weights: Floats, neighbours: Rows, members: NDArray[np.float32], out_of_bag: NDArray[np.bool_], base: Floats
+) -> Floats:
     """(b, q) lift that each member predicts for each phrase from neighbours it did not train on.
 
     Parameters
     ----------
-    weights : (q, k), rows sum to one.
-    members : (b, q, k) predictions for the neighbours.
-    out_of_bag : (b, q, k). Members with no out-of-bag neighbour are NaN; if every member is (one image carries all the
-        weight), fall back to in-bag predictions.
+    weights, neighbours : (q, k), rows of `weights` sum to one.
+    members, out_of_bag : (b, n) predictions for all images. Members with no out-of-bag neighbour are NaN; if every
+        member is (one image carries all the weight), fall back to in-bag predictions.
     base : (b,) mean out-of-bag prediction of each member over all images.
     """
-    free = weights[None] * out_of_bag
-    total = free.sum(axis=2)
-    means = np.divide((free * members).sum(axis=2), total, out=np.full(total.shape, np.nan), where=total > 1e-12)
-    no_oob = np.isnan(means).all(axis=0)
-    if no_oob.any():
-        means[:, no_oob] = (weights[None] * members).sum(axis=2)[:, no_oob]
-    return means - base[:, None]  # type: ignore[no-any-return]
+    means = np.full((len(members), len(weights)), np.nan)
+    for mean, predicted, free in zip(means, members, out_of_bag, strict=True):
+        used = weights * free[neighbours]
+        total = used.sum(axis=1)
+        np.divide((used * predicted[neighbours]).sum(axis=1), total, out=mean, where=total > 1e-12)
+    no_oob = np.flatnonzero(np.isnan(means).all(axis=0))
+    means[:, no_oob] = (weights[no_oob] * members[:, neighbours[no_oob]]).sum(axis=2)
+    return np.asarray(means - base[:, None])
 
 
 def member_variance(lifts: Floats) -> Floats:
@@ -79,20 +110,10 @@ def member_variance(lifts: Floats) -> Floats:
     return np.where(n_members > 1, np.nanvar(lifts, axis=0) * n_members / np.maximum(n_members - 1, 1), 0.0)
 
 
-def residual_lift(memberships: Floats, residuals: Floats, mean: float, variance: float) -> tuple[Floats, Floats]:
-    """Mean residual of the images found less `mean`, that of all images, and the variance of it; both (q,).
-
-    `residuals`, (q, k), are real less predicted losses of the neighbours; `variance` is that of all residuals. The
-    variance of a mean uses the neighbours' own and the overall one, half each: few neighbours tell little about theirs.
-    """
-    weights = normalised(memberships)
-    found = (weights * residuals).sum(axis=1)
-    own = ((weights * residuals**2).sum(axis=1) - found**2).clip(min=0)
-    return found - mean, (own + variance) / 2 / n_effective(weights)
-
-
 def conformal_quantile(errors: Floats, level: float = LEVEL) -> float:
     """The factor that covers `level` of the scaled `errors`, (m,): split conformal (Lei et al., JASA 2018)."""
+    if not len(errors):
+        return 0.0
     rank = int(np.ceil((len(errors) + 1) * level))
     if rank > len(errors):
         return float(np.max(np.abs(errors)))
@@ -102,3 +123,9 @@ def conformal_quantile(errors: Floats, level: float = LEVEL) -> float:
 def half_width(error: Floats, conformal: float) -> Floats:
     """Half of the interval: a normal quantile of `error`, (q,), never narrower than the calibration found needed."""
     return error * max(_Z, conformal)
+
+
+def interval(value: float, error: float) -> tuple[float, float]:
+    """The interval of a difference that no membership error is added to, from its standard error."""
+    width = float(half_width(np.array(error), 0.0))
+    return value - width, value + width

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fsearch.diagnoser.rivals import level
 from fsearch.diagnoser.support import SupportThresholds
 
 Floats = NDArray[np.float64]
@@ -22,25 +23,43 @@ class ReferenceBank:
     ----------
     texts : (r, d) float32 unit embeddings of the reference phrases; (0, d) where there is no text side.
     logit_scale : the encoder's inverse temperature.
-    thresholds : measured with this encoder, or None: then the bank itself gives them.
+    thresholds : measured with this encoder, or None: then a margin over rivals stands in.
+    vocabulary : (v, d) float32 unit embeddings of the rivals; None where they are not needed.
     """
 
     texts: NDArray[np.float32]
     logit_scale: float
     thresholds: SupportThresholds | None = None
+    vocabulary: NDArray[np.float32] | None = None
 
     @property
     def mean(self) -> Floats:
         """(d,) the middle of the text cone."""
         return np.asarray(self.texts.mean(axis=0, dtype=np.float64))
 
+    @property
+    def rivals(self) -> NDArray[np.float32]:
+        """(v, d) embeddings of the rivals; none where the thresholds were measured."""
+        return self.texts[:0] if self.vocabulary is None else self.vocabulary
+
+    @property
+    def in_force(self) -> SupportThresholds:
+        """The thresholds measured, or else those on the margin over rivals."""
+        return self.thresholds or SupportThresholds.of_margin(level(len(self.rivals)))
+
 
 @dataclass(frozen=True, slots=True)
 class BankResult:
-    """The reference phrases, retrieved and evaluated: `lifts` (r,) float64, and the thresholds in force."""
+    """The reference phrases, retrieved and evaluated.
+
+    Attributes
+    ----------
+    lifts : (r,) float64.
+    conformal : factor on the standard error that makes a 90% interval, as halves of the evidence ask for.
+    """
 
     lifts: Floats
-    thresholds: SupportThresholds
+    conformal: float
 
     def percentile(self, lifts: Floats) -> Floats:
         """(q,) share of the reference phrases with a lower lift than each of `lifts`, in percent; see `percentile`."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsearch.diagnoser.membership import anchor_similarity, membership, scales
 from fsearch.diagnoser.support import Support
 from fsearch.indexer.vector_index.exact_search import NearestImages
 
@@ -21,43 +22,19 @@ Singles = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 BATCH = 256  # phrases searched, and evaluated, together
-NATS_TOLERANCE = 0.8  # images that surely show a phrase differ by as many nats in logit_scale * cosine
+EVERY = 8192  # images up to which a phrase is judged by all of them
+NEAREST, SAMPLED = 2048, 4096  # beyond: the nearest, and a random sample of the rest
 _MIN_DILUTION = 0.05  # least difference of precision and prevalence that is divided by
-_PREVALENCE_SAMPLE = 4096  # images on which the prevalence of a phrase is estimated
 _RECENT = 2  # retrievals kept: of the phrases asked, and of the reference phrases that may be asked between
 _IN_MEMORY = 2**28  # bytes of one array; larger ones are mapped from an unnamed temporary file
 
 
-def neighbourhood_size(images: int) -> int:
-    """Number of nearest images a phrase is judged by: a quarter of `images`, between 64 and 2,048."""
-    return min(images, max(64, min(2048, images // 4)))
+def judged_images(images: int) -> tuple[int, int]:
+    """(nearest, others): how many of `images` a phrase is judged by.
 
-
-def anchor_similarity(similarities: Singles, images: int) -> Singles:
-    """(q,) median cosine of the n_anchor nearest images: the similarity of images that surely show the phrase.
-
-    `similarities`, (q, k), fall along each row; n_anchor is a hundredth of the `images`, from 5 to 20.
+    All of them, up to EVERY; beyond, the nearest and a random sample of the rest.
     """
-    n_anchor = max(5, min(20, images // 100))
-    return np.median(similarities[:, :n_anchor], axis=1)
-
-
-def membership(similarities: Singles, anchor: Singles, logit_scale: float) -> Floats:
-    """Probability that each of k images shows a phrase, (q, k) in [0, 1].
-
-    A contrastive encoder is trained until logit_scale * cosine is, up to a constant, the log of the density ratio
-    p(image | text) / p(image) (van den Oord et al., 2018, section 2.3). So the probability that an image shows the
-    phrase is proportional to exp(logit_scale * cosine), and it is 1 where the cosine is that of the anchor images.
-
-    Parameters
-    ----------
-    similarities : (q, k) cosines.
-    anchor : (q,) from `anchor_similarity`.
-    logit_scale : the encoder's inverse temperature.
-    """
-    certain = anchor.astype(np.float64) - NATS_TOLERANCE / logit_scale
-    probability = np.exp(np.minimum(0.0, (similarities - certain[:, None]) * logit_scale))
-    return probability.clip(min=1e-12)
+    return (images, 0) if images <= EVERY else (NEAREST, SAMPLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +45,26 @@ class RetrievalQuality:
     ----------
     precision : expected share of images that show the phrase among those retrieved, weighted by membership.
     prevalence : expected share of images that show the phrase among all images.
-    count : expected number of retrieved images that show the phrase.
+    count : expected number of images that show the phrase, at the encoder's own temperature.
+    purity : the precision at that temperature: lower, where a starved phrase is judged by images like it.
     """
 
     precision: Floats
     prevalence: Floats
     count: Floats
+    purity: Floats
 
     @classmethod
-    def of(cls, memberships: Floats, prevalence: Floats) -> RetrievalQuality:
-        """From `memberships`, (q, k), of the nearest images, and the `prevalence`, (q,), among all images."""
-        count = memberships.sum(axis=1)
-        return cls((memberships**2).sum(axis=1) / count, prevalence, count)
+    def of(cls, memberships: Floats, copies: Singles, images: int, own: Floats | None = None) -> RetrievalQuality:
+        """From `memberships` and `copies`, (q, k), of the judged images among all `images`.
+
+        `own`, (q, k), are the memberships at the encoder's own temperature, where these are others.
+        """
+        own = memberships if own is None else own
+        weights = memberships * copies
+        total = weights.sum(axis=1)
+        precision, purity = (weights * memberships).sum(axis=1) / total, (weights * own).sum(axis=1) / total
+        return cls(precision, (total / images).clip(max=1.0), (own * copies).sum(axis=1), purity)
 
     @property
     def against_all(self) -> Floats:
@@ -89,7 +74,7 @@ class RetrievalQuality:
         (1 - precision) b and the mean of all is prevalence a + (1 - prevalence) b. This is regression calibration for a
         misclassified group (Carroll et al., Measurement Error in Nonlinear Models, 2006, chapter 4).
         """
-        return (1 - self.prevalence) / np.maximum(self.precision - self.prevalence, _MIN_DILUTION)
+        return (1 - self.prevalence) * self.against_rest
 
     @property
     def against_rest(self) -> Floats:
@@ -97,15 +82,21 @@ class RetrievalQuality:
         return 1 / np.maximum(self.precision - self.prevalence, _MIN_DILUTION)
 
 
+_QUALITY = fields(RetrievalQuality)
+
+
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """The images retrieved for q phrases, nearest first.
+    """The images that q phrases are judged by: the nearest first, then a sample of the rest.
 
     Attributes
     ----------
     texts : (q, d) float32 unit embeddings of the phrases.
     similarities : (q, k) float32 cosines; `neighbours` : (q, k) int64 positions among the retriever's images.
     memberships : (q, k) float64 probability that the image shows the phrase.
+    copies : (q, k) float32, how many images each stands for: the inverse of the chance that it is among the k (Horvitz
+        and Thompson, JASA 1952). Ones where all images are judged; a row sums to the number of images.
+    scale : (q,) float64, the temperature that memberships were read at.
     quality, support : precision and prevalence, and how well the whole index supports each phrase.
     """
 
@@ -113,6 +104,8 @@ class Retrieved:
     similarities: Singles
     neighbours: Rows
     memberships: Floats
+    copies: Singles
+    scale: Floats
     quality: RetrievalQuality
     support: Support
 
@@ -123,8 +116,20 @@ class Retrieved:
         """The retrieval of some of the phrases."""
         quality, support = (_rows_of(part, some) for part in (self.quality, self.support))
         return Retrieved(
-            self.texts[some], self.similarities[some], self.neighbours[some], self.memberships[some], quality, support
+            self.texts[some],
+            self.similarities[some],
+            self.neighbours[some],
+            self.memberships[some],
+            self.copies[some],
+            self.scale[some],
+            quality,
+            support,
         )
+
+    @property
+    def weights(self) -> Floats:
+        """(q, k) how many images that show the phrase each of the judged images stands for."""
+        return self.memberships * self.copies
 
     def batches(self) -> list[Retrieved]:
         """Parts of at most BATCH phrases: what is computed from one fits in memory."""
@@ -145,7 +150,9 @@ class Retriever:
         self._position = np.full(len(index), -1, np.int64)
         self._position[rows] = np.arange(len(rows))
         self._allowed = None if len(rows) == len(index) else self._position >= 0
-        self._k = neighbourhood_size(len(rows))
+        self._nearest, others = judged_images(len(rows))
+        chosen = np.random.default_rng([len(rows), 41]).choice(len(rows), others, replace=False)
+        self._sample: Rows = np.sort(chosen).astype(np.int64)
         self._sampled: Singles | None = None
         self._recent: deque[Retrieved] = deque(maxlen=_RECENT)
 
@@ -169,32 +176,47 @@ class Retriever:
         for known in self._recent:
             if known.texts is texts:
                 return known
-        q, k = len(texts), min(self._k, len(self.rows))
+        q, k = len(texts), self._nearest + len(self._sample)
         similarities, neighbours = _empty((q, k), np.float32), _empty((q, k), np.int64)
-        memberships, prevalence = _empty((q, k), np.float64), np.empty(q)
-        anchor = np.empty(q, np.float32)
+        memberships, copies = _empty((q, k), np.float64), _empty((q, k), np.float32)
+        anchor, scale = np.empty(q, np.float32), np.empty(q)
+        quality: list[RetrievalQuality] = []
         for start in range(0, q, BATCH):
             part = slice(start, start + BATCH)
-            similarities[part], rows = self._index.search(texts[part], k, self._allowed)
-            neighbours[part] = self._position[rows]
-            anchor[part] = (
-                anchor_similarity(similarities[part], len(self.rows)) if whole is None else whole.support.anchor[part]
-            )
-            memberships[part] = membership(similarities[part], anchor[part], self._scale)
-            prevalence[part] = self._prevalence(texts[part], memberships[part], anchor[part])
-        support = Support.of(anchor, prevalence, self._scale) if whole is None else whole.support
-        quality = RetrievalQuality.of(memberships, prevalence)
-        self._recent.append(Retrieved(texts, similarities, neighbours, memberships, quality, support))
-        return self._recent[-1]
-
-    def _prevalence(self, texts: Singles, retrieved: Floats, anchor: Singles) -> Floats:
-        """(q,) share of the images that show each phrase. Where more do than were `retrieved`, only a sample tells."""
-        if self._sampled is None:
-            n = len(self.rows)
-            self._sampled = self.embeddings(np.linspace(0, n - 1, min(_PREVALENCE_SAMPLE, n)).astype(np.int64))
-        sampled = membership(texts @ self._sampled.T, anchor, self._scale)
-        found: Floats = np.maximum(retrieved.sum(axis=1) / len(self.rows), sampled.mean(axis=1)).clip(max=1.0)
+            similarities[part], neighbours[part], copies[part] = self._judged(texts[part])
+            near, stands_for = similarities[part], copies[part]
+            if whole is None:
+                anchor[part] = anchor_similarity(near[:, : self._nearest], self._scale)
+                scale[part] = scales(near, stands_for, anchor[part], self._scale)
+            else:
+                anchor[part], scale[part] = whole.support.anchor[part], whole.scale[part]
+            memberships[part] = membership(near, anchor[part], scale[part])
+            own = membership(near, anchor[part], self._scale)
+            quality.append(RetrievalQuality.of(memberships[part], stands_for, len(self.rows), own))
+        joined = RetrievalQuality(*(np.concatenate([getattr(part, f.name) for part in quality]) for f in _QUALITY))
+        share = joined.count / len(self.rows)
+        support = Support.of(anchor, share, self._scale) if whole is None else whole.support
+        found = Retrieved(texts, similarities, neighbours, memberships, copies, scale, joined, support)
+        self._recent.append(found)
         return found
+
+    def _judged(self, texts: Singles) -> tuple[Singles, Rows, Singles]:
+        """Similarities, positions and copies, (q, k) each, of the images that `texts` are judged by."""
+        similarities, rows = self._index.search(texts, self._nearest, self._allowed)
+        near = self._position[rows]
+        if not len(self._sample):
+            return similarities, near, np.ones(near.shape, np.float32)
+        if self._sampled is None:
+            self._sampled = self.embeddings(self._sample)
+        again = np.stack([np.isin(self._sample, row, assume_unique=True) for row in near])
+        left = len(self.rows) - self._nearest
+        stands_for = np.where(again, 0.0, left / np.maximum((~again).sum(axis=1), 1)[:, None]).astype(np.float32)
+        others = np.broadcast_to(self._sample, again.shape)
+        return (
+            np.concatenate([similarities, texts @ self._sampled.T], axis=1),
+            np.concatenate([near, others], axis=1),
+            np.concatenate([np.ones(near.shape, np.float32), stands_for], axis=1),
+        )
 
 
 def _empty(shape: tuple[int, int], dtype: Any) -> NDArray[Any]:

@@ -10,19 +10,23 @@ Two figures tell an absent concept from one that is present, each in the encoder
 
 A phrase is absent where both lie below their threshold: a concept that is merely rarer here than in training has a low
 log_mean_exp but a high similarity, one that fits every image a little has a low similarity but a full log_mean_exp.
+These thresholds are measured with one encoder on concepts known to be absent. For any other encoder a third figure
+stands in, the margin over rival phrases (rivals.py), which needs no measuring, and what lies near the threshold is
+doubtful: it is called neither failing nor fine.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-ABSENT_QUANTILE = 0.05  # of the reference bank
-INDETERMINATE_QUANTILE = 0.5
+ABSENT_WINNERS, DOUBTFUL_WINNERS = 7, 4  # least number of rivals that share the nearest images of such a phrase
+DOUBTFUL, UNCERTAIN = 1.25, 3.5  # nats above the absent level: below the first not `fails`, below the second not `fine`
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,45 +47,50 @@ class Support:
         return self.anchor.astype(np.float64)
 
 
+class Presence(NamedTuple):
+    """Whether the index holds images of each phrase; (q,) bool each, and each implies the next.
+
+    Attributes
+    ----------
+    absent : no image shows it.
+    doubtful : perhaps none does, so that it is not called failing.
+    uncertain : perhaps none does, so that it is not called fine.
+    """
+
+    absent: NDArray[np.bool_]
+    doubtful: NDArray[np.bool_]
+    uncertain: NDArray[np.bool_]
+
+
 @dataclass(frozen=True, slots=True)
 class SupportThresholds:
-    """The least support of a phrase that can be judged.
+    """The least support of a phrase that can be judged: measured with one encoder, or a margin over rivals.
 
     Attributes
     ----------
     similarity, log_mean_exp : a phrase below both is absent.
-    indeterminate : (similarity, log_mean_exp) below both of which a phrase may be absent for all that is known, and is
-        never fine; None where the thresholds were measured with this encoder on concepts known to be absent.
+    margin : nats over rival phrases below which a phrase is absent; None where the other two were measured.
     """
 
     similarity: float
     log_mean_exp: float
-    indeterminate: tuple[float, float] | None = None
+    margin: float | None = None
 
     @property
     def calibrated(self) -> bool:
-        """Whether they were measured with this encoder, not estimated on the user's own images."""
-        return self.indeterminate is None
+        """Whether they were measured with this encoder."""
+        return self.margin is None
 
     @classmethod
-    def from_bank(cls, support: Support) -> SupportThresholds:
-        """Thresholds from the support of reference phrases, some of which are absent, no telling which."""
-        values = (support.similarity, support.log_mean_exp)
-        similarity, log_mean_exp = (float(np.quantile(v, ABSENT_QUANTILE)) for v in values)
-        upper = tuple(float(np.quantile(v, INDETERMINATE_QUANTILE)) for v in values)
-        return cls(similarity, log_mean_exp, (upper[0], upper[1]))
+    def of_margin(cls, margin: float) -> SupportThresholds:
+        """Thresholds of an encoder with which nothing was measured: no cosine lies below -1."""
+        return cls(-1.0, 0.0, margin)
 
-    @classmethod
-    def unknown(cls) -> SupportThresholds:
-        """Thresholds where nothing is known of the encoder's text side: nothing is absent, and nothing is certain."""
-        return cls(-1.0, 0.0, (np.inf, np.inf))  # no cosine is below -1
-
-    def absent(self, support: Support) -> NDArray[np.bool_]:
-        """(q,) True where no image of the index shows the phrase."""
-        return (support.similarity < self.similarity) & (support.log_mean_exp < self.log_mean_exp)
-
-    def is_indeterminate(self, support: Support) -> NDArray[np.bool_]:
-        """(q,) True where it cannot be told whether any image shows the phrase."""
-        if self.indeterminate is None:
-            return np.zeros(len(support.log_mean_exp), bool)
-        return (support.similarity < self.indeterminate[0]) & (support.log_mean_exp < self.indeterminate[1])
+    def presence(self, support: Support, margin: Floats, winners: NDArray[np.int64]) -> Presence:
+        """Whether images show each phrase, from its support and how it stands against its rivals, (q,) each."""
+        absent = (support.similarity < self.similarity) & (support.log_mean_exp < self.log_mean_exp)
+        if self.margin is None:
+            return Presence(absent, absent, absent)
+        absent |= (margin < self.margin) & (winners >= ABSENT_WINNERS)
+        doubtful = absent | (margin < self.margin + DOUBTFUL) & (winners >= DOUBTFUL_WINNERS)
+        return Presence(absent, doubtful, doubtful | ~np.isfinite(margin) | (margin < self.margin + UNCERTAIN))

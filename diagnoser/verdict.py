@@ -7,11 +7,11 @@ not.
 | verdict | rule, first match wins |
 |---|---|
 | unseen  | the encoder was not made for these images, or never saw a word of the phrase in training |
-| unseen  | no image seems to show the phrase, or fewer than 10 do, or fewer than 10 carry the evidence |
-| unclear | the fit is no better than chance: no phrase can be judged by it |
-| fails   | q <= 0.10, the ensemble predicts a lift, and interval > 0 with a lift of half of `min_effect` or more |
-| suspect | interval > 0 with a lift of half of `min_effect` or more, but q > 0.10 |
-| fine    | `min_effect` is above the interval and the observed lift's one-sided 95% bound, and such images are there |
+| unseen  | no image seems to show the phrase and the nearest do not fail; or fewer than 2, or 5 groups, do |
+| unclear | lift of half of `min_effect` or more, with interval > 0 or q <= 0.10; but perhaps no image shows it |
+| fails   | q <= 0.10, an ensemble better than chance predicts a lift, interval > 0, lift of `min_effect` or more |
+| suspect | lift of half of `min_effect` or more, with interval > 0 or q <= 0.10 |
+| fine    | `min_effect` is above the interval and the observed lift's one-sided 95% bound; 10 such images are there |
 | unclear | anything else: the data cannot tell |
 """
 
@@ -20,7 +20,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-MIN_SUPPORT = 10.0  # images
+import numpy as np
+from numpy.typing import NDArray
+
+MIN_SUPPORT = 10.0  # images that show the phrase: with fewer, images like it are judged with them
+MIN_EVIDENCE = 5.0  # groups of images that carry the evidence
+MIN_SHOWN = 2.0  # images that show the phrase
 Q_LEVEL = 0.10
 SMALL_EFFECT, SHARE_OF_MEAN = 0.2, 0.5
 _ONE_SIDED_95 = 1.645
@@ -61,7 +66,8 @@ class VerdictInputs:
     observed_lift, observed_error : difference of real losses, and its standard error under permutation.
     min_effect : the smallest lift that matters, from `minimum_effect`.
     shown : expected number of images that show the phrase.
-    absent : whether the index seems to hold no image of the phrase; indeterminate : whether that cannot be told.
+    absent : whether the index seems to hold no image of the phrase.
+    doubtful, uncertain : whether it perhaps holds none, so that the phrase is not called failing, or not fine.
     signal : whether the fit is better than chance.
     """
 
@@ -76,21 +82,24 @@ class VerdictInputs:
     min_effect: float
     shown: float
     absent: bool = False
-    indeterminate: bool = False
+    doubtful: bool = False
+    uncertain: bool = False
     unknown_words: tuple[str, ...] = ()
     foreign_images: bool = False
     signal: bool = True
 
 
-def minimum_effect(loss_std: float, baseline: float) -> float:
-    """The smallest lift that matters, from the spread of the losses and their mean (which counts where positive)."""
-    spread = SMALL_EFFECT * loss_std
-    return min(spread, SHARE_OF_MEAN * baseline) if baseline > 0 else spread
+def minimum_effect(losses: NDArray[np.float64]) -> float:
+    """The smallest lift that matters, from the spread of the losses, and their mean where none is negative."""
+    spread, mean = SMALL_EFFECT * float(losses.std()), float(losses.mean())
+    return min(spread, SHARE_OF_MEAN * mean) if losses.min() >= 0 < mean else spread
 
 
 def decide(inputs: VerdictInputs) -> tuple[Verdict, str]:
     """The verdict and, in words, the rule that gave it; where the fit has no signal, the words say so."""
     verdict, reason = _unseen(inputs) or _judged(inputs)
+    if inputs.shown < MIN_SUPPORT and verdict != Verdict.UNSEEN:
+        reason += f"; about {inputs.shown:.0f} images show it, so images like it are judged with them"
     return verdict, reason if inputs.signal else f"{reason}; the fit is no better than chance"
 
 
@@ -100,33 +109,49 @@ def _unseen(inputs: VerdictInputs) -> tuple[Verdict, str] | None:
     if inputs.unknown_words:
         words = ", ".join(repr(w) for w in inputs.unknown_words)
         return Verdict.UNSEEN, f"the encoder never saw {words} in training"
-    if inputs.absent:
+    if inputs.absent and not _higher_loss(inputs):
         reason = "no image here seems to show it: the nearest fit no better than images of something else would"
         return Verdict.UNSEEN, reason
-    few = min(inputs.n_effective, inputs.shown)
-    if few < MIN_SUPPORT:
-        return Verdict.UNSEEN, f"only {few:.0f} images like this; the answer would be extrapolation"
+    if inputs.shown < MIN_SHOWN:
+        return Verdict.UNSEEN, f"about {inputs.shown:.1f} images here show it; the answer would be extrapolation"
+    if inputs.n_effective < MIN_EVIDENCE:
+        return Verdict.UNSEEN, f"only {inputs.n_effective:.0f} images like this; the answer would be extrapolation"
     return None
 
 
+def _significant(inputs: VerdictInputs) -> bool:
+    return inputs.q_value <= Q_LEVEL and inputs.observed_lift > 0
+
+
+def _higher_loss(inputs: VerdictInputs) -> bool:
+    """Whether the nearest images seem to fail, whatever they show: such a phrase is not hidden among the unseen."""
+    return _significant(inputs) or inputs.lo > 0
+
+
 def _judged(inputs: VerdictInputs) -> tuple[Verdict, str]:
-    significant = inputs.q_value <= Q_LEVEL and inputs.observed_lift > 0
-    if not inputs.signal:
-        shown = f"the observed loss is higher, q = {inputs.q_value:.3g}" if significant else "no higher loss is shown"
-        return Verdict.UNCLEAR, shown
-    matters = inputs.lo > 0 and inputs.lift >= inputs.min_effect / 2
-    if matters and significant and inputs.predicted_lift > 0:
-        return Verdict.FAILS, f"predicted and observed loss are both higher, q = {inputs.q_value:.3g}"
-    if matters and not significant:
-        reason = f"the lift is above zero, but what was observed is not significant (q = {inputs.q_value:.2g})"
-        return Verdict.SUSPECT, reason
+    matters = inputs.lift >= inputs.min_effect / 2
+    if matters and (inputs.lo > 0 or _significant(inputs)):
+        return _higher(inputs)
     if max(inputs.hi, inputs.observed_lift + _ONE_SIDED_95 * inputs.observed_error) < inputs.min_effect:
-        if inputs.indeterminate:
-            return (
-                Verdict.UNCLEAR,
-                "no higher loss is shown, but perhaps no image shows it: this encoder was never calibrated",
-            )
+        if not inputs.signal:
+            return Verdict.UNCLEAR, "no higher loss is shown"
+        if inputs.uncertain:
+            return Verdict.UNCLEAR, "no higher loss is shown, but perhaps no image shows it"
+        if inputs.shown < MIN_SUPPORT:
+            return Verdict.UNCLEAR, "no higher loss is shown, but on images like it"
         return Verdict.FINE, f"a lift of {inputs.min_effect:.3g} or more is ruled out"
-    if significant and not inputs.predicted_lift > 0:
-        return Verdict.UNCLEAR, "observed loss is higher, but the ensemble does not predict it"
     return Verdict.UNCLEAR, "neither a higher loss that matters nor its absence is shown"
+
+
+def _higher(inputs: VerdictInputs) -> tuple[Verdict, str]:
+    """The verdict on a phrase with a lift that may matter, above zero or significantly observed."""
+    q = f"q = {inputs.q_value:.3g}"
+    if inputs.doubtful or inputs.absent:
+        return Verdict.UNCLEAR, f"the loss of the nearest images is higher ({q}), but perhaps none of them shows it"
+    if not _significant(inputs):
+        return Verdict.SUSPECT, f"the lift is above zero, but what was observed is not significant ({q})"
+    if not (inputs.signal and inputs.predicted_lift > 0):
+        return Verdict.SUSPECT, f"the observed loss is higher ({q}), but the ensemble does not predict it"
+    if inputs.lo <= 0 or inputs.lift < inputs.min_effect:
+        return Verdict.SUSPECT, f"the observed loss is higher ({q}), but the lift may be too small to matter"
+    return Verdict.FAILS, f"predicted and observed loss are both higher, {q}"

@@ -197,8 +197,10 @@ class Ranking:
 
 
 def ranked(answers: Sequence[Answer]) -> tuple[Answer, ...]:
-    """Worst first, by the lift: it is shrunk by its own uncertainty, so a large one on thin evidence does not lead.
+    """Worst first, by the lift in its own standard errors: a large one on thin evidence does not lead.
 
     Phrases that the data cannot speak about (`unseen`) stand last.
     """
-    return tuple(sorted(answers, key=lambda a: (a.verdict == Verdict.UNSEEN, -a.lift, a.title)))
+    return tuple(
+        sorted(answers, key=lambda a: (a.verdict == Verdict.UNSEEN, -a.lift / max(a.standard_error, 1e-300), a.title))
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,12 @@ FOREIGN_IMAGES = (
     "the demo encoder knows only portraits drawn by fsearch, and these images are of another kind, so nothing it says "
     "about them can be trusted; index them with a real CLIP: --encoder ViT-B-32 --weights TAG_OR_FILE"
 )
+NEVER_CALIBRATED = (
+    "it was never measured with this encoder which phrases no image shows; where rival phrases fit the nearest images "
+    "about as well, a phrase is called neither failing nor fine"
+)
 _STARTERS = Path(__file__).parents[1] / "data" / "hypotheses"
+VOCABULARY = Path(__file__).parents[1] / "data" / "vocabulary.txt"
 PHOTOGRAPHS, PORTRAITS = _STARTERS / "reference.txt", _STARTERS / "portraits.csv"
 STARTERS = (_STARTERS / "people.txt", _STARTERS / "photographs.txt")
 
@@ -58,11 +63,20 @@ def reference_bank(encoder: TextEncoder, templates: Sequence[str] = ()) -> Refer
         phrases = from_phrases(PHOTOGRAPHS.read_text(encoding="utf-8").splitlines())
     else:
         phrases = read_hypotheses(PORTRAITS)
-    thresholds = SupportThresholds(*encoder.support) if encoder.support else None
-    embedded = embed(encoder, phrases, templates)
+    texts = embed(encoder, phrases, templates)
     if encoder.vocabulary is None and not encoder.spec.is_code:  # what is embedded here is kept for questions to come
         embed(encoder, [h for file in STARTERS for h in read_hypotheses(file)], templates)
-    return ReferenceBank(embedded, encoder.logit_scale, thresholds)
+    if encoder.support:
+        return ReferenceBank(texts, encoder.logit_scale, SupportThresholds(*encoder.support))
+    rivals = from_phrases([f"a {name}" for name in sorted(vocabulary())])
+    return ReferenceBank(texts, encoder.logit_scale, vocabulary=embed(encoder, rivals, templates))
+
+
+@cache
+def vocabulary() -> frozenset[str]:
+    """Names of common things that photographs show, lower case: the rivals of every phrase (diagnoser/rivals.py)."""
+    lines = VOCABULARY.read_text(encoding="utf-8").splitlines()
+    return frozenset(name.strip().lower() for line in lines if not line.startswith("#") for name in line.split(","))
 
 
 def measuring_phrases(store: Store, load: Callable[[], TextEncoder]) -> Callable[[], NDArray[np.float32]] | None:
@@ -145,6 +159,8 @@ def _notes(diagnosis: Diagnosis, encoder: TextEncoder, unknown: Sequence[str], f
     """What the reader must know beside the numbers."""
     notes = [FOREIGN_IMAGES] if foreign_images else []
     notes += diagnosis.report.notes
+    if not diagnosis.artifact.reference.in_force.calibrated and not foreign_images:
+        notes.append(NEVER_CALIBRATED)
     if diagnosis.stale:
         notes.append("images or losses changed since the fit, which does not know of it; run: fsearch fit")
     if unknown:

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.planted.bridges import all_bridges, centre, mixture, prototype, shift
+from benchmarks.planted.bridges import Moments, all_bridges, attention, centre, mixture, prototype, shift
 from hypothesis import given
 from hypothesis import strategies as st
 
 import fsearch
 from fsearch.diagnoser.bridge import BRIDGES
-from fsearch.diagnoser.calibration import Moments
 from fsearch.diagnoser.estimate import estimate_lift
 from fsearch.indexer.storage.vectors import unit
 from fsearch.search.session import Session
@@ -52,6 +51,26 @@ def test_centre_keeps_differences_of_texts(seed: int) -> None:
     texts = unit(rng.normal(size=(3, 6)))
     moved = centre(texts, rng.normal(size=6), rng.normal(size=6))
     np.testing.assert_allclose(moved[0] - moved[1], texts[0] - texts[1], atol=1e-5)
+
+
+@given(st.integers(0, 500), st.floats(0.05, 5.0))
+def test_attention_weighs_nearer_images_more(seed: int, temperature: float) -> None:
+    scores = np.random.default_rng(seed).normal(size=(4, 30))
+    weights = attention(scores, temperature)
+    np.testing.assert_allclose(weights.max(axis=1), 1)
+    order = np.argsort(scores, axis=1)
+    assert (np.diff(np.take_along_axis(weights, order, axis=1), axis=1) >= 0).all()
+
+
+def test_attention_survives_extremes() -> None:
+    assert attention(np.array([[1e4, 0.0, -1e4]]))[0] == pytest.approx([1, 0, 0])
+
+
+def test_moments_standardise_as_if_every_image_were_seen() -> None:
+    images, texts = cloud(500), cloud(3, seed=1)
+    cosines = texts @ images.T
+    expected = (cosines - cosines.mean(axis=1, keepdims=True)) / cosines.std(axis=1, keepdims=True)
+    np.testing.assert_allclose(Moments.of(images).standardise(texts, cosines), expected, atol=1e-3)
 
 
 def test_every_bridge_finds_the_planted_failure_above_its_opposite(fitted: Path) -> None:

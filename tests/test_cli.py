@@ -94,14 +94,14 @@ GOLDEN_EXPLANATION = """\
 dark skin tone: why fails
  rule predicted and observed loss are both higher, q = #
  support similarity #, mass #; unseen below both # and # (measured for this encoder)
- images #% of all seem to show it; of those found #% do; n_effective # (unseen below #)
+ images # seem to show it (#%); of those it is judged by #% do; n_effective # (unseen below #)
  ensemble predicts a lift of # over the baseline #
  corrected to #: #% of what the real losses say beyond the prediction is believed
  interval [#, #], #%: standard error #, conformal factor #
  observed # against the rest, standard error #, p #, q # (Benjamini-Hochberg; level #)
  matters from # on (losses spread by #)
  percentile above #% of the reference phrases
- contrast # against the rest of 'dark skin tone vs light skin tone', p #, q #"""
+ contrast # [#, #] against the rest of 'dark skin tone vs light skin tone', p #, q #"""
 
 
 def test_vs_contrasts_and_explain_prints_every_number(fitted: Path) -> None:

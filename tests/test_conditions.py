@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from retrievals import shown
 
 import fsearch
 from fsearch.diagnoser.confounding import confounding
-from fsearch.diagnoser.contrast import contrasts, shuffles
+from fsearch.diagnoser.contrast import contrasts
 from fsearch.indexer.errors import BadInputError, NotReadyError
 from fsearch.indexer.vector_index.exact_search import ExactSearch
 from fsearch.search.hypotheses import Hypothesis
@@ -108,24 +109,25 @@ def test_contrast_p_is_uniform_without_an_effect() -> None:
     import scipy.stats
 
     rng = np.random.default_rng(0)
-    losses = rng.gamma(1.0, 1.0, 300)
-    near = np.stack([rng.choice(300, 40, replace=False) for _ in range(400)])
-    pairs = [near[i : i + 2] for i in range(0, 400, 2)]
-    p = [
-        contrasts(pair, np.ones((2, 40)), np.ones(2), losses, shuffles([pair], losses, 200, i)).p_value[0]
-        for i, pair in enumerate(pairs)
-    ]
+    losses, groups = rng.gamma(1.0, 1.0, 300), np.arange(300)
+    p = []
+    for i in range(200):
+        pair = rng.random((2, 300)) < 0.15
+        p.append(contrasts(shown(pair), losses, groups, 200, i).p_value[0])
     assert scipy.stats.kstest(p, "uniform").pvalue > 0.01
 
 
 def test_a_contrast_is_a_difference_of_means_and_shared_images_cancel() -> None:
-    losses = np.arange(10.0)
-    near = np.array([[0, 1, 2, 9], [3, 4, 5, 9]])
-    found = contrasts(near, np.ones((2, 4)), np.ones(2), losses, shuffles([near], losses, 100, 0))
-    np.testing.assert_allclose(found.difference, [(0 + 1 + 2 - 3 - 4 - 5) / 4, (3 + 4 + 5 - 0 - 1 - 2) / 4])
-    near = np.array([[0, 1], [2, 3], [4, 5]])
-    three = contrasts(near, np.ones((3, 2)), np.ones(3), losses, shuffles([near], losses, 100, 0))
-    np.testing.assert_allclose(three.difference, [0.5 - 3.5, 2.5 - 2.5, 4.5 - 1.5])
+    losses, groups = np.arange(10.0), np.arange(10)
+    truth = np.zeros((2, 10), bool)
+    truth[0, [0, 1, 2, 9]] = truth[1, [3, 4, 5, 9]] = True
+    found = contrasts(shown(truth), losses, groups, 100, 0)
+    np.testing.assert_allclose(found.difference, [(0 + 1 + 2 - 3 - 4 - 5) / 4, (3 + 4 + 5 - 0 - 1 - 2) / 4], atol=1e-6)
+    truth = np.zeros((3, 10), bool)
+    truth[0, [0, 1]] = truth[1, [2, 3]] = truth[2, [4, 5]] = True
+    three = contrasts(shown(truth), losses, groups, 100, 0)
+    np.testing.assert_allclose(three.difference, [0.5 - 3.5, 2.5 - 2.5, 4.5 - 1.5], atol=1e-6)
+    assert (three.error > 0).all()
 
 
 def test_adjusting_takes_the_blame_from_a_hat_worn_in_the_dark() -> None:
@@ -134,16 +136,23 @@ def test_adjusting_takes_the_blame_from_a_hat_worn_in_the_dark() -> None:
     dim = rng.random(n) < 0.3
     hat = rng.random(n) < np.where(dim, 0.6, 0.1)
     losses = rng.gamma(1.0, np.where(dim, 1.0, 0.2))
-    near = np.stack([np.argsort(~hat, kind="stable")[:1500], np.argsort(~dim, kind="stable")[:1500]])
-    shows = np.stack([hat[near[0]], dim[near[1]]]).astype(float).clip(1e-9)
-    found = confounding(near, shows, losses)
+    found = confounding(shown(np.stack([hat, dim])), losses, np.arange(n))
     raw = losses[hat].mean() - losses[~hat].mean()
     assert raw > 0.3
-    assert abs(found.adjusted[0]) < 0.1
+    assert abs(found.adjusted[0]) < 3 * found.error[0] < 0.2
     assert found.adjusted[1] == pytest.approx(0.8, abs=0.1)
     both = (hat & dim).sum() / (hat | dim).sum()
     assert found.overlap[0, 1] == pytest.approx(both, abs=0.01)
     np.testing.assert_allclose(found.overlap, found.overlap.T)
+
+
+def test_a_phrase_that_the_others_determine_is_not_adjusted() -> None:
+    rng = np.random.default_rng(2)
+    a = rng.random(2000) < 0.3
+    truth = np.stack([a, ~a, rng.random(2000) < 0.2])
+    found = confounding(shown(truth), rng.gamma(1.0, np.where(a, 1.0, 0.2)), np.arange(2000))
+    assert np.isnan(found.adjusted[:2]).all()
+    assert np.isfinite(found.adjusted[2])
 
 
 def test_wordings_of_one_thing_do_not_explain_each_other_away(ws: Workspace) -> None:

@@ -85,12 +85,12 @@ def test_a_run_keeps_its_images_by_kind_and_slice(fitted: Path, tmp_path: Path) 
 
 
 def test_what_is_shown_costs_no_second_search(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fsearch.indexer.vector_index.index import VectorIndex
+    from fsearch.indexer.vector_index.exact_search import ExactSearch
 
     ws.query("bald", where="skin_tone >= 7")
     searches: list[int] = []
-    search = VectorIndex.search
-    monkeypatch.setattr(VectorIndex, "search", lambda *a, **k: searches.append(1) or search(*a, **k))
+    search = ExactSearch.search
+    monkeypatch.setattr(ExactSearch, "search", lambda *a, **k: searches.append(1) or search(*a, **k))
     ws.query("a hat")
     assert len(searches) == 1
     ws.query("a straw hat", where="skin_tone >= 7")

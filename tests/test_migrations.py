@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tarfile
 from pathlib import Path
@@ -133,6 +134,6 @@ def test_a_fit_of_an_older_fsearch_asks_to_be_made_again(fitted: Path, tmp_path:
     root = tmp_path / "old.fsearch"
     shutil.copytree(fitted, root)
     manifest = root / "models" / "planted" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"format": 4', '"format": 1'))
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 1}))
     with pytest.raises(NotReadyError, match="made by another version of fsearch; run: fsearch fit"):
         fsearch.open(root).query("bald")

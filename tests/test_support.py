@@ -10,27 +10,56 @@ from hypothesis import strategies as st
 from fsearch.diagnoser import ridge as linear
 from fsearch.diagnoser.fit import learn
 from fsearch.diagnoser.reference_bank import percentile
+from fsearch.diagnoser.retrieval import Retriever
+from fsearch.diagnoser.rivals import level, rivalry
 from fsearch.diagnoser.stacking import Stacking
 from fsearch.diagnoser.subsample import fitting_rows
 from fsearch.diagnoser.support import Support, SupportThresholds
 from fsearch.indexer.storage.vectors import unit
+from fsearch.indexer.vector_index.index import exact_index
+
+NONE = np.full(4, np.inf), np.zeros(4, np.int64)
 
 
-def test_a_phrase_is_unseen_only_below_both_floors() -> None:
+def test_a_phrase_is_unseen_only_below_both_measured_floors() -> None:
     floors = SupportThresholds(0.2, 7.0)
-    support = Support(np.array([0.1, 0.3, 0.1, 0.3]), np.array([6.0, 6.0, 8.0, 8.0]))
-    assert floors.absent(support).tolist() == [True, False, False, False]
+    support = Support(np.array([0.1, 0.3, 0.1, 0.3], np.float32), np.array([6.0, 6.0, 8.0, 8.0]))
+    found = floors.presence(support, *NONE)
+    assert found.absent.tolist() == [True, False, False, False]
+    assert found.uncertain.tolist() == found.doubtful.tolist() == found.absent.tolist()
 
 
-def test_floors_of_a_bank_leave_most_of_the_bank_above() -> None:
-    rng = np.random.default_rng(0)
-    bank = Support(rng.normal(0.25, 0.02, 200), rng.normal(8, 0.5, 200))
-    floors = SupportThresholds.from_bank(bank)
-    assert not floors.calibrated
-    assert floors.absent(bank).mean() <= 0.05
-    assert 0.1 <= floors.is_indeterminate(bank).mean() <= 0.5
-    assert (floors.is_indeterminate(bank) | ~floors.absent(bank)).all()  # what is unseen is doubtful too
-    assert not SupportThresholds(0.2, 7.0).is_indeterminate(bank).any()
+def test_without_measured_floors_a_margin_over_rivals_tells_and_each_doubt_implies_the_next() -> None:
+    thresholds = SupportThresholds.of_margin(-0.5)
+    assert not thresholds.calibrated
+    margin = np.array([-3.0, -3.0, -3.0, 0.0, 2.0, 9.0, np.inf])
+    winners = np.array([12, 5, 2, 12, 12, 12, 0])
+    support = Support(np.full(7, 0.25, np.float32), np.full(7, 20.0))
+    found = thresholds.presence(support, margin, winners)
+    assert found.absent.tolist() == [True, False, False, False, False, False, False]
+    assert found.doubtful.tolist() == [True, True, False, True, False, False, False]
+    assert found.uncertain.tolist() == [True, True, True, True, True, False, True]  # nothing was asked of the last
+
+
+def test_an_absent_concept_loses_to_its_rivals_and_a_present_one_does_not() -> None:
+    """Five kinds of image in orthogonal directions; a phrase near none of them is answered by many rivals."""
+    rng = np.random.default_rng(4)
+    axes = np.eye(40, dtype=np.float32)
+    kind = rng.integers(0, 20, 2000)
+    images = unit(axes[kind] + 0.15 * rng.normal(size=(2000, 40))).astype(np.float16)
+    index = exact_index(images, 40)
+    index.add([images])
+    retriever = Retriever(index, np.arange(2000), 40.0)
+    texts = np.stack([axes[3], axes[30]])
+    vocabulary = axes[np.r_[0:3, 4:20]]
+    found = rivalry(retriever.find(texts), retriever, vocabulary, 40.0)
+    assert found.margin[0] > 0 > found.margin[1]
+    assert found.winners[1] >= 7
+    assert np.isinf(rivalry(retriever.find(texts), retriever, vocabulary[:0], 40.0).margin).all()
+
+
+def test_more_rivals_ask_for_less() -> None:
+    assert level(2000) < level(1000) < level(500)
 
 
 @given(st.integers(0, 300))

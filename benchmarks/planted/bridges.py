@@ -13,12 +13,12 @@ mixture     chance under two normal components fitted to the similarities
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.bridge import DEFAULT, Bridge, Raw
-from fsearch.diagnoser.calibration import Moments, attention
 from fsearch.diagnoser.diagnosis import Diagnosis
 from fsearch.diagnoser.observed import normalised
 from fsearch.diagnoser.retrieval import Retrieved
@@ -28,6 +28,36 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 PROTOTYPE_IMAGES = 20
+TEMPERATURE = 0.5  # in standard deviations of a query's similarity over the index
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """First and second moments of the images' embeddings: mean (d,), covariance (d, d), both float64."""
+
+    mean: Floats
+    covariance: Floats
+
+    @classmethod
+    def of(cls, embeddings: Singles) -> Moments:
+        """The moments of `embeddings`, (n, d)."""
+        centred = embeddings - embeddings.mean(axis=0)
+        return cls(embeddings.mean(axis=0, dtype=np.float64), (centred.T @ centred / len(centred)).astype(np.float64))
+
+    def standardise(self, queries: Singles, similarities: Singles) -> Floats:
+        """Cosines, (q, k), as standard deviations above their mean over all images, for `queries` (q, d).
+
+        Mean and variance of t.v over the images follow from the moments: t.mean and t.covariance.t. Phrases differ in
+        both, and encoders far more, so a temperature only has one meaning on this scale.
+        """
+        mean = queries @ self.mean
+        spread = np.sqrt(np.einsum("qd,de,qe->q", queries, self.covariance, queries).clip(min=1e-12))
+        return (similarities - mean[:, None]) / spread[:, None]  # type: ignore[no-any-return]
+
+
+def attention(scores: Floats, temperature: float = TEMPERATURE) -> Floats:
+    """Weights from standardised similarities, (q, k): softmax over the k images, scaled so that the largest is one."""
+    return np.exp((scores - scores.max(axis=1, keepdims=True)) / temperature)  # type: ignore[no-any-return]
 
 
 class Point:

@@ -17,6 +17,7 @@ from benchmarks.planted.world import ENOUGH, World, truth
 
 from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.indexer.storage.vectors import unit
+from fsearch.search.query import vocabulary
 
 LOGIT_SCALE = 100.0  # of every CLIP that OpenAI trained
 ENCODER = "ViT-B-32 openai"
@@ -83,7 +84,9 @@ def labelled_set(folder: Path, name: str) -> LabelledSet:
         if len(SETS[name]) == 1 or phrase not in AMBIGUOUS:
             before = shows[phrase][1] if phrase in shows else np.zeros(len(own), bool)
             shows[phrase] = row, before | np.isin(own, classes)
-    reference = ReferenceBank(bank[[names.index(n) for n in REFERENCE if n in names]], LOGIT_SCALE)
+    known = [names.index(n) for n in REFERENCE if n in names]
+    rivals = [i for i, n in enumerate(names) if n.lower() in vocabulary()]
+    reference = ReferenceBank(bank[known], LOGIT_SCALE, vocabulary=bank[rivals])
     return LabelledSet(
         unit(np.concatenate(images)),
         own,

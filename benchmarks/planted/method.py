@@ -22,7 +22,8 @@ from fsearch.indexer.workspace.store import Losses
 class Answers:
     """What the method says about each phrase of a world: (q,) arrays of its `words`, intervals and lifts.
 
-    `rank` is the score by which it orders them, highest worst: the lift, phrases that it calls unseen last.
+    `rank` is the score by which it orders them, highest worst: the lift in standard errors,
+    phrases that it calls unseen last.
     """
 
     words: np.ndarray
@@ -63,6 +64,6 @@ def answered(found: list[Finding], signal: bool, seconds: float) -> Answers:
     lo, hi, lift, observed = (
         np.array([getattr(f, name) for f in found], np.float64) for name in ("lo", "hi", "lift", "observed_lift")
     )
-    known = np.where(np.isfinite(lift), lift, np.nanmin(lift))
-    rank = known - np.where(words == "unseen", 2 * np.ptp(known) + 1.0, 0.0)
+    certain = lift / np.array([f.standard_error for f in found])
+    rank = certain - np.where(words == "unseen", 2 * np.ptp(certain) + 1.0, 0.0)
     return Answers(words, lo, hi, lift, rank, observed, signal, seconds)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from benchmarks.planted.bridges import all_bridges
+from benchmarks.planted.bridges import Moments, all_bridges
 from benchmarks.planted.world import World
 
 from fsearch.diagnoser import ridge
-from fsearch.diagnoser.calibration import Moments
 from fsearch.diagnoser.diagnosis import Diagnosis
 from fsearch.diagnoser.ensemble import Bagged, out_of_bag_mean
 from fsearch.diagnoser.estimate import estimate_lift
-from fsearch.diagnoser.lift import half_width
 from fsearch.diagnoser.observed import normalised
 from fsearch.indexer.storage.vectors import unit
 
@@ -21,7 +19,7 @@ def stage_scores(world: World, diagnosis: Diagnosis, bagged: Bagged) -> dict[str
     bridges = all_bridges(Moments.of(world.vectors.astype(np.float16).astype(np.float32)))
     retrieved = diagnosis.retriever.find(world.texts)
     scores = {f"bridge: {name}": estimate_lift(diagnosis, retrieved, b).value for name, b in bridges.items()}
-    weights = normalised(retrieved.memberships)
+    weights = normalised(retrieved.weights)
     points = world.vectors
     trees = np.stack([b.inplace_predict(points) for b in bagged.boosters]).astype(np.float64)
     linear = ridge.predict(bagged.coefficients, points)
@@ -32,6 +30,5 @@ def stage_scores(world: World, diagnosis: Diagnosis, bagged: Bagged) -> dict[str
     scores["oracle membership: ensemble on true images"] = true @ np.nan_to_num(bagged.prediction(), nan=0.0)
     mean_image = unit(true @ points).astype(np.float32)
     lift = estimate_lift(diagnosis, diagnosis.retriever.find(mean_image), bridges["attention"])
-    lower = lift.value - half_width(lift.error, diagnosis.report.conformal)
-    scores["oracle text: mean of true images, attention"] = lower
+    scores["oracle text: mean of true images, attention"] = lift.value - lift.error
     return scores

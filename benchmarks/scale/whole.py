@@ -143,7 +143,7 @@ def stages(folder: str) -> dict[str, Any]:
     _time(spent, fit, "fitting_rows", "draw the sample")
     _time(spent, fit, "train", "train members")
     _time(spent, fit, "_predict_all", "predict for every image")
-    _time(spent, fit, "calibration_errors", "calibrate")
+    _time(spent, estimate, "half_errors", "calibrate")
     _time(spent, fit, "_record", "write predictions")
     _time(spent, query, "embed", "embed phrases")
     _time(spent, retrieval.Retriever, "find", "retrieve images")

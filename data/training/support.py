@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fsearch.data.portraits import CONCEPTS, Concept, draw_many, phrases, sample
 from fsearch.data.training.measure import embed_pixels
-from fsearch.diagnoser.retrieval import anchor_similarity, membership
+from fsearch.diagnoser.membership import anchor_similarity, membership
 from fsearch.diagnoser.support import Support
 from fsearch.indexer.embedding.encoder import Encoder, identify, load_encoder
 
@@ -67,7 +67,7 @@ def _sentences(concept: Concept) -> list[str]:
 def _support(encoder: Encoder, texts: NDArray[np.float32], images: NDArray[np.float32]) -> NDArray[np.float64]:
     """(q, 2) similarity and mass of each phrase in an index of `images`."""
     cosines = -np.sort(-(texts @ images.T), axis=1)
-    reference = anchor_similarity(cosines, len(images))
+    reference = anchor_similarity(cosines, encoder.logit_scale)
     share = membership(cosines, reference, encoder.logit_scale).mean(axis=1)
     found = Support.of(reference, share, encoder.logit_scale)
     return np.column_stack([found.similarity, found.log_mean_exp])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fsearch.diagnoser.choices import Correction
-from fsearch.diagnoser.verdict import MIN_SUPPORT, Q_LEVEL
+from fsearch.diagnoser.verdict import MIN_EVIDENCE, Q_LEVEL
 from fsearch.search.answer import Answer
 
 _CORRECTIONS = {"bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutieli"}
@@ -11,14 +11,12 @@ _CORRECTIONS = {"bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutieli"}
 
 def explanation(a: Answer, correction: Correction) -> str:
     """The lines of `--explain`."""
-    origin = "measured for this encoder" if a.calibrated else "lowest twentieth of the reference phrases here"
     lines = [
         f"{a.title}: why {a.verdict}",
         f"  rule        {a.reason}",
-        f"  support     similarity {a.similarity:.3f}, mass {a.log_mean_exp:.2f}; unseen below both "
-        f"{a.similarity_threshold:.3f} and {a.log_mean_exp_threshold:.2f} ({origin})",
-        f"  images      {a.share:.1%} of all seem to show it; of those found {a.purity:.0%} do; "
-        f"n_effective {a.n_effective:.0f} (unseen below {MIN_SUPPORT:.0f})",
+        f"  support     {_support(a)}",
+        f"  images      {a.shown:.0f} seem to show it ({a.share:.1%}); of those it is judged by {a.purity:.0%} do; "
+        f"n_effective {a.n_effective:.0f} (unseen below {MIN_EVIDENCE:.0f})",
         f"  ensemble    predicts a lift of {a.predicted_lift:+.4f} over the baseline {a.baseline:.4f}",
         f"  corrected   to {a.lift:+.4f}: {a.shrinkage:.0%} of what the real losses say beyond the prediction "
         "is believed",
@@ -32,12 +30,29 @@ def explanation(a: Answer, correction: Correction) -> str:
         lines.append(f"  percentile  above {a.percentile:.0f}% of the reference phrases")
     if a.contrast is not None:
         lines.append(
-            f"  contrast    {a.contrast:+.4f} against the rest of {a.group!r}, p {a.contrast_p:.4g}, "
-            f"q {a.contrast_q:.4g}"
+            f"  contrast    {a.contrast:+.4f} [{a.contrast_lo:+.4f}, {a.contrast_hi:+.4f}] against the rest of "
+            f"{a.group!r}, p {a.contrast_p:.4g}, q {a.contrast_q:.4g}"
         )
     if a.adjusted_lift is not None:
-        lines.append(f"  adjusted    {a.adjusted_lift:+.4f} with the other failing phrases held equal")
+        lines.append(
+            f"  adjusted    {a.adjusted_lift:+.4f} [{a.adjusted_lo:+.4f}, {a.adjusted_hi:+.4f}] with the other failing "
+            "phrases held equal"
+        )
     if a.shares_with:
         shared = ", ".join(f"{text!r} {overlap:.0%}" for text, overlap in a.shares_with[:5])
         lines.append(f"  overlap     shares its images with {shared}")
     return "\n".join(lines)
+
+
+def _support(a: Answer) -> str:
+    """Whether images show the phrase at all, and how that was told."""
+    found = f"similarity {a.similarity:.3f}, mass {a.log_mean_exp:.2f}"
+    if a.calibrated:
+        both = f"{a.similarity_threshold:.3f} and {a.log_mean_exp_threshold:.2f}"
+        return f"{found}; unseen below both {both} (measured for this encoder)"
+    if a.margin is None:
+        return f"{found}; there are no rival phrases to tell whether any image shows it"
+    return (
+        f"{found}; {a.margin:+.1f} nats over rival phrases, {a.winners} of which share the nearest images; "
+        f"unseen below {a.margin_threshold:+.1f} where many do (this encoder was never calibrated)"
+    )

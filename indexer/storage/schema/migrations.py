@@ -153,6 +153,24 @@ def m008_text_vectors(con: Connection) -> None:
     con.execute("CREATE TABLE text_vectors (encoder VARCHAR, text VARCHAR, vector BLOB, PRIMARY KEY (encoder, text))")
 
 
+NEW_IN_9 = {
+    "contrast_lo": "DOUBLE",
+    "contrast_hi": "DOUBLE",
+    "adjusted_lo": "DOUBLE",
+    "adjusted_hi": "DOUBLE",
+    "shown": "DOUBLE",
+    "margin": "DOUBLE",
+    "margin_threshold": "DOUBLE",
+    "winners": "INTEGER",
+}
+
+
+def m009_presence_and_intervals(con: Connection) -> None:
+    """In rankings, intervals of contrasts and adjusted lifts, and how a phrase stands against its rivals."""
+    for name, kind in NEW_IN_9.items():
+        con.execute(f"ALTER TABLE rankings ADD COLUMN {name} {kind}")
+
+
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     2: m002_conditions_contrasts_and_confounding,
     3: m003_sources_and_black_boxes,
@@ -161,6 +179,7 @@ MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     6: m006_groups_of_repeated_images,
     7: m007_evidence,
     8: m008_text_vectors,
+    9: m009_presence_and_intervals,
 }
 
 
