@@ -200,12 +200,65 @@ def test_images() -> None:
         ("WEBP", "RGB"),
         ("BMP", "RGB"),
     ]
-    goods = [(f"{kind}-{mode}", encoded(kind, mode)) for kind, mode in [*kinds, ("TIFF", "RGB"), ("TIFF", "L")]]
+    kinds += [(kind, "RGB") for kind in ("PPM", "TGA", "PCX", "SGI", "DDS", "QOI", "ICO", "DIB", "JPEG2000", "AVIF")]
+    writable = [(k, m) for k, m in [*kinds, ("TIFF", "RGB"), ("TIFF", "L"), ("TIFF", "F")] if k in Image.SAVE]
+    goods = [(f"{kind}-{mode}", encoded(kind, mode)) for kind, mode in writable]
 
     def use(path: Path) -> None:
         assert decode(path.read_bytes()).mode == "RGB"
 
-    fuzz(25_000, goods, use)
+    fuzz(30_000, goods, use)
+
+
+XML = (
+    b"<annotation><filename>a.png</filename><size><width>9</width><height>9</height></size><object><name>x</name>"
+    b"<difficult>0</difficult><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>5</xmax><ymax>6</ymax></bndbox></object>"
+    b"</annotation>"
+)
+
+
+@pytest.mark.slow
+def test_files_of_objects_and_detections() -> None:
+    for folder in ("yolo/images", "yolo/labels", "voc/JPEGImages", "voc/Annotations", "dets"):
+        Path(folder).mkdir(parents=True)
+    for folder in ("yolo/images", "voc/JPEGImages"):
+        Path(folder, "a.png").write_bytes(b"")
+    config = b"path: .\ntrain: images\nval: [images/a.png]\nnames: {0: x, 1: y}\n"
+    Path("yolo/data.yaml").write_bytes(config)
+    boxes = {"1": {"boxes": [[1, 2, 3, 4]], "labels": [1], "scores": [0.5]}}
+    mmdet = {"bboxes": [[1, 2, 3, 4]], "labels": [0], "scores": [0.5]}
+    places: dict[str, tuple[str, Callable[[], Any]]] = {
+        "data.yaml": ("yolo", lambda: open_source("yolo").keys()),
+        "a.txt": ("yolo/labels", lambda: open_source("yolo").keys()),
+        "a.xml": ("voc/Annotations", lambda: list(open_source("voc").items())),
+        "b.txt": ("dets", lambda: read_predictions(Path("dets"))),
+        "b.json": ("dets", lambda: read_predictions(Path("dets"))),
+        "t.json": (".", lambda: read_predictions(Path("t.json"))),
+    }
+
+    def use(path: Path) -> None:
+        folder, read = places[path.name]
+        target = Path(folder, path.name)
+        before = target.read_bytes() if target.exists() else None
+        if target != path:
+            target.write_bytes(path.read_bytes())
+        try:
+            read()
+        finally:
+            if before is None:
+                target.unlink()
+            elif target != path:
+                target.write_bytes(before)
+
+    goods = [
+        ("data.yaml", config),
+        ("a.txt", b"0 0.5 0.5 0.2 0.3\n1 0.1 0.1 0.2 0.2 0.3 0.3\n"),
+        ("a.xml", XML),
+        ("b.txt", b"0 0.5 0.5 0.2 0.3 0.9\n"),
+        ("b.json", json.dumps(mmdet).encode()),
+        ("t.json", json.dumps(boxes).encode()),
+    ]
+    fuzz(20_000, goods, use, "yolo", "voc", "dets")
 
 
 @pytest.mark.slow

@@ -89,7 +89,6 @@ def probabilities(*rows: list[float]) -> dict[str, Any]:
             "the target has class 7; the prediction has 2 classes",
         ),
         ("lrp", [[BOX | {"bbox": [1, 1, -5, 5]}]], [(9, 9, [])], {}, "box 1: a side is negative (-5 x 5)"),
-        ("lrp", [[BOX | {"bbox": [6, 1, 9, 5]}]], [(9, 9, [])], {}, "sticks out of the image of 9 x 9 pixels by 6"),
         ("lrp", [[BOX | {"bbox": [1, 1, 5]}]], [(9, 9, [])], {}, "'bbox' must be four numbers"),
         ("lrp", [[]], [(9, 9, [{"bbox": [1, 1, 5, 5]}])], {}, "ground truth: a box needs a numeric 'category_id'"),
         ("loss", [[1, 2]], [None], {}, "a prediction of 2 values where 1 are expected"),

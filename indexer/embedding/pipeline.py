@@ -28,7 +28,10 @@ Progress = Callable[[int, int], None]  # (images done, images in all; 0 where th
 
 @dataclass(slots=True)
 class IndexReport:
-    """Numbers of image files by outcome, and a description of the FAISS index where it is not exact."""
+    """Numbers of image files by outcome, and a description of the FAISS index where it is not exact.
+
+    `notes` are what the source left out, or took in some way that the user should know.
+    """
 
     found: int = 0
     embedded: int = 0
@@ -42,6 +45,7 @@ class IndexReport:
     without_loss: int = 0
     replaced_losses: int = 0
     index: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ def index_images(
     report.changed, report.renamed = writer.changed, writer.renamed
     report.duplicates -= writer.renamed
     report.missing = writer.mark_missing() if whole else 0
+    report.notes = source.notes
     return report
 
 
@@ -187,5 +192,5 @@ def _prepare(item: Item, encoder: Encoder, writer: BatchWriter) -> Outcome:
     found = read_image(item)
     if isinstance(found, str):
         return RejectedItem(item, found)
-    image = ImageRecord(item, found.sha256, found.image.size, found.bytes)
+    image = ImageRecord(item, found.sha256, found.size, found.bytes)
     return PreparedImage(image, None if writer.row_of(found.sha256) is not None else encoder.prepare(found.image))

@@ -101,9 +101,7 @@ def _batches(
         if found.sha256 not in rows:
             rows[found.sha256] = len(rows)
             batch.append(prepared)
-        outcomes.append(
-            {"sha256": found.sha256, "size": found.image.size, "bytes": found.bytes, "row": rows[found.sha256]}
-        )
+        outcomes.append({"sha256": found.sha256, "size": found.size, "bytes": found.bytes, "row": rows[found.sha256]})
         if len(batch) == size:
             yield batch
             batch = []

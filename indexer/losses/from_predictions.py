@@ -8,11 +8,12 @@ from typing import Any
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.functions.base import LossFunction
-from fsearch.indexer.losses.ground_truth import USUAL_COLUMNS, GroundTruth, check_categories, find_ground_truth
-from fsearch.indexer.losses.loss_report import LossesReport
+from fsearch.indexer.losses.ground_truth import USUAL_COLUMNS, GroundTruth, find_ground_truth
+from fsearch.indexer.losses.loss_report import LossesReport, clipped_note
 from fsearch.indexer.losses.loss_spec import LossSpec
 from fsearch.indexer.losses.loss_store import LossStaging
 from fsearch.indexer.losses.matching import WorkspaceImages, workspace_images
+from fsearch.indexer.losses.object_matching import match_detections
 from fsearch.indexer.losses.prediction_file import Predictions, read_predictions
 from fsearch.indexer.storage.files import content_sha256
 from fsearch.indexer.workspace.store import Store
@@ -27,6 +28,7 @@ class _Pairs:
     names: list[str]
     targets: list[Any]
     target_root: Path
+    notes: tuple[str, ...] = ()
 
 
 def add_predictions(store: Store, model: str, path: Path, loss_spec: LossSpec, split: str | None) -> LossesReport:
@@ -47,7 +49,7 @@ def add_predictions(store: Store, model: str, path: Path, loss_spec: LossSpec, s
     done = staging.done()
     todo = [i for i, image_id in enumerate(pairs.image_ids) if image_id not in done]
     staging.add([pairs.image_ids[i] for i in todo], outcomes.only(todo))
-    return staging.finish(str(loss_spec), str(path), split)
+    return staging.finish(str(loss_spec), str(path), split, pairs.notes + clipped_note(outcomes.clipped))
 
 
 def _pairs(
@@ -59,7 +61,7 @@ def _pairs(
     own_targets = task.target != "objects" and chosen and all(c in columns for c in chosen)
     truth = GroundTruth({}) if own_targets else find_ground_truth(store, task, loss_spec, known)
     if task.target == "objects":
-        return _detections(predictions, truth)
+        return _detections(predictions, truth, loss_spec)
     image_ids = [known.image_ids[i] for i in known.find(predictions.keys, path) if i is not None]
     if not own_targets:
         targets = [truth.by_image.get(i) for i in image_ids]
@@ -69,20 +71,10 @@ def _pairs(
     return _Pairs(image_ids, predictions.values, predictions.names(), targets, predictions.root)
 
 
-def _detections(predictions: Predictions, truth: GroundTruth) -> _Pairs:
+def _detections(predictions: Predictions, truth: GroundTruth, loss_spec: LossSpec) -> _Pairs:
     """Every image of the ground truth with its detections; an image without any has an empty list."""
-    coco_ids = truth.coco_ids or {}
-    names = predictions.names()
-    if not set(predictions.keys) & set(coco_ids):
-        raise BadInputError(f"{predictions.path}: none of its image ids is in the ground truth")
-    for key in predictions.keys:
-        if key not in coco_ids:
-            raise BadInputError(
-                f"{predictions.path}: image id {key} is not in the ground truth, or not among the images"
-            )
-    check_categories(predictions.values, truth, names)
-    detections = {coco_ids[key]: boxes for key, boxes in zip(predictions.keys, predictions.values, strict=True)}
+    found = match_detections(predictions.keys, predictions.values, truth, loss_spec.classes, predictions.path)
     image_ids = list(truth.by_image)
-    named = {i: f"{predictions.path}, image id {key}" for key, i in coco_ids.items()}
+    names = [found.names.get(i, f"{predictions.path}, an image without detections") for i in image_ids]
     objects = [truth.by_image[i] for i in image_ids]
-    return _Pairs(image_ids, [detections.get(i, []) for i in image_ids], [named[i] for i in image_ids], objects, Path())
+    return _Pairs(image_ids, [found.by_image.get(i, []) for i in image_ids], names, objects, Path(), found.notes)

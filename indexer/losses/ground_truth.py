@@ -1,19 +1,22 @@
-"""Ground truth of the images: columns of their metadata, a folder of masks, or a COCO file of objects."""
+"""Ground truth of the images: columns of their metadata, a folder of masks, or a data set of objects."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.losses.detections import ObjectNames, in_pixels, names_of
 from fsearch.indexer.losses.functions.base import LossFunction
 from fsearch.indexer.losses.loss_spec import LossSpec
 from fsearch.indexer.losses.matching import WorkspaceImages
 from fsearch.indexer.losses.prediction_file import read_predictions
-from fsearch.indexer.sources.coco import read_coco
+from fsearch.indexer.sources.annotated import AnnotatedSet, find_key
+from fsearch.indexer.sources.kind import kind_of_objects
+from fsearch.indexer.sources.paths import PathResolver
+from fsearch.indexer.sources.resolve import reader_of
 from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.workspace.store import Store
 
@@ -28,14 +31,14 @@ class GroundTruth:
     ----------
     by_image : a label, number, list of them, mask (path or array), or (width, height, COCO objects) per image.
     root : the folder that paths of masks are relative to.
-    coco_ids : image identity by COCO image id, as text; detections refer to images by it.
-    categories : category ids of the COCO file.
+    objects : how detections refer to images and categories, where the ground truth is objects.
+    upright : boxes refer to upright images; else their sizes tell whether to the stored ones, see `functions.frame`.
     """
 
     by_image: Mapping[int, Any]
     root: Path = Path()
-    coco_ids: Mapping[str, int] | None = None
-    categories: frozenset[int] = frozenset()
+    objects: ObjectNames | None = None
+    upright: bool = False
 
 
 def find_ground_truth(store: Store, task: LossFunction, loss_spec: LossSpec, known: WorkspaceImages) -> GroundTruth:
@@ -45,9 +48,12 @@ def find_ground_truth(store: Store, task: LossFunction, loss_spec: LossSpec, kno
     """
     place = Path(loss_spec.target[0]) if len(loss_spec.target) == 1 else Path()
     if task.target == "objects":
-        if place.suffix.lower() != ".json" or not place.is_file():
-            raise BadInputError(f"task {task.name} needs the true objects: --target COCO-FILE.json")
-        return _objects(place, known)
+        kind = kind_of_objects(place)
+        if kind is None:
+            raise BadInputError(
+                f"task {task.name} needs the true objects: --target COCO-FILE.json, or a YOLO or Pascal VOC folder"
+            )
+        return _objects(reader_of(kind)(place), place, store, known)
     if task.target == "mask" and loss_spec.target and place.is_dir():
         masks = read_predictions(place)
         hits = known.find(masks.keys, place, partial=True)
@@ -87,29 +93,35 @@ def _folder(known: WorkspaceImages) -> Path:
     return known.folder
 
 
-def _objects(path: Path, known: WorkspaceImages) -> GroundTruth:
-    """Objects of a COCO file."""
-    coco = read_coco(path)
-    objects: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    categories = frozenset(c["id"] for c in coco["categories"])
-    for row, annotation in enumerate(coco["annotations"], start=1):
-        if "bbox" not in annotation:
-            raise BadInputError(f"{path}, annotation {row}: 'bbox' is needed")
-        objects[annotation["image_id"]].append(annotation)
-    hits = known.find([i["file_name"] for i in coco["images"]], path, path.parent, partial=True)
-    by_image, coco_ids = {}, {}
-    for image, hit in zip(coco["images"], hits, strict=True):
-        if hit is not None:
-            by_image[known.image_ids[hit]] = (image.get("width"), image.get("height"), objects[image["id"]])
-            coco_ids[str(image["id"])] = known.image_ids[hit]
-    return GroundTruth(by_image, path.parent, coco_ids, categories)
+def _objects(truth: AnnotatedSet, path: Path, store: Store, known: WorkspaceImages) -> GroundTruth:
+    """Objects of a data set of objects, in pixels."""
+    sizes = _sizes(store) if truth.relative else {}
+    paths = PathResolver(truth.root, allow_outside=True)
+    keys = [find_key(image.file_name, paths, str(path)) for image in truth.images]
+    hits = known.find(keys, path, truth.root, partial=True)
+    by_image: dict[int, Any] = {}
+    ids: dict[str, int] = {}
+    names: dict[str, int] = {}
+    for image, hit in zip(truth.images, hits, strict=True):
+        if hit is None:
+            continue
+        image_id = known.image_ids[hit]
+        size, objects = (image.width, image.height), image.objects
+        if any("bbox" not in o for o in objects):
+            raise BadInputError(f"{path}, image {image.id}: an object has no 'bbox'")
+        if truth.relative:
+            size = sizes[image_id]
+            objects = [o | {"bbox": in_pixels(o["bbox"], size)} for o in objects]
+        by_image[image_id] = (*size, objects)
+        ids[image.id] = image_id
+        names |= dict.fromkeys(names_of(image.file_name), image_id)
+    listed = frozenset(name for i in truth.images for name in (i.id, *names_of(i.file_name)))
+    found = ObjectNames(ids, names, listed, truth.categories, truth.relative, truth.named_only)
+    return GroundTruth(by_image, path.parent, found, truth.relative)
 
 
-def check_categories(
-    detections: Sequence[Sequence[Mapping[str, Any]]], truth: GroundTruth, names: Sequence[str]
-) -> None:
-    """Raise BadInputError for a detection of a category that is not in the ground truth."""
-    for found, name in zip(detections, names, strict=True):
-        for detection in found:
-            if truth.categories and int(detection["category_id"]) not in truth.categories:
-                raise BadInputError(f"{name}: category {detection['category_id']} is not in the ground truth")
+def _sizes(store: Store) -> dict[int, tuple[int, int]]:
+    """Width and height of each present image, upright."""
+    with store.catalog.read() as con:
+        rows = con.execute("SELECT image_id, width, height FROM images WHERE status = 'present'").fetchall()
+    return {image_id: (width, height) for image_id, width, height in rows}

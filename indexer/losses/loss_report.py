@@ -32,3 +32,8 @@ class LossesReport:
     mean: float
     notes: tuple[str, ...] = ()
     others: int = 0
+
+
+def clipped_note(count: int) -> tuple[str, ...]:
+    """A note on boxes that were cut at the edge of their image; none for none."""
+    return (f"{count:,} boxes stick out of their images and were cut at the edge",) if count else ()

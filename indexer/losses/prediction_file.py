@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,10 @@ import pyarrow.compute as pc
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.choices import ScoreKind
+from fsearch.indexer.losses.detections import TENSORS, is_detections, read_detections, refuse_pickle
 from fsearch.indexer.losses.matching import image_key, read_keys
 from fsearch.indexer.storage.files import DamagedArrayError, load_arrays
-from fsearch.indexer.storage.tabular import KEY_COLUMNS, SUFFIXES, TableFile, is_table, read_json
+from fsearch.indexer.storage.tabular import KEY_COLUMNS, SUFFIXES, TableFile, is_table
 
 _MASKS = (".png", ".npy", ".tif", ".tiff", ".bmp", ".gif")
 _COLUMNS: Mapping[str, ScoreKind | None] = {  # usual names of prediction columns, and what they say of the scores
@@ -50,7 +50,7 @@ class Predictions:
 
     Attributes
     ----------
-    keys : n strings that name images; COCO image ids, as text, in COCO results.
+    keys : n strings that name images; of detections, ids or names as the ground truth has them.
     values : n predictions: an array (n, ...) or a list.
     columns : the file's further columns by name, n values each.
     classes, scores : class names and score kind as column names tell them, if they do.
@@ -73,17 +73,19 @@ class Predictions:
 def read_predictions(path: Path, wanted: Sequence[str] = ()) -> Predictions:
     """Read `path`; `wanted` names the prediction columns. Raises BadInputError where it cannot be read."""
     if path.is_dir():
-        return _folder(path)
+        return _detections(path) if is_detections(path) else _folder(path)
     kind = path.suffix.lower()
     if not path.is_file():
         raise BadInputError(f"no such predictions file: {path}")
     if kind == ".npz":
         return _npz(path, wanted)
-    if kind == ".json":
-        return _coco_results(path)
+    if kind == ".json" or kind in TENSORS:
+        return _detections(path)
+    refuse_pickle(path)
     if not is_table(path):
         raise BadInputError(
-            f"predictions file {path}: use {', '.join((*SUFFIXES, '.npz', '.json'))} or a folder of masks"
+            f"predictions file {path}: use {', '.join((*SUFFIXES, '.npz', '.json', '.pt'))}, or a folder of masks or "
+            "of a file of detections for each image"
         )
     return _table(path, wanted)
 
@@ -106,6 +108,8 @@ def _columns(
     seen: Sequence[str], wanted: Sequence[str], path: Path
 ) -> tuple[list[str], tuple[str, ...], ScoreKind | None]:
     """Names of the prediction columns, the class names in them, and whether they are probabilities or logits."""
+    if not wanted and (best := _best_of_timm(seen)):
+        wanted = [best]
     if not wanted:
         listed = next(
             (c for c in seen if c.lower() in _COLUMNS and c.lower() not in ("prediction", "predicted", "pred")), None
@@ -132,6 +136,16 @@ def _columns(
         if column not in seen:
             raise BadInputError(f"{path} has no column {column!r} (seen: {', '.join(seen)})")
     return list(wanted), (), _COLUMNS.get(wanted[0].lower()) if len(wanted) == 1 else None
+
+
+def _best_of_timm(seen: Sequence[str]) -> str | None:
+    """The column of the best class in a file of timm's inference.py, whose `prob_0`, `prob_1` go by rank, not by class.
+
+    Its `label` is what the model said. None for other files.
+    """
+    if "filename" not in seen or not {"index", "index_0", "label_0"} & set(seen):
+        return None
+    return next((c for c in ("label", "label_0", "index", "index_0") if c in seen), None)
 
 
 def _numbers(column: pa.ChunkedArray, name: str, path: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -170,6 +184,8 @@ def _npz(path: Path, wanted: Sequence[str]) -> Predictions:
     except DamagedArrayError as error:
         raise BadInputError(f"predictions file {path} cannot be read: {error}") from error
     key = next((k for k in KEY_COLUMNS if k in arrays), None)
+    if key is None and {"predictions", "label_ids"} <= arrays.keys():
+        return _trainer(arrays["predictions"], arrays["label_ids"], path)
     if key is None:
         raise BadInputError(f"{path} has no array that names images (seen: {', '.join(arrays)}); call it 'image'")
     keys = [image_key(k, row, path) for row, k in enumerate(arrays.pop(key).tolist(), start=1)]
@@ -182,17 +198,20 @@ def _npz(path: Path, wanted: Sequence[str]) -> Predictions:
     return Predictions(keys, arrays[column], rest | masks, path, path.parent, (), scores)
 
 
-def _coco_results(path: Path) -> Predictions:
-    """Detections of each COCO image id."""
-    results = read_json(path, "predictions file")
-    if not isinstance(results, list):
-        raise BadInputError(f"{path} is no COCO results file: it must be a list of detections")
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row, detection in enumerate(results, start=1):
-        if not isinstance(detection, dict) or not {"image_id", "category_id", "bbox", "score"} <= set(detection):
-            raise BadInputError(f"{path}, detection {row}: 'image_id', 'category_id', 'bbox' and 'score' are needed")
-        found[str(detection["image_id"])].append(detection)
-    return Predictions(list(found), list(found.values()), {}, path, path.parent)
+def _trainer(logits: Any, labels: Any, path: Path) -> Predictions:
+    """What the Trainer of transformers predicts, in the order of its data set: rows are named as Hugging Face's are."""
+    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+        raise BadInputError(
+            f"{path}: predictions {logits.shape} and label_ids {labels.shape}; expected (n, C) and (n,)"
+        )
+    keys = [f"{row:08d}" for row in range(len(logits))]
+    return Predictions(keys, logits, {"label": labels.tolist()}, path, path.parent, (), "logits")
+
+
+def _detections(path: Path) -> Predictions:
+    """Detections of each image."""
+    keys, found = read_detections(path)
+    return Predictions(keys, found, {}, path, path.parent)
 
 
 def _folder(path: Path) -> Predictions:

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
@@ -15,7 +15,7 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.archive_members import TarMember, ZipMember, check_member, is_plain_tar, open_zip
 from fsearch.indexer.sources.base import UNKNOWN_KEY, Item, current, reject_duplicates, rejecting, sized_item
 from fsearch.indexer.sources.decode import MAX_BYTES, RejectedImageError
-from fsearch.indexer.sources.folder import is_image
+from fsearch.indexer.sources.listing import LeftOut, is_image
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 SUFFIXES = (".zip", *TARS)
@@ -45,19 +45,33 @@ class Archive:
         return self.path.stat().st_mtime_ns
 
     @cached_property
-    def _members(self) -> dict[str, tuple[int, int]]:
-        """Size and (in a plain tar) offset of each image, sorted by name."""
+    def _files(self) -> list[tuple[str, int, int]]:
+        """Name, size and (in a plain tar) offset of every file."""
         if not self.path.is_file():
             raise BadInputError(f"no such archive: {self.path}")
         try:
-            found = self._zip_members() if self._is_zip else self._tar_members()
+            return self._zip_members() if self._is_zip else self._tar_members()
         except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
             raise BadInputError(f"archive {self.path} cannot be read: {str(error).splitlines()[0]}") from error
-        images = sorted(m for m in found if is_image(m[0]))
+
+    @cached_property
+    def _members(self) -> dict[str, tuple[int, int]]:
+        """Size and (in a plain tar) offset of each image, sorted by name."""
+        images = sorted(m for m in self._files if is_image(m[0]))
         if not images:
-            raise BadInputError(f"no images in the archive {self.path}")
+            hints = "".join(f"; {note}" for note in self.notes)
+            raise BadInputError(f"no images in the archive {self.path}{hints}")
         reject_duplicates([name for name, *_ in images], f"archive {self.path}")
         return {name: (size, offset) for name, size, offset in images}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Members that are no images."""
+        left_out = LeftOut()
+        for name, *_ in self._files:
+            if not is_image(name):
+                left_out.file(PurePosixPath(name).name)
+        return left_out.notes()
 
     def keys(self) -> list[str]:
         """Names of the members that are images."""
@@ -110,8 +124,10 @@ class Archive:
         with tarfile.open(self.path) as tar:
             for member in tar:
                 check_member(member.name, str(self.path))
-                if member.isfile():  # a link is never followed
+                if member.isfile():
                     found.append((member.name, member.size, member.offset_data))
+                elif member.issym() or member.islnk():  # a link is never followed, and is counted
+                    found.append((f"{member.name} (link)", 0, 0))
         return found
 
     def _streamed(self, wanted: set[str]) -> Iterator[Item]:

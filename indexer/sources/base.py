@@ -56,6 +56,10 @@ class Source(Protocol):
     def schema(self) -> pa.Schema | None:
         """Types of the items' metadata; None where only the values tell."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out or taken in some way that the user should know, a line each; whole after iterating it."""
+
     def keys(self) -> list[str] | None:
         """All keys in order; None for a stream, whose keys are known only after iterating it."""
 

@@ -15,6 +15,7 @@ from fsearch.indexer.sources.base import UNKNOWN_KEY, Item, current, encoded_ite
 from fsearch.indexer.sources.decode import RejectedImageError
 from fsearch.indexer.sources.paths import PathResolver
 from fsearch.indexer.storage.tabular import name_classes
+from fsearch.indexer.storage.union import differences, in_columns, union_schema
 
 _BATCH = 64
 
@@ -44,14 +45,17 @@ class SavedDataset:
     @property
     def schema(self) -> pa.Schema:
         """The columns beside the image, classes by name, and the split."""
-        first = next(iter(self._splits.values()))
-        types = first.features.arrow_schema
         fields = [
-            pa.field(c, pa.string()) if c in self._classes else types.field(c)
-            for c in first.column_names
-            if c != self._image and not pa.types.is_struct(types.field(c).type)
+            pa.field(f.name, pa.string()) if f.name in self._classes else f
+            for f in union_schema(r.features.arrow_schema for r in self._splits.values())
+            if f.name != self._image and not pa.types.is_struct(f.type)
         ]
         return pa.schema([*fields, *([pa.field("split", pa.string())] if len(self._splits) > 1 else [])])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Columns that differ from split to split."""
+        return differences([(split, rows.features.arrow_schema) for split, rows in self._splits.items()])
 
     @cached_property
     def _splits(self) -> dict[str, Any]:
@@ -69,22 +73,21 @@ class SavedDataset:
     def _image(self) -> str:
         import datasets
 
-        features = next(iter(self._splits.values())).features
-        images = [c for c, f in features.items() if isinstance(f, datasets.Image)]
+        splits = [rows.features for rows in self._splits.values()]
+        images = [c for c, f in splits[0].items() if all(isinstance(s.get(c, f), datasets.Image) for s in splits)]
+        images = [c for c in images if all(c in s for s in splits)]
         if self.column is not None and self.column not in images:
             raise BadInputError(
                 f"data set {self.path}: {self.column!r} is no image column (those are: {', '.join(images)})"
             )
         if not images:
-            raise BadInputError(f"data set {self.path} has no image column (seen: {', '.join(features)})")
+            raise BadInputError(f"data set {self.path} has no image column (seen: {', '.join(splits[0])})")
         return self.column or images[0]
 
     @cached_property
-    def _classes(self) -> dict[str, list[str]]:
-        import datasets
-
-        features = next(iter(self._splits.values())).features
-        return {c: f.names for c, f in features.items() if isinstance(f, datasets.ClassLabel)}
+    def _classes(self) -> frozenset[str]:
+        """Columns whose numbers have names, in some split."""
+        return frozenset(c for rows in self._splits.values() for c in _class_names(rows))
 
     def keys(self) -> list[str]:
         """Row numbers, after the split's name."""
@@ -92,15 +95,16 @@ class SavedDataset:
 
     def items(self) -> Iterator[Item]:
         """The rows."""
-        wanted = self.schema.names
+        schema = self.schema
         mtime_ns = max(p.stat().st_mtime_ns for p in self._files())
         for split, rows in self._undecoded.items():
-            number = 0
+            number, classes = 0, _class_names(self._splits[split])
             for table in rows.iter(_BATCH):
                 images = table[self._image].to_pylist()
-                rest = table.select([c for c in wanted if c in table.column_names]).to_pylist()
+                rest = table.select([c for c in schema.names if c in table.column_names]).to_pylist()
                 for image, row in zip(images, rest, strict=True):
-                    yield self._item(_key(split, number), image, row | ({"split": split} if split else {}), mtime_ns)
+                    known = name_classes(row, classes) | ({"split": split} if split else {})
+                    yield self._item(_key(split, number), image, in_columns(known, schema), mtime_ns)
                     number += 1
 
     def read(self, key: str) -> bytes:
@@ -131,10 +135,15 @@ class SavedDataset:
         return {s: r.cast_column(self._image, encoded).with_format("arrow") for s, r in self._splits.items()}
 
     def _item(self, key: str, image: dict[str, Any] | None, row: dict[str, Any], mtime_ns: int) -> Item:
-        row = name_classes(row, self._classes)
         if image and image.get("bytes") is None and image.get("path"):
             return replace(self.paths.item(self.paths.key(image["path"], str(self.path)), row), key=key)
         return encoded_item(key, (image or {}).get("bytes"), mtime_ns, row)
+
+
+def _class_names(rows: Any) -> dict[str, list[str]]:
+    import datasets
+
+    return {c: f.names for c, f in rows.features.items() if isinstance(f, datasets.ClassLabel)}
 
 
 def _key(split: str, row: int) -> str:

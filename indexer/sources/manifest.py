@@ -6,7 +6,7 @@ Parquet as Hugging Face `datasets` writes it (a struct of bytes and path) is one
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from fsearch.indexer.sources.decode import RejectedImageError
 from fsearch.indexer.sources.parquet_cell import read_cell
 from fsearch.indexer.sources.paths import PathResolver
 from fsearch.indexer.storage.tabular import TableFile, class_names, count_rows, name_classes
+from fsearch.indexer.storage.union import differences, in_columns, union_schema
 
 PATHS = ("image", "path", "file", "filename", "file_name", "image_path", "url", "uri", "image_url")
 PIXELS = ("image", "img", "bytes", "jpg", "jpeg", "png", "image_bytes")
@@ -28,7 +29,7 @@ IDS = ("key", "id", "image_id", "name", "file_name", "filename", "path")
 
 @dataclass(frozen=True)
 class Manifest:
-    """The images that one table, or a folder of Parquet files of one schema, lists.
+    """The images that one table, or a folder of Parquet files, lists; a column that a file lacks is empty there.
 
     `column` names the column of images, where that is not clear from its name. Its paths are relative to `paths.root`.
     Raises BadInputError, before any image is read, for a path outside of it, a URL that is not allowed, or two rows
@@ -50,6 +51,11 @@ class Manifest:
         wanted = [f for f in self._columns if f.name != self._image.name and not _binary(f.type)]
         return pa.schema([pa.field(f.name, pa.string()) if f.name in self._classes else f for f in wanted])
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Columns that differ from file to file."""
+        return differences([(t.path.name, t.schema) for t in self._tables])
+
     @cached_property
     def _files(self) -> list[Path]:
         return self._list_files()
@@ -63,11 +69,12 @@ class Manifest:
 
     @cached_property
     def _columns(self) -> pa.Schema:
-        return self._tables[0].schema
+        return union_schema(t.schema for t in self._tables)
 
     @cached_property
-    def _classes(self) -> Mapping[str, list[str]]:
-        return class_names(self._columns)
+    def _classes(self) -> frozenset[str]:
+        """Columns whose numbers have names, in some file."""
+        return frozenset(c for t in self._tables for c in class_names(t.schema))
 
     @cached_property
     def _image(self) -> pa.Field:
@@ -89,6 +96,11 @@ class Manifest:
 
     @cached_property
     def _keys(self) -> list[str]:
+        without = next((t.path for t in self._tables if self._image.name not in t.schema.names), None)
+        if without is not None:
+            raise BadInputError(
+                f"manifest {without} has no column {self._image.name!r}, which holds the images elsewhere"
+            )
         keys = self._path_keys() if self._holds_paths else self._pixel_keys()
         if not keys:
             raise BadInputError(f"manifest {self.path} has no rows")
@@ -105,14 +117,14 @@ class Manifest:
 
     def items(self) -> Iterator[Item]:
         """The rows."""
-        keys = iter(self._keys)
+        keys, schema = iter(self._keys), self.schema
         for table in self._tables:
-            mtime_ns = table.path.stat().st_mtime_ns
+            mtime_ns, classes = table.path.stat().st_mtime_ns, class_names(table.schema)
             for batch in table.batches():
                 images = batch.column(self._image.name)
-                rest = batch.select(self.schema.names).to_pylist()
+                rest = batch.select([c for c in schema.names if c in batch.schema.names]).to_pylist()
                 for image, row, key in zip(images, rest, keys, strict=False):
-                    yield self._item(key, image.as_py(), name_classes(row, self._classes), mtime_ns)
+                    yield self._item(key, image.as_py(), in_columns(name_classes(row, classes), schema), mtime_ns)
 
     def read(self, key: str) -> bytes:
         """The image of one row. Raises RejectedImageError, see `Source.read`.
@@ -155,7 +167,8 @@ class Manifest:
         return keys
 
     def _pixel_keys(self) -> list[str]:
-        own = next((f.name for f in self._columns if f.name in IDS and f.name != self._image.name), None)
+        shared = set.intersection(*(set(t.schema.names) for t in self._tables))
+        own = next((f.name for f in self._columns if f.name in IDS and f.name in shared - {self._image.name}), None)
         if own is not None:
             keys = ["" if v is None else str(v).strip() for v in self._values(own)]
             if "" in keys:

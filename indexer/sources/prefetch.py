@@ -14,7 +14,7 @@ from PIL import Image
 
 from fsearch.indexer.sources.base import UNREAD as UNREAD
 from fsearch.indexer.sources.base import Item
-from fsearch.indexer.sources.decode import RejectedImageError, decode, to_rgb
+from fsearch.indexer.sources.decode import RejectedImageError, decode_whole, to_rgb
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -26,14 +26,18 @@ class DecodedImage:
 
     Attributes
     ----------
-    image : RGB.
+    image : RGB, upright; smaller than `size` where that is very large.
     sha256 : hexadecimal, of the encoded bytes; of size and pixels where the source gave a decoded image.
     bytes : how many were hashed.
+    size : width and height of the whole image in pixels, upright.
+    orientation : the EXIF orientation that was undone, 1 for none.
     """
 
     image: Image.Image
     sha256: str
     bytes: int
+    size: tuple[int, int]
+    orientation: int = 1
 
 
 def read_image(item: Item) -> DecodedImage | str:
@@ -41,10 +45,13 @@ def read_image(item: Item) -> DecodedImage | str:
     try:
         content = item.read()
         if isinstance(content, bytes):
-            return DecodedImage(decode(content), hashlib.sha256(content).hexdigest(), len(content))
+            found = decode_whole(content)
+            digest = hashlib.sha256(content).hexdigest()
+            return DecodedImage(found.image, digest, len(content), found.size, found.orientation)
         image = to_rgb(content)
         pixels = image.tobytes()
-        return DecodedImage(image, hashlib.sha256(f"{image.size}".encode() + pixels).hexdigest(), len(pixels))
+        digest = hashlib.sha256(f"{image.size}".encode() + pixels).hexdigest()
+        return DecodedImage(image, digest, len(pixels), image.size)
     except OSError as error:
         return f"{UNREAD}{error.strerror or error}"
     except RejectedImageError as error:

@@ -39,6 +39,11 @@ class PythonImages:
         """Known from the values only."""
         return None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
     @cached_property
     def _index(self) -> dict[str, Any]:
         """The dictionary key, or index, of each image by its key as text."""

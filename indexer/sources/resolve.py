@@ -1,25 +1,25 @@
 """From a path, URL or name to a source: the kind is told from the file or folder, or named.
 
-A new kind of data set is a file of its own and, here, its name in `Kind`, its line in `open_source`, and how `kind_of`
-recognises it. Adapters are imported when they are needed, so that the command line can name the kinds without them.
+A new kind of data set is a file of its own, its line in `open_source`, and in kind.py its name in `Kind` and how
+`kind_of` recognises it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
-from fsearch.indexer.errors import BadInputError, require_one_of
-from fsearch.indexer.object_path import is_named
+from fsearch.indexer.errors import require_one_of
+from fsearch.indexer.sources.kind import Kind, is_file_url, kind_of
+from fsearch.indexer.sources.paths import is_url
 
 if TYPE_CHECKING:
+    from fsearch.indexer.sources.annotated import AnnotatedSet
     from fsearch.indexer.sources.base import Source
-
-Kind = Literal["folder", "imagefolder", "manifest", "huggingface", "webdataset", "archive", "coco", "python"]
-_PATTERN = "{*?["  # characters of a pattern of shards
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class SourceOptions:
     kind : the kind of data set; None to tell it from the file or folder.
     image_column : the column of a table that holds the images.
     root : the folder that a table's paths are relative to; None for the table's own.
-    allow_outside : whether a table may name files outside of it.
+    allow_outside : whether a table may name files outside of it, and links may lead outside of a folder.
     """
 
     kind: Kind | None = None
@@ -58,8 +58,8 @@ def open_source(location: str, options: SourceOptions = SourceOptions()) -> Sour
     kind = options.kind or kind_of(location)
     require_one_of("kind", kind, get_args(Kind))
     if kind in ("folder", "imagefolder"):
-        return _open_folder(location, labelled=kind == "imagefolder")
-    if kind in ("manifest", "huggingface", "coco"):
+        return _open_folder(location, kind == "imagefolder", options.allow_outside)
+    if kind in ("manifest", "huggingface", "coco", "yolo", "voc"):
         return _open_table(location, kind, options)
     if kind == "webdataset":
         from fsearch.indexer.sources.webdataset import WebDataset
@@ -74,17 +74,17 @@ def open_source(location: str, options: SourceOptions = SourceOptions()) -> Sour
     return from_name(location)
 
 
-def _open_folder(location: str, *, labelled: bool) -> Source:
+def _open_folder(location: str, labelled: bool, allow_outside: bool) -> Source:
     from fsearch.indexer.sources.folder import Folder
     from fsearch.indexer.sources.remote_folder import RemoteFolder
 
     path = location.removeprefix("file://")
-    return RemoteFolder(path, labelled) if _is_url(path) else Folder(Path(path), labelled)
+    return RemoteFolder(path, labelled) if is_url(path) else Folder(Path(path), labelled, allow_outside)
 
 
 def _open_table(location: str, kind: Kind, options: SourceOptions) -> Source:
     """A source that lists images by path, relative to its own folder or `options.root`."""
-    from fsearch.indexer.sources.coco import Coco
+    from fsearch.indexer.sources.annotated import AnnotatedImages
     from fsearch.indexer.sources.huggingface import SavedDataset
     from fsearch.indexer.sources.manifest import Manifest
     from fsearch.indexer.sources.paths import PathResolver
@@ -94,84 +94,23 @@ def _open_table(location: str, kind: Kind, options: SourceOptions) -> Source:
     paths = PathResolver(root, options.allow_outside)
     if kind == "huggingface":
         return SavedDataset(path, paths, options.image_column)
-    return Coco(path, paths) if kind == "coco" else Manifest(path, paths, options.image_column)
+    if kind == "manifest":
+        return Manifest(path, paths, options.image_column)
+    return AnnotatedImages(path, paths, reader_of(kind))
 
 
-def kind_of(location: str) -> Kind:
-    """Tell the kind of the data set at `location`. Raises BadInputError where there is none, or of no known kind."""
-    path, name = Path(location), PurePosixPath(location).name.lower()
-    if _is_url(location):
-        return "webdataset" if _is_file_url(location) else "folder"
-    if any(c in location for c in _PATTERN) and name.endswith(".tar"):
-        return "webdataset"
-    if path.is_dir():
-        return _kind_of_folder(path)
-    kind = _kind_by_suffix(path, name)
-    if kind is not None:
-        return kind
-    if not path.exists() and is_named(location):
-        return "python"
-    if not path.exists():
-        raise BadInputError(f"no such folder or file: {location}")
-    raise BadInputError(
-        f"{location} is no image source; use a folder, {', '.join(_suffixes()[0][:4])}, COCO .json, .tar, .zip, "
-        "a saved Hugging Face data set, or module:object"
-    )
+def reader_of(kind: Kind) -> Callable[[Path], AnnotatedSet]:
+    """What reads the objects of a data set of this kind."""
+    from fsearch.indexer.sources.coco import read_coco
+    from fsearch.indexer.sources.voc import read_voc
+    from fsearch.indexer.sources.yolo import read_yolo
 
-
-def _suffixes() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Suffixes of tables, and of archives."""
-    from fsearch.indexer.sources.archive import SUFFIXES as ARCHIVES
-    from fsearch.indexer.storage.tabular import COMPRESSED
-    from fsearch.indexer.storage.tabular import SUFFIXES as TABLES
-
-    return (*TABLES, *COMPRESSED), ARCHIVES
-
-
-def _kind_by_suffix(path: Path, name: str) -> Kind | None:
-    from fsearch.indexer.sources.webdataset import looks_like_shard
-
-    tables, archives = _suffixes()
-    if name.endswith(tables):
-        return "manifest"
-    if name.endswith(".json"):
-        return "coco"
-    if name.endswith(".tar") and path.is_file():
-        return "webdataset" if looks_like_shard(path) else "archive"
-    return "archive" if name.endswith(archives) else None
-
-
-def _kind_of_folder(folder: Path) -> Kind:
-    from fsearch.indexer.sources.folder import is_image
-    from fsearch.indexer.sources.huggingface import is_saved
-
-    if is_saved(folder):
-        return "huggingface"
-    names = [p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
-    if not any(is_image(n) for n in names):
-        if any(n.endswith(".tar") for n in names):
-            return "webdataset"
-        if any(folder.rglob("*.parquet")) and not any(is_image(p.name) for p in folder.rglob("*")):
-            return "manifest"
-    return "folder"
-
-
-def _is_url(location: str) -> bool:
-    from fsearch.indexer.sources.paths import is_url
-
-    return is_url(location)
-
-
-def _is_file_url(url: str) -> bool:
-    """Whether a URL names one file, or a pattern of shards, rather than a folder."""
-    path = url.split("?", 1)[0].lower()
-    tables, archives = _suffixes()
-    return path.endswith((*tables, *archives, ".json")) or any(c in path for c in _PATTERN)
+    return {"coco": read_coco, "yolo": read_yolo, "voc": read_voc}[kind]
 
 
 def _local(location: str) -> str:
     """The path of a folder that is given as a file:// URL."""
-    is_folder = location.startswith("file://") and not _is_file_url(location)
+    is_folder = location.startswith("file://") and not is_file_url(location)
     return location.removeprefix("file://") if is_folder else location
 
 
@@ -250,4 +189,4 @@ def open_images(
 
 def _absolute(location: str, kind: Kind) -> str:
     """The location as it is found again from another folder."""
-    return location if _is_url(location) or kind == "python" else str(Path(location).absolute())
+    return location if is_url(location) or kind == "python" else str(Path(location).absolute())

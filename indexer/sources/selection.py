@@ -47,6 +47,11 @@ class Selection:
         """The source's."""
         return self.source.schema
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The source's."""
+        return self.source.notes
+
     def keys(self) -> list[str] | None:
         """The selected keys; None where the source is a stream."""
         keys = self.source.keys()

@@ -5,22 +5,23 @@ from __future__ import annotations
 import json
 import os
 import tarfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.sources.archive_members import TarMember, check_member, is_plain_tar
+from fsearch.indexer.sources.archive_members import TarMember, is_plain_tar
 from fsearch.indexer.sources.base import UNKNOWN_KEY, Item, reject, rejecting, sized_item
-from fsearch.indexer.sources.decode import MAX_BYTES, RejectedImageError
-from fsearch.indexer.sources.folder import SUFFIXES, is_image
+from fsearch.indexer.sources.decode import RejectedImageError
+from fsearch.indexer.sources.listing import is_image
 from fsearch.indexer.sources.paths import check_url, is_url, open_stream
+from fsearch.indexer.sources.shard_sample import images_of, library, local_groups, streamed_groups
 
-_IMAGES = tuple(s.lstrip(".") for s in sorted(SUFFIXES))
 _LABELS = ("cls", "label")
 _TEXTS = ("txt", "caption")
 _INDEXED_SHARDS = 64  # whose members are cached for random access
@@ -33,7 +34,7 @@ def expand(location: str, *, may_be_gone: bool = False) -> list[str]:
     Raises BadInputError where there is none, one does not exist (unless it `may_be_gone`), or the `webdataset` extra is
     missing.
     """
-    braceexpand = _library("braceexpand").braceexpand
+    braceexpand = library("braceexpand").braceexpand
     shards: list[str] = []
     for shard in braceexpand(location):
         path = Path(shard)
@@ -57,11 +58,15 @@ def expand(location: str, *, may_be_gone: bool = False) -> list[str]:
 class WebDataset:
     """The samples of some tar shards. A key is SHARD/KEY; metadata are .cls, .txt and the fields of .json.
 
+    What comes before the first dot of a name tells the sample. One that has no image of a plain suffix (KEY.jpg) but
+    some of dotted ones (KEY.rf.1a2b.jpg) is taken apart: each is an image, SHARD/KEY.rf.1a2b.
+
     A shard that cannot be read to its end is quarantined from there on, and the others go on. Images in a local
     uncompressed shard are read at their offsets; all else is streamed.
     """
 
     location: str
+    _more: Counter[str] = field(default_factory=Counter, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -78,9 +83,16 @@ class WebDataset:
         return None
 
     def items(self) -> Iterator[Item]:
-        """The samples, shard after shard."""
+        """The images, shard after shard."""
+        self._more.clear()
         for shard in expand(self.location):
-            yield from _samples(shard)
+            yield from _samples(shard, self._more)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Images that samples hold beside their own."""
+        more = ", ".join(f"{n:,} {suffix}" for suffix, n in sorted(self._more.items()))
+        return (f"further images in samples, left out: {more}",) if more else ()
 
     def read(self, key: str) -> bytes:
         """The image of one sample. Raises RejectedImageError, see `Source.read`.
@@ -137,23 +149,26 @@ def _find(shard: str, key: str) -> Callable[[], Any] | None:
 @lru_cache(_INDEXED_SHARDS)
 def _index(shard: str, mtime_ns: int, size: int) -> Mapping[str, Callable[[], Any]]:
     """The `read` of each sample of a local uncompressed shard, by key. Only the headers of the tar are read."""
-    return {item.key: item.read for item in _samples(shard, images_only=True)}
+    return {item.key: item.read for item in _samples(shard, with_metadata=False)}
 
 
 def _file_name(shard: str) -> str:
     return shard.rsplit("/", 1)[-1]
 
 
-def _samples(shard: str, *, images_only: bool = False) -> Iterator[Item]:
-    """The samples of a shard; with `images_only`, of a local one, without reading any content."""
-    tariterators = _library("webdataset").tariterators
-    stem = _file_name(shard)
+def _samples(shard: str, more: Counter[str] | None = None, *, with_metadata: bool = True) -> Iterator[Item]:
+    """The images of a shard; without metadata, of a local one, without reading any content.
+
+    Images of a sample beside its own are counted in `more`, by their suffix.
+    """
+    stem, more = _file_name(shard), Counter() if more is None else more
     mtime_ns = 0 if is_url(shard) else Path(shard).stat().st_mtime_ns
+    local = not is_url(shard) and is_plain_tar(Path(shard))
     try:
-        with open_stream(shard) as stream:
-            local = Path(shard) if not is_url(shard) and is_plain_tar(Path(shard)) else None
-            for sample in tariterators.group_by_keys(_members(stream, shard, local, images_only)):
-                yield _item(f"{stem}/{sample['__key__']}", sample, mtime_ns)
+        for key, files in local_groups(Path(shard)) if local else streamed_groups(shard):
+            for found in images_of(key, files, more):
+                metadata = _metadata(found.companions) if with_metadata else {}
+                yield _item(f"{stem}/{found.key}", found.image, mtime_ns, metadata)
     except BadInputError:
         raise
     except (OSError, EOFError, tarfile.TarError, ValueError) as error:
@@ -161,42 +176,18 @@ def _samples(shard: str, *, images_only: bool = False) -> Iterator[Item]:
         yield Item(stem, reject(f"the shard cannot be read to its end: {reason}"), 0, None)
 
 
-def _members(stream: IO[bytes], shard: str, local: Path | None, images_only: bool) -> Iterator[dict[str, Any]]:
-    """The files of a shard, as `webdataset` groups them, each with its content or its position in a `local` tar."""
-    with tarfile.open(fileobj=stream, mode="r:" if local else "r|*") as tar:
-        for member in tar:
-            check_member(member.name, shard)
-            if member.isfile() and not member.name.startswith("__"):
-                skipped = images_only and not is_image(member.name)
-                content = b"" if skipped else _content(tar, member, local)
-                yield {"fname": member.name, "data": content, "__url__": shard}
-            tar.members = []  # type: ignore[attr-defined]  # else it keeps every header
-
-
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, local: Path | None) -> bytes | TarMember | int:
-    """The content of a file; the position of an image in a `local` tar; the size of a file that is too large."""
-    if member.size > MAX_BYTES:
-        return member.size
-    if local and not member.issparse() and is_image(member.name):
-        return TarMember(local, member.offset_data, member.size)
-    file = tar.extractfile(member)
-    return file.read() if file else b""
-
-
-def _item(key: str, sample: dict[str, Any], mtime_ns: int) -> Item:
-    metadata = _metadata(sample)
-    kind = next((k for k in _IMAGES if k in sample), None)
-    kind = kind or next((k for k in sample if k.rsplit(".", 1)[-1] in _IMAGES), None)
-    if kind is None:
+def _item(key: str, data: Any, mtime_ns: int, metadata: dict[str, Any]) -> Item:
+    if data is None:
         return Item(key, reject("the sample holds no image"), 0, mtime_ns, metadata)
-    data = sample[kind]
     if isinstance(data, TarMember):
         return sized_item(key, data, data.size, mtime_ns, metadata)
     return sized_item(key, lambda: data, data if isinstance(data, int) else len(data), mtime_ns, metadata)
 
 
-def _metadata(sample: dict[str, Any]) -> dict[str, Any]:
-    sample = {k: v for k, v in sample.items() if isinstance(v, bytes)}
+def _metadata(companions: Mapping[str, Any]) -> dict[str, Any]:
+    known = {k: v for k, v in companions.items() if k in ("json", *_LABELS, *_TEXTS)}
+    contents = {k: v() if isinstance(v, TarMember) else v for k, v in known.items()}
+    sample = {k: v for k, v in contents.items() if isinstance(v, bytes)}
     found: dict[str, Any] = {}
     if "json" in sample:
         try:
@@ -210,12 +201,3 @@ def _metadata(sample: dict[str, Any]) -> dict[str, Any]:
             text = data.decode("utf-8", "replace").strip()
             found[column] = int(text) if column == "label" and text.isdecimal() else text
     return found
-
-
-def _library(name: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise BadInputError("WebDataset shards need the library webdataset: pip install webdataset") from error

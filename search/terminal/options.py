@@ -17,7 +17,7 @@ import typer
 
 from fsearch.indexer.device import Device
 from fsearch.indexer.losses.choices import Split
-from fsearch.indexer.sources.resolve import Kind
+from fsearch.indexer.sources.kind import Kind
 from fsearch.search.options import EngineName
 
 HERE = Path(".fsearch")

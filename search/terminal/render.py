@@ -112,7 +112,7 @@ def index_lines(report: IndexReport) -> list[str]:
         lines.append(f"index: {report.index}")
     if report.rejected:
         lines.append("rejected files and reasons: fsearch info")
-    return lines
+    return [*lines, *report.notes]
 
 
 def losses_lines(report: LossesReport) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,8 +14,9 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.blackbox.base import BlackBox, Failure
 from fsearch.indexer.losses.blackbox.traceback_log import TracebackLog, error_line
 from fsearch.indexer.losses.functions.base import LossFunction, Outcomes, Settings
+from fsearch.indexer.losses.functions.frame import WHOLE, Frame, resized_mask
 from fsearch.indexer.losses.ground_truth import GroundTruth, find_ground_truth
-from fsearch.indexer.losses.loss_report import LossesReport
+from fsearch.indexer.losses.loss_report import LossesReport, clipped_note
 from fsearch.indexer.losses.loss_spec import LossSpec
 from fsearch.indexer.losses.loss_store import LossStaging
 from fsearch.indexer.losses.matching import workspace_images
@@ -59,10 +60,10 @@ class _Todo:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """An image read and prepared in a thread; `size` is (width, height). `reason` says why it could not be."""
+    """An image read and prepared in a thread, and how it lies in its file. `reason` says why it could not be."""
 
     todo: _Todo
-    size: tuple[int, int] = (0, 0)
+    frame: Frame = WHOLE
     prepared: Any = None
     reason: str | None = None
 
@@ -99,7 +100,8 @@ def run_black_box(
     if not any(run.knows(source.name) for source in sources):
         raise BadInputError(f"no images of {', '.join(s.name for s in sources)} in this workspace; index them first")
     run.over(sources, progress)
-    return staging.finish(str(loss_spec), box.origin, split, (box.note,) if box.note else ())
+    notes = ((box.note,) if box.note else ()) + clipped_note(run.clipped)
+    return staging.finish(str(loss_spec), f"{box.origin}; {box.note}" if box.note else box.origin, split, notes)
 
 
 class _Run:
@@ -108,6 +110,7 @@ class _Run:
     def __init__(self, store: Store, evaluator: _Evaluator, staging: LossStaging, limits: RunLimits) -> None:
         self._evaluator, self._staging, self._limits = evaluator, staging, limits
         self._succeeded, self._in_a_row, self._last_reason = False, 0, ""
+        self.clipped = 0
         self._done = staging.done()
         with store.catalog.read() as con:
             rows = con.execute("SELECT source, key, image_id, sha256 FROM images WHERE status = 'present'").fetchall()
@@ -180,6 +183,7 @@ class _Run:
             self._succeeded = True
             outcomes = self._evaluator.evaluate([r for r, _ in good], [p for _, p in good])
             self._staging.add([r.todo.image_id for r, _ in good], outcomes)
+            self.clipped += outcomes.clipped
 
     def _give_up(self) -> NoReturn:
         log = self._evaluator.log
@@ -210,7 +214,8 @@ class _Evaluator:
         if read.sha256 != todo.sha256:
             return _Ready(todo, reason="it has changed since it was indexed; index it again")
         try:
-            return _Ready(todo, read.image.size, self.box.prepare(read.image))
+            frame = Frame(read.orientation, read.size, read.image.size, self.truth.upright)
+            return _Ready(todo, frame, self.box.prepare(read.image))
         except Exception as error:  # an input transform may raise anything
             return _Ready(todo, reason=f"its input could not be made: {error_line(error)}")
 
@@ -231,9 +236,10 @@ class _Evaluator:
         targets = [self.truth.by_image.get(r.todo.image_id) for r in batch]
         names = [f"image {r.todo.item.key}" for r in batch]
         if self.task.target == "mask":
-            predictions = [self._full_size(p, r.size) for p, r in zip(predictions, batch, strict=True)]
+            predictions = [self._full_size(p, r.frame.size) for p, r in zip(predictions, batch, strict=True)]
+        settings = replace(self.settings, frames=tuple(r.frame for r in batch))
         try:
-            return self.task.outcomes(predictions, targets, names, self.settings)
+            return self.task.outcomes(predictions, targets, names, settings)
         except BadInputError:
             raise
         except Exception as error:  # a loss function of the user's
@@ -245,13 +251,10 @@ class _Evaluator:
     def _full_size(self, mask: Any, size: tuple[int, int]) -> NDArray[Any]:
         """A predicted mask (h, w), or scores (C, h, w), resized to the image (nearest neighbour)."""
         array = np.asarray(mask)
-        width, height = size
-        if array.ndim < 2 or array.shape[-2:] == (height, width):
+        if array.ndim < 2 or array.shape[-2:] == size[::-1]:
             return array
         if not self.box.squashes:
             raise BadInputError(
                 "masks of a model that sees a part of the image cannot be laid over it; say resize: squash"
             )
-        rows = ((np.arange(height) + 0.5) * array.shape[-2] / height).astype(int)
-        columns = ((np.arange(width) + 0.5) * array.shape[-1] / width).astype(int)
-        return array[..., rows[:, None], columns]
+        return resized_mask(array, size)

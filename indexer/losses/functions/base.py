@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.choices import ScoreKind
+from fsearch.indexer.losses.functions.frame import Frame
 
 TargetKind = Literal["column", "mask", "objects", "optional"]
 
@@ -27,6 +28,7 @@ class Settings:
     scores : whether class scores are probabilities or logits; None if unknown, which a loss that needs it refuses.
     prediction_root, target_root : folders that paths of masks are relative to.
     params : parameters of the loss's formula, such as k or delta.
+    frames : of each image, where predictions refer to the image that a model saw and targets to the file; else empty.
     """
 
     classes: tuple[str, ...] = ()
@@ -34,6 +36,7 @@ class Settings:
     prediction_root: Path = Path()
     target_root: Path = Path()
     params: Mapping[str, float] = field(default_factory=dict)
+    frames: tuple[Frame, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,14 @@ class Outcomes:
     losses : (n,) float64; NaN where there is no loss.
     labels, predictions : n short texts each, ground truth and prediction; None where neither a name nor number fits.
     reasons : n texts, why there is no loss; None where there is one.
+    clipped : boxes that stick out of their image, and were cut at its edge.
     """
 
     losses: NDArray[np.float64]
     labels: list[str | None]
     predictions: list[str | None]
     reasons: list[str | None]
+    clipped: int = 0
 
     def only(self, positions: Sequence[int]) -> Outcomes:
         """The outcomes of the images at `positions`."""
@@ -59,6 +64,7 @@ class Outcomes:
             [self.labels[i] for i in positions],
             [self.predictions[i] for i in positions],
             [self.reasons[i] for i in positions],
+            self.clipped,
         )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.functions.base import Outcomes, Settings
 
-_TOLERANCE = 1.0  # pixels that a box may stick out of the image, from rounding
+_TOLERANCE = 1.0  # pixels that a box may stick out of the image, from rounding, before that is said
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,14 @@ class Boxes:
     categories : (n,) int64.
     scores : (n,) float64, confidence of detections; 1 for true objects.
     crowds : (n,) bool, true objects that stand for many (`iscrowd`): a detection that hits one is not counted.
+    clipped : how many stuck out of the image, and were cut at its edge.
     """
 
     corners: NDArray[np.float64]
     categories: NDArray[np.int64]
     scores: NDArray[np.float64]
     crowds: NDArray[np.bool_]
+    clipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +106,22 @@ def box_ious(
 def read_boxes(objects: Sequence[Mapping[str, Any]], name: str, size: tuple[int, int] | None) -> Boxes:
     """Boxes of COCO objects, each with `bbox` [left, top, width, height], `category_id` and, if detected, `score`.
 
-    `size` is the image's width and height in pixels; None where unknown. Raises BadInputError for a box that is
-    malformed, has a negative side, or lies outside of the image.
+    `size` is the image's width and height in pixels, at whose edges boxes are cut; None where unknown. Raises
+    BadInputError for a box that is malformed or has a negative side.
     """
-    corners = np.array([_corners(o, f"{name}, box {i}", size) for i, o in enumerate(objects, start=1)]).reshape(-1, 4)
+    corners = np.array([_corners(o, f"{name}, box {i}") for i, o in enumerate(objects, start=1)]).reshape(-1, 4)
+    clipped = 0
+    if size is not None:
+        inside = np.clip(corners, 0, [*size, *size])
+        clipped = int((np.abs(corners - inside).max(axis=1, initial=0) > _TOLERANCE).sum())
+        corners = inside
     try:
         return Boxes(
             corners,
             np.array([int(o["category_id"]) for o in objects], np.int64),
             np.array([float(o.get("score", 1.0)) for o in objects], np.float64),
             np.array([bool(o.get("iscrowd", 0)) for o in objects], bool),
+            clipped,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadInputError(
@@ -121,7 +129,7 @@ def read_boxes(objects: Sequence[Mapping[str, Any]], name: str, size: tuple[int,
         ) from error
 
 
-def _corners(coco: Mapping[str, Any], name: str, size: tuple[int, int] | None) -> list[float]:
+def _corners(coco: Mapping[str, Any], name: str) -> list[float]:
     try:
         left, top, width, height = (float(v) for v in coco["bbox"])
     except (KeyError, TypeError, ValueError):
@@ -130,10 +138,6 @@ def _corners(coco: Mapping[str, Any], name: str, size: tuple[int, int] | None) -
         raise BadInputError(f"{name}: 'bbox' holds a number that is not finite")
     if width < 0 or height < 0:
         raise BadInputError(f"{name}: a side is negative ({width:g} x {height:g}); is it left, top, right, bottom?")
-    if size is not None:
-        over = max(-left, -top, left + width - size[0], top + height - size[1])
-        if over > _TOLERANCE:
-            raise BadInputError(f"{name}: it sticks out of the image of {size[0]} x {size[1]} pixels by {over:g}")
     return [left, top, left + width, top + height]
 
 
@@ -142,19 +146,23 @@ def evaluate_boxes(
 ) -> Outcomes:
     """Apply a formula to each image's matches.
 
-    A target is (width, height, COCO objects); a prediction is a list of COCO detections. The parameters `iou` and
+    A target is (width, height, COCO objects); a prediction is a list of COCO detections, in the same frame unless the
+    settings give the images' frames. The parameters `iou` and
     `score` are used in matching; the formula gets only the former.
     """
     params = dict(settings.params)
     iou, score = params.get("iou", 0.5), params.pop("score", 0.5)
     losses = np.full(len(targets), np.nan)
     reasons: list[str | None] = [None] * len(targets)
+    clipped = 0
     for i, (detections, target, name) in enumerate(zip(predictions, targets, names, strict=True)):
         if target is None or detections is None:
             reasons[i] = "it is not in the ground truth" if target is None else "the prediction is missing"
             continue
-        width, height, objects = target
+        width, height, objects = settings.frames[i].objects(*target) if settings.frames else target
         size = (width, height) if width and height else None
         truth = read_boxes(objects, f"{name}, ground truth", size)
-        losses[i] = formula(match(read_boxes(detections, f"{name}, prediction", size), truth, iou, score), **params)
-    return Outcomes(losses, [None] * len(losses), [None] * len(losses), reasons)
+        found = read_boxes(detections, f"{name}, prediction", size)
+        losses[i] = formula(match(found, truth, iou, score), **params)
+        clipped += truth.clipped + found.clipped
+    return Outcomes(losses, [None] * len(losses), [None] * len(losses), reasons, clipped)

@@ -15,7 +15,7 @@ from PIL import Image
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.functions.base import Outcomes, Settings
 from fsearch.indexer.losses.functions.class_scores import EPSILON, SUM_TOLERANCE, require_kind
-from fsearch.indexer.sources.decode import FORMATS, MAX_BYTES, MAX_PIXELS
+from fsearch.indexer.sources.decode import MAX_BYTES, MAX_PIXELS, formats
 from fsearch.indexer.sources.paths import PathResolver
 from fsearch.indexer.storage.files import DamagedArrayError, load_array
 
@@ -91,6 +91,7 @@ def evaluate_masks(
         except _UnreadableError as error:
             reasons[i] = str(error)
             continue
+        truth = settings.frames[i].mask(truth) if settings.frames else truth
         if mask.shape[-2:] != truth.shape:
             (h, w), (th, tw) = mask.shape[-2:], truth.shape
             raise BadInputError(f"{name}: the predicted mask is {w} x {h} pixels, the target {tw} x {th}")
@@ -159,7 +160,7 @@ def _load(path: Path, what: str) -> NDArray[Any]:
         if path.suffix.lower() == ".npy":
             loaded: NDArray[Any] = load_array(io.BytesIO(data))
             return loaded
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=formats()) as image:
             if image.mode not in _INDEXED:
                 raise BadInputError(f"{path}: a mask needs one class number a pixel; this image is {image.mode}")
             if image.width * image.height > MAX_PIXELS:
