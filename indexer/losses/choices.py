@@ -6,3 +6,6 @@ from typing import Literal
 
 Split = Literal["train", "held-out"]  # was the model trained on these images?
 ScoreKind = Literal["probabilities", "logits"]  # what the outputs of a classifier are
+Layout = Literal["nchw", "nhwc"]  # channels first or last
+Resize = Literal["crop", "squash", "pad"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]  # Pillow's filters

@@ -6,13 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.blackbox.base import TensorModel, choose_tensor
+from fsearch.indexer.losses.blackbox.onnx_files import external_files
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions, Preprocessing, pad_batch, read_beside, read_shape
 from fsearch.indexer.losses.choices import ScoreKind
 from fsearch.indexer.storage.files import content_sha256
 
-_DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(uint8)": "uint8",
+}
 
 
 class OnnxModel(TensorModel):
@@ -43,7 +51,7 @@ class OnnxModel(TensorModel):
         dtype = _DTYPES.get(tensor.type)
         if dtype is None or options.dtype not in (None, dtype):
             raise BadInputError(
-                f"{path}: its input {tensor.name!r} is {tensor.type}; fsearch feeds float32 or uint8 images"
+                f"{path}: its input {tensor.name!r} is {tensor.type}; fsearch feeds floats or uint8 images"
             )
         typed = InputOptions(dtype=dtype).over(options)  # type: ignore[arg-type]
         shape = [d if isinstance(d, int) and d > 0 else None for d in tensor.shape]
@@ -57,7 +65,7 @@ class OnnxModel(TensorModel):
             str(path),
             preprocessing,
             options,
-            content_sha256(path),
+            *(content_sha256(p) for p in (path, *external_files(path))),
             self._output,
             batch=self._fixed or 32,
             scores=_score_kind(output.name),
@@ -72,7 +80,7 @@ class OnnxModel(TensorModel):
             raise BadInputError(
                 f"{self.origin}: its output {self._output!r} has {len(out)} rows for {len(stacked)} images"
             )
-        return list(out[: len(inputs)])
+        return list(out[: len(inputs)].astype(np.float32) if out.dtype == np.float16 else out[: len(inputs)])
 
 
 def _image_input(shape: Sequence[int | None], options: InputOptions) -> tuple[int, Preprocessing]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.losses.choices import Interpolation, Layout, Resize
+from fsearch.indexer.storage.files import read_yaml
 
+_LATER = (("interpolation", "bilinear"), ("crop_pct", 1.0))  # defaults of options that older digests do not know
 _MODES = {1: "L", 3: "RGB"}  # Pillow's, by channels
 
 
@@ -31,7 +34,9 @@ class InputOptions:
     channels : 1 for greyscale, 3 for RGB.
     layout : channels first or last.
     resize : "crop" scales the short side and crops the centre, "squash" ignores the aspect ratio, "pad" letterboxes.
-    dtype : "float32", or "uint8" for pixel values of 0 to 255 as they are.
+    interpolation : Pillow's filter of the resize.
+    crop_pct : with "crop", the share of the resized short side that is kept: 0.875 resizes to 256 and keeps 224.
+    dtype : "float32", "float16" or "float64", or "uint8" for pixel values of 0 to 255 as they are.
     classes : class names in the order of the outputs.
     scores : whether outputs are probabilities or logits.
     """
@@ -42,9 +47,11 @@ class InputOptions:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     channels: Literal[1, 3] | None = None
-    layout: Literal["nchw", "nhwc"] | None = None
-    resize: Literal["crop", "squash", "pad"] | None = None
-    dtype: Literal["float32", "uint8"] | None = None
+    layout: Layout | None = None
+    resize: Resize | None = None
+    interpolation: Interpolation | None = None
+    crop_pct: float | None = None
+    dtype: Literal["float32", "float16", "float64", "uint8"] | None = None
     classes: tuple[str, ...] = ()
     scores: Literal["probabilities", "logits"] | None = None
 
@@ -54,10 +61,11 @@ class InputOptions:
         return replace(other, **chosen)
 
 
-_CHOICES = {
-    "layout": ("nchw", "nhwc"),
-    "resize": ("crop", "squash", "pad"),
-    "dtype": ("float32", "uint8"),
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "interpolation": get_args(Interpolation),
+    "layout": get_args(Layout),
+    "resize": get_args(Resize),
+    "dtype": ("float32", "float16", "float64", "uint8"),
     "scores": ("probabilities", "logits"),
     "channels": (1, 3),
 }
@@ -71,10 +79,7 @@ def read_beside(model: Path) -> InputOptions:
     path = next((p for p in (model.with_suffix(".yaml"), model.with_suffix(".yml")) if p.is_file()), None)
     if path is None:
         return InputOptions()
-    try:
-        options = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BadInputError(f"{path} is no YAML: {str(error).splitlines()[0]}") from error
+    options = read_yaml(path, "input options") or {}
     known = {f.name for f in fields(InputOptions)}
     if not isinstance(options, dict) or not set(options) <= known:
         wrong = sorted(map(str, set(options) - known)) if isinstance(options, dict) else ["no mapping"]
@@ -86,6 +91,8 @@ def _option(name: str, value: Any, path: Path) -> Any:
     try:
         if name == "size":
             return read_size(value)
+        if name == "crop_pct":
+            return float(value)
         if name in ("mean", "std"):
             return tuple(float(v) for v in (value if isinstance(value, list) else [value]))
         if name == "classes":
@@ -126,6 +133,8 @@ class Preprocessing:
     resize: str = "crop"
     dtype: str = "float32"
     normalised: bool = False
+    interpolation: str = "bilinear"
+    crop_pct: float = 1.0
 
     @classmethod
     def of(
@@ -150,6 +159,8 @@ class Preprocessing:
                 raise BadInputError(f"{len(values)} values of {name} for {depth} channels")
         if min(std) <= 0:
             raise BadInputError("std must be above 0")
+        if options.crop_pct is not None and not 0 < options.crop_pct <= 1:
+            raise BadInputError("crop_pct is a share, above 0 and at most 1")
         normalised = options.mean is not None or options.std is not None or options.dtype == "uint8"
         return cls(
             final,
@@ -160,30 +171,41 @@ class Preprocessing:
             options.resize or "crop",
             options.dtype or "float32",
             normalised,
+            options.interpolation or "bilinear",
+            options.crop_pct or 1.0,
         )
 
     def tensor(self, image: Image.Image) -> NDArray[Any]:
-        """(channels, height, width) or (height, width, channels), float32 or uint8."""
+        """(channels, height, width) or (height, width, channels), of the dtype."""
         converted = image.convert(_MODES[self.channels])
         height, width = self.size
         if converted.size != (width, height):
             converted = self._resized(converted, (width, height))
         array: NDArray[Any] = np.asarray(converted).reshape(height, width, self.channels)
-        if self.dtype == "float32":
+        if self.dtype != "uint8":
             scaled = array.astype(np.float32) / 255
             array = (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+            array = array.astype(self.dtype, copy=False)
         return np.ascontiguousarray(np.moveaxis(array, 2, 0) if self.layout == "nchw" else array)
 
     def _resized(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
+        how = Image.Resampling[self.interpolation.upper()]
         if self.resize == "crop":
-            return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
-        if self.resize == "pad":
-            return ImageOps.pad(image, size, Image.Resampling.BILINEAR)
-        return image.resize(size, Image.Resampling.BILINEAR)
+            return ImageOps.fit(image, size, how) if self.crop_pct == 1 else self._cropped(image, size, how)
+        return ImageOps.pad(image, size, how) if self.resize == "pad" else image.resize(size, how)
+
+    def _cropped(self, image: Image.Image, size: tuple[int, int], how: Image.Resampling) -> Image.Image:
+        """The middle of the image, resized whole as torchvision's Resize and CenterCrop do it."""
+        short = [math.floor(side / self.crop_pct) for side in size]
+        scale = max(short[0] / image.width, short[1] / image.height)
+        whole = image.resize((max(short[0], int(image.width * scale)), max(short[1], int(image.height * scale))), how)
+        left, top = round((whole.width - size[0]) / 2), round((whole.height - size[1]) / 2)
+        return whole.crop((left, top, left + size[0], top + size[1]))
 
     def __str__(self) -> str:
         colour = "grey" if self.channels == 1 else "RGB"
-        text = f"input {self.size[0]}x{self.size[1]} {colour}, resized by {self.resize}"
+        text = f"input {self.size[0]}x{self.size[1]} {colour}, resized by {self.resize}, {self.interpolation}"
+        text += f", crop {self.crop_pct:g}" if self.crop_pct != 1 else ""
         if self.dtype == "uint8":
             return f"{text}, values 0 to 255"
         values = f"mean {', '.join(f'{v:g}' for v in self.mean)}, std {', '.join(f'{v:g}' for v in self.std)}"
@@ -191,7 +213,8 @@ class Preprocessing:
 
     def digest(self, *others: str) -> str:
         """A hash of the preprocessing and of `others`."""
-        return hashlib.sha256(json.dumps([asdict(self), others]).encode()).hexdigest()
+        own = {name: value for name, value in asdict(self).items() if (name, value) not in _LATER}
+        return hashlib.sha256(json.dumps([own, others]).encode()).hexdigest()
 
 
 def pad_batch(inputs: Sequence[NDArray[Any]], fixed: int) -> NDArray[Any]:
@@ -209,7 +232,7 @@ def read_shape(
     if len(shape) != 4:
         raise BadInputError(f"its input has the shape {list(shape)}; an image model takes 4 axes, batch first")
     batch, *rest = shape
-    layout = options.layout or ("nhwc" if rest[0] not in (1, 3, None) and rest[2] in (1, 3) else "nchw")
+    layout = options.layout or ("nhwc" if rest[0] not in (1, 3) and rest[2] in (1, 3) else "nchw")
     channels, height, width = rest if layout == "nchw" else (rest[2], rest[0], rest[1])
     if channels not in (1, 3, None):
         raise BadInputError(f"its input has the shape {list(shape)}: {channels} channels; images have 1 or 3")

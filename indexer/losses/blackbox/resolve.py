@@ -10,6 +10,7 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.blackbox.base import BlackBox
 from fsearch.indexer.losses.blackbox.endpoint import Endpoint
 from fsearch.indexer.losses.blackbox.function import Function
+from fsearch.indexer.losses.blackbox.hugging_face import HuggingFaceModel, is_pretrained
 from fsearch.indexer.losses.blackbox.onnx import OnnxModel
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions
 from fsearch.indexer.losses.blackbox.timm_model import TimmModel
@@ -22,7 +23,7 @@ TORCH = (".pt", ".pt2", ".pts", ".ts", ".pth", ".torchscript")
 def open_black_box(
     named: str | Callable[..., Any] | BlackBox, options: InputOptions, weights: Path | None = None
 ) -> BlackBox:
-    """The black box that `named` means: a model file, timm:NAME, a URL, `module:function`, a function, or a BlackBox.
+    """The black box that `named` means: a model file, timm:NAME, hf:FOLDER, a URL, `module:function`, or an object.
 
     Raises BadInputError where it means none, or the model cannot be loaded.
     """
@@ -31,6 +32,8 @@ def open_black_box(
     if not isinstance(named, str):
         return Function(named)
     path = Path(named)
+    if named.startswith("hf:") or (path.is_dir() and is_pretrained(path)):
+        return HuggingFaceModel(Path(named.removeprefix("hf:")), options)
     if named.startswith("timm:"):
         return TimmModel(named.removeprefix("timm:"), weights, options)
     if named.startswith(("http://", "https://")):
@@ -42,6 +45,6 @@ def open_black_box(
     if is_named(named):
         return Function(named)
     raise BadInputError(
-        f"black box {named!r}: use a model file (.onnx, {', '.join(TORCH)}), timm:NAME, http://…/v2/models/NAME, "
-        "or module:function"
+        f"black box {named!r}: use a model file (.onnx, {', '.join(TORCH)}), timm:NAME, hf:FOLDER, "
+        "http://…/v2/models/NAME, or module:function"
     )

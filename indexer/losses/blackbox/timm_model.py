@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.losses.blackbox.checkpoint import fitting, read_state
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions
 from fsearch.indexer.losses.choices import ScoreKind
 from fsearch.indexer.storage.files import content_sha256
@@ -31,12 +32,16 @@ class TimmModel:
         if not library.is_model(name):
             near = ", ".join(library.list_models(f"*{name.split('_')[0]}*")[:5])
             raise BadInputError(f"timm knows no model {name!r}" + (f"; near: {near}" if near else ""))
-        state = _state(weights)
+        state, entry = read_state(weights)
         try:
-            head = library.models.get_pretrained_cfg_value(name, "classifier")
-            sizes = [
-                len(v) for k, v in state.items() if isinstance(head, str) and k in (f"{head}.weight", f"{head}.bias")
-            ]
+            heads = library.models.get_pretrained_cfg_value(name, "classifier") or ()
+            names = {
+                f"{h}.{part}" for h in ([heads] if isinstance(heads, str) else heads) for part in ("weight", "bias")
+            }
+            if not names:
+                names = set(library.create_model(name, pretrained=False).state_dict())
+            state = fitting(state, names)
+            sizes = [len(state[k]) for k in sorted(names & state.keys()) if heads]
             model = library.create_model(name, pretrained=False, **({"num_classes": sizes[0]} if sizes else {}))
             model.load_state_dict(state)
         except Exception as error:  # timm and torch raise whatever does not fit
@@ -47,13 +52,20 @@ class TimmModel:
         config = library.data.resolve_data_config({}, model=model)
         if options.size:
             config["input_size"] = (config["input_size"][0], *options.size)
+        if options.interpolation:
+            config["interpolation"] = options.interpolation
+        if options.crop_pct:
+            config["crop_pct"] = options.crop_pct
         config |= {k: v * 3 if len(v) == 1 else v for k, v in (("mean", options.mean), ("std", options.std)) if v}
         self._transform: Any = library.data.create_transform(**config, is_training=False)
         self.origin, self.batch = f"timm:{name} with {weights}", 32
         self.digest = f"{name} {content_sha256(weights)} {sorted((k, str(v)) for k, v in config.items())}"
         self.classes = options.classes
         self.scores: ScoreKind | None = options.scores or "logits"
-        self.note = f"input as timm configures {name}: {config['input_size'][1]}x{config['input_size'][2]}"
+        self.note = (
+            f"input as timm configures {name}: {config['input_size'][1]}x{config['input_size'][2]}, "
+            f"{config['interpolation']}, crop {config['crop_pct']:g}" + (f"; weights of {entry!r}" if entry else "")
+        )
         self.squashes = False
 
     def prepare(self, image: Image.Image) -> Any:
@@ -67,21 +79,3 @@ class TimmModel:
         with torch.inference_mode():
             out = self._model(torch.stack(list(inputs)).to(self._device))
         return list(out.float().cpu().numpy())
-
-
-def _state(weights: Path) -> dict[str, Any]:
-    """The state dict. Only tensors are loaded."""
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if weights.suffix == ".safetensors":
-            return load_file(weights)
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise BadInputError(f"{weights} cannot be loaded: {str(error).splitlines()[0]}") from error
-    except Exception as error:  # an unpickling error: the file holds more than tensors
-        raise BadInputError(f"{weights} holds more than tensors and is refused; save its state_dict") from error
-    state = next((state[k] for k in ("state_dict", "model") if isinstance(state.get(k), dict)), state)
-    return {str(k).removeprefix("module."): v for k, v in state.items()}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fsearch import open as open_workspace
-from fsearch.indexer.losses.choices import ScoreKind
+from fsearch.indexer.losses.choices import Interpolation, Layout, Resize, ScoreKind
 from fsearch.search.terminal.app import print_rows
 from fsearch.search.terminal.options import HERE, SplitOption, WorkspaceOption
 
@@ -27,7 +27,7 @@ Predictions = Annotated[
 BlackBox = Annotated[
     str | None,
     typer.Option(
-        help="Model to run: .onnx, .pt2, TorchScript, timm:NAME, http://…/v2/models/NAME, or module:function."
+        help="Model: .onnx, .pt2, TorchScript, timm:NAME, hf:FOLDER, http://…/v2/models/NAME, or module:function."
     ),
 ]
 TaskName = Annotated[
@@ -57,6 +57,20 @@ Size = Annotated[
 ]
 Mean = Annotated[str | None, typer.Option(help="Mean of pixel values from 0 to 1, one or one per channel: a,b,c.")]
 Std = Annotated[str | None, typer.Option(help="Standard deviation of pixel values, one or one per channel: a,b,c.")]
+LayoutOption = Annotated[
+    Layout | None, typer.Option(help="Channels first or last, where the model does not declare it.")
+]
+ResizeOption = Annotated[
+    Resize | None,
+    typer.Option(help="Scale the short side and cut the middle (the default), ignore the aspect ratio, or letterbox."),
+]
+InterpolationOption = Annotated[
+    Interpolation | None,
+    typer.Option(help="Filter of the resize; bilinear by default."),
+]
+CropPct = Annotated[
+    float | None, typer.Option(help="Share of the resized short side that a crop keeps: 0.875 for 224 of 256.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -85,10 +99,16 @@ def add(
     mean: Mean = None,
     std: Std = None,
     images: SameImages = None,
+    layout: LayoutOption = None,
+    resize: ResizeOption = None,
+    interpolation: InterpolationOption = None,
+    crop_pct: CropPct = None,
     split: SplitOption = None,
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Add a model's losses on images that are embedded already, from a file or by running the model."""
+    from dataclasses import replace
+
     from fsearch.indexer.losses.loss_spec import read_classes, read_params
     from fsearch.search.terminal.progress import bars
     from fsearch.search.terminal.render import losses_lines
@@ -106,7 +126,13 @@ def add(
             scores=scores,
             params=read_params(param or ()),
             weights=weights,
-            input=_input_options(input_name, output_name, size, mean, std),
+            input=replace(
+                _input_options(input_name, output_name, size, mean, std),
+                layout=layout,
+                resize=resize,
+                interpolation=interpolation,
+                crop_pct=crop_pct,
+            ),
             images=images,
             split=split,
             progress=progress,
