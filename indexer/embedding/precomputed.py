@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 from numpy.typing import NDArray
 
 from fsearch.indexer.embedding.batch_sizes import BATCH
@@ -111,11 +112,11 @@ def _from_parquet(path: Path, read_keys: ReadKeys) -> tuple[list[str], NDArray[A
     table = file.read()
     _, names = read_keys(table, path)
     lists = table[column].combine_chunks()
-    if not (
-        pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type) or pa.types.is_fixed_size_list(lists.type)
-    ):
-        raise BadInputError(f"{path}, column {column!r}: {lists.type}; embeddings are lists of numbers")
-    lengths = {None if v is None else len(v) for v in lists}
+    kind = lists.type
+    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if not listed or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
+        raise BadInputError(f"{path}, column {column!r}: {kind}; embeddings are lists of numbers")
+    lengths = pa.compute.unique(pa.compute.list_value_length(lists)).to_pylist()
     if len(lengths) != 1 or None in lengths:
         raise BadInputError(f"{path}, column {column!r}: every row must be a list of the same length")
     flat = np.asarray(lists.flatten().to_numpy(zero_copy_only=False))
@@ -182,7 +183,7 @@ class PrecomputedEngine:
         if not np.isfinite(vector).all():
             fault = "zero" if np.isfinite(self._file.vectors[row]).all() else "not finite"
             return RejectedItem(item, f"its embedding in {name} (row {row + 1}) is {fault}")
-        return PreparedImage(ImageRecord(item, found.sha256, found.image.size, found.bytes), vector)
+        return PreparedImage(ImageRecord(item, found.sha256, found.size, found.bytes), vector)
 
     def _unit(self, row: int) -> NDArray[np.float32]:
         unit: NDArray[np.float32] = unit_rows(np.asarray(self._file.vectors[row : row + 1]))[0]

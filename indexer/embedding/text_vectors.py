@@ -68,7 +68,10 @@ class GivenTextVectors(NoTextEncoder):
                 raise BadInputError(f"{where} cannot be read: {error.strerror}") from error
             except DamagedArrayError as error:
                 raise BadInputError(f"{where} cannot be read: {error}") from error
-        rows = np.atleast_2d(np.asarray(given))
+        try:
+            rows = np.atleast_2d(np.asarray(given))
+        except ValueError as error:
+            raise BadInputError(f"{where}: rows of different lengths; give one embedding for each phrase") from error
         if rows.ndim != 2 or rows.shape[1] != spec.dim or not np.issubdtype(rows.dtype, np.floating):
             raise BadInputError(
                 f"{where}: {rows.dtype} {rows.shape}; give floats of shape ({spec.dim},) or (phrases, {spec.dim})"
