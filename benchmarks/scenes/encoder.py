@@ -47,7 +47,7 @@ class SceneEncoder:
     @property
     def logit_scale(self) -> float:
         """The inverse temperature it learnt."""
-        return float(self._model.logit_scale.exp())
+        return float(self._model.logit_scale.detach().exp())
 
     def embed_images(self, pixels: np.ndarray) -> np.ndarray:
         """(n, h, w, 3) uint8 to (n, d)."""
@@ -67,7 +67,7 @@ class SceneEncoder:
 
 def prepared(pixels: np.ndarray, side: int = SEEN) -> torch.Tensor:
     """(n, h, w, 3) uint8 to (n, 3, side, side) in [-1, 1]."""
-    x = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    x = torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
     return torch.nn.functional.interpolate(x, size=side, mode="area").contiguous(memory_format=torch.channels_last)
 
 
