@@ -7,23 +7,24 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from fsearch.indexer.device import Device
 from fsearch.indexer.embedding.encoder import came_along, identify, open_encoder
 from fsearch.indexer.embedding.pipeline import Engine, IndexReport, index_images, local_engine
 from fsearch.indexer.embedding.precomputed import EmbeddingFile, PrecomputedEngine, read_embeddings
 from fsearch.indexer.errors import BadInputError, EncoderError, require_one_of
 from fsearch.indexer.losses.from_loss_file import add_loss_file
-from fsearch.indexer.losses.loss_file import read_losses
+from fsearch.indexer.losses.loss_file import LossTable, read_losses
 from fsearch.indexer.losses.matching import match, read_keys
 from fsearch.indexer.sources.resolve import Images, open_images
+from fsearch.indexer.storage.catalog import Connection, write_settings
 from fsearch.indexer.storage.layout import Layout
-from fsearch.indexer.vector_index.index_stats import read_stats
+from fsearch.indexer.vector_index.sync import store_stats, sync
 from fsearch.indexer.workspace import source_registry as registered
 from fsearch.indexer.workspace.encoder_spec import DEMO, EncoderSpec
-from fsearch.indexer.workspace.image_groups import bring_up_to_date
+from fsearch.indexer.workspace.image_groups import prepared
 from fsearch.indexer.workspace.store import Store
 from fsearch.indexer.workspace.trust import remember
 from fsearch.search.hypotheses import check_template
@@ -51,8 +52,10 @@ def ingest(
     given = _given_embeddings(options, found, keys)
     store = _store_for(root, session, options, given)
     with store.writer():
-        store = store.remember(templates=options.templates, memory_gib=options.memory_gib, recall=options.recall)
-        registered.record(store, found)
+        before = store
+        store = before.with_settings(templates=options.templates, memory_gib=options.memory_gib, recall=options.recall)
+        registered.trust(store, found)
+        recorded = store == before and registered.is_recorded(store, found)
         with _engine(options, store, session, given, found) as (engine, on_unchanged):
             report = index_images(
                 store,
@@ -62,18 +65,52 @@ def ingest(
                 whole=found.whole,
                 sizes=options.sizes,
                 on_unchanged=on_unchanged,
+                also=None if recorded else partial(_record, store, found),
             )
         if report.rejected == report.found:
             reasons = "reasons: fsearch info"
             raise BadInputError(f"none of the {report.found:,} images in {found.source.name} can be used; {reasons}")
-        report.index = _index(store, session, options.device, progress)
-        if table:
-            losses_report = add_loss_file(store, options.model, table, options.split, images=found)
-            report.losses = losses_report.added + losses_report.kept
-            report.without_loss, report.replaced_losses = losses_report.without, losses_report.replaced
-        # after the losses, which may have brought the column
-        bring_up_to_date(store, lambda: store.index(options.device), options.group_by)
+        texts = measuring_phrases(store, lambda: session.encoder(store, options.device))
+        tick = named(progress, "indexing")
+        _, stats = sync(store.catalog, store.vectors(), store.index_config, texts, tick, options.device)
+        report.index = str(stats) if stats is not None and stats.lists else ""
+        derived = [partial(store_stats, stats=stats)] if stats is not None else []
+        groups = prepared(store, lambda: store.index(options.device), options.group_by)
+        try:
+            _finish(store, [*derived, *([groups] if groups else [])], report, options, table, found)
+        except BadInputError:
+            _finish(store, derived, report, options, None, found)
+            raise
     return report
+
+
+def _finish(
+    store: Store,
+    also: Sequence[Callable[[Connection], None]],
+    report: IndexReport,
+    options: IndexOptions,
+    table: LossTable | None,
+    images: Images,
+) -> None:
+    """Store losses, and then whatever `also` stores, in one transaction."""
+
+    def write(con: Connection) -> None:
+        for each in also:
+            each(con)
+
+    if table:
+        losses = add_loss_file(store, options.model, table, options.split, images=images, also=write)
+        report.losses = losses.added + losses.kept
+        report.without_loss, report.replaced_losses = losses.without, losses.replaced
+    elif also:
+        with store.catalog.write() as con:
+            write(con)
+
+
+def _record(store: Store, images: Images, con: Connection) -> None:
+    """Store what an index run was told: settings, and how to open the images again."""
+    write_settings(con, store.settings)
+    registered.record(con, images)
 
 
 def _check(options: IndexOptions) -> None:
@@ -194,13 +231,3 @@ def _named_spec(store: Store, session: Session, options: IndexOptions) -> Encode
 def _require_dim(file: EmbeddingFile, spec: EncoderSpec) -> None:
     if file.dim != spec.dim:
         raise BadInputError(f"{file.path} holds embeddings of length {file.dim}; those of {spec} have {spec.dim}")
-
-
-def _index(store: Store, session: Session, device: Device, progress: Progress | None) -> str:
-    """Bring the FAISS index up to date; its description, where it is approximate and has changed."""
-    before = read_stats(store.catalog)
-    store.sync_index(
-        measuring_phrases(store, lambda: session.encoder(store, device)), named(progress, "indexing"), device
-    )
-    now = read_stats(store.catalog)
-    return str(now) if now is not None and now.lists and now != before else ""

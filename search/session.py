@@ -1,16 +1,23 @@
-"""What a workspace keeps loaded between questions, and drops as soon as something was committed."""
+"""What a workspace keeps loaded between questions, and drops as soon as something was committed.
+
+A question reads the catalog in one go (`scope`); everything that is loaded or computed comes after, with the catalog
+closed.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fsearch.indexer.device import Device
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.storage.catalog import Catalog
 from fsearch.indexer.storage.layout import Layout
-from fsearch.indexer.workspace.store import Store
+from fsearch.indexer.workspace.store import Losses, Store
 from fsearch.search.options import Named, QueryOptions
 
 if TYPE_CHECKING:  # a command that asks nothing of a fit or an encoder does not load what they need
@@ -18,10 +25,33 @@ if TYPE_CHECKING:  # a command that asks nothing of a fit or an encoder does not
     from fsearch.diagnoser.diagnosis import Diagnosis
     from fsearch.indexer.embedding.encoder import Encoder
     from fsearch.indexer.embedding.phrases import TextEncoder
+    from fsearch.indexer.storage.vectors import Vectors
     from fsearch.indexer.vector_index.exact_search import NearestImages
     from fsearch.indexer.workspace.image_reader import ImageReader
 
 MOST_SLICES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The images that a question is about, as the catalog has them.
+
+    Attributes
+    ----------
+    rows : global rows of the images that fulfil the condition; None where there is none, or they are known already.
+    values : global rows by value of the column of `--by`; None without it.
+    sides : the least and the greatest side of an image, in pixels.
+    """
+
+    store: Store
+    model: str
+    rows: NDArray[np.int64] | None
+    values: dict[str, NDArray[np.int64]] | None
+    sides: tuple[int, int]
+
+    def foreign(self, side: int | None) -> bool:
+        """Whether there are images of other than `side` x `side` pixels, the only size that an encoder knows."""
+        return side is not None and self.sides != (side, side)
 
 
 class Session:
@@ -29,21 +59,28 @@ class Session:
 
     def __init__(self, named: Named | None = None) -> None:
         self.named = named
-        self._store: tuple[tuple[int, ...], Store] | None = None
         self._images: tuple[Store, ImageReader] | None = None
         self._encoder: Encoder | None = None
         self._texts: TextEncoder | None = None
         self._generation: tuple[int, ...] | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._store: Store | None = None
+        self._vectors: Vectors | None = None
+        self._sides: tuple[int, int] | None = None
+        self._losses: dict[str, Losses] = {}
         self._fits: dict[str, FitArtifact] = {}
         self._index: NearestImages | None = None
         self._diagnoses: dict[tuple[str, str | None], Diagnosis] = {}
 
     def store(self, root: Path) -> Store:
-        """The open workspace; its settings are read anew only when something was committed since."""
+        """The open workspace; everything of it is read anew only when something was committed since."""
         now = Layout(root).generation()
-        if self._store is None or self._store[0] != now:
-            self._store = now, Store.open(root)
-        return self._store[1]
+        if self._store is None or now != self._generation:
+            self._forget()
+            self._store, self._generation = Store.open(root), now
+        return self._store
 
     def name(self, encoder: Named | None) -> None:
         """Note that the caller names its encoder: code runs only then. See `load_encoder`."""
@@ -106,13 +143,9 @@ class Session:
             self.nothing_changed(store)
 
     def fitted(self, store: Store, model: str) -> FitArtifact:
-        """The fit of `model`, read anew only when something was committed since."""
+        """The fit of `model`."""
         from fsearch.diagnoser import artifact as fits
 
-        now = store.layout.generation()
-        if now != self._generation:
-            self._diagnoses, self._fits, self._index = {}, {}, None
-            self._generation = now
         if model not in self._fits:
             self._fits[model] = fits.load(store.layout, model)
         return self._fits[model]
@@ -121,21 +154,41 @@ class Session:
         """Say that what was just committed changes no fit and no loss."""
         self._generation = store.layout.generation()
 
-    def slices(
-        self, store: Store, model: str, options: QueryOptions
-    ) -> tuple[dict[str | None, Diagnosis], tuple[str, ...]]:
+    def scope(self, root: Path, model: str | None, options: QueryOptions) -> Scope:
+        """What the catalog says of a question, read in one go."""
+        with Catalog(Layout(root)).shared():
+            store = self.store(root)
+            name = store.only_model(model)
+            self._read(store, name)
+            assert self._sides is not None
+            known = options.by is None and (name, options.where) in self._diagnoses
+            rows = None if options.where is None or known else store.rows_where(name, options.where)
+            values = None if options.by is None else store.rows_by(name, options.by)
+        return Scope(store, name, rows, values, self._sides)
+
+    def _read(self, store: Store, model: str) -> None:
+        """Read of the catalog what a diagnosis needs, where it is not here yet."""
+        if self._vectors is None:
+            self._vectors, self._sides = store.vectors(), store.sides()
+        if model not in self._losses:
+            self._losses[model] = store.losses(model)
+
+    def slices(self, scope: Scope, options: QueryOptions) -> tuple[dict[str | None, Diagnosis], tuple[str, ...]]:
         """The diagnoses to ask: of all images, of those that fulfil a condition, or one for each value of a column."""
         from fsearch.diagnoser.diagnosis import MIN_FIT_IMAGES
 
-        if options.by is None:
-            return {None: self.diagnosis(store, model, options.where, options.device)}, ()
-        whole = self.diagnosis(store, model, None, options.device)
-        wanted = None if options.where is None else store.rows_where(model, options.where)
+        whole = self.diagnosis(scope.store, scope.model, options.device)
+        if scope.values is None:
+            key = scope.model, options.where
+            if key not in self._diagnoses:
+                assert scope.rows is not None
+                self._diagnoses[key] = whole.within(scope.rows)
+            return {None: self._diagnoses[key]}, ()
         slices: dict[str | None, Diagnosis] = {}
         small = []
-        for value, rows in store.rows_by(model, options.by).items():
-            if wanted is not None:
-                rows = np.intersect1d(rows, wanted)
+        for value, rows in scope.values.items():
+            if scope.rows is not None:
+                rows = np.intersect1d(rows, scope.rows)
             if len(rows) < MIN_FIT_IMAGES:
                 small.append(value)
             else:
@@ -149,19 +202,14 @@ class Session:
         left = f"--by {options.by}: left out, with fewer than {MIN_FIT_IMAGES} images: {', '.join(small[:8])}"
         return slices, (left,) if small else ()
 
-    def diagnosis(self, store: Store, model: str, where: str | None, device: Device = "auto") -> Diagnosis:
-        """The diagnosis of `model`, on all images or those that fulfil a condition, kept until something changes."""
+    def diagnosis(self, store: Store, model: str, device: Device = "auto") -> Diagnosis:
+        """The diagnosis of `model` on all images, kept until something changes."""
         from fsearch.diagnoser.diagnosis import Diagnosis
 
-        fitted = self.fitted(store, model)
         if (model, None) not in self._diagnoses:
-            self._diagnoses[model, None] = Diagnosis(fitted, store.losses(model), self._opened_index(store, device))
-        if (model, where) not in self._diagnoses:
-            assert where is not None
-            self._diagnoses[model, where] = self._diagnoses[model, None].within(store.rows_where(model, where))
-        return self._diagnoses[model, where]
-
-    def _opened_index(self, store: Store, device: Device) -> NearestImages:
-        if self._index is None:
-            self._index = store.index(device)
-        return self._index
+            fitted = self.fitted(store, model)
+            self._read(store, model)
+            if self._index is None:
+                self._index = store.index(device, self._vectors)
+            self._diagnoses[model, None] = Diagnosis(fitted, self._losses[model], self._index)
+        return self._diagnoses[model, None]

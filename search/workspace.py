@@ -243,10 +243,10 @@ class Workspace:
     ) -> Answers:
         from fsearch.search.query import answer
 
-        store = self._session.store(self.root)
-        slices, notes = self._session.slices(store, store.only_model(model), options)
+        scope = self._session.scope(self.root, model, options)
+        store = scope.store
+        slices, notes = self._session.slices(scope, options)
         encoder = self._session.text_encoder(store, options.device, text_vectors)
-        foreign = encoder.only_side is not None and store.images_of_other_size(encoder.only_side) > 0
         found = answer(
             slices,
             encoder,
@@ -254,7 +254,7 @@ class Workspace:
             options,
             self._session.images(store),
             templates=store.templates if text_vectors is None else (),
-            foreign_images=foreign,
+            foreign_images=scope.foreign(encoder.only_side),
             progress=progress,
         )
         return replace(found, notes=(*found.notes, *notes))

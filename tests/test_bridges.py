@@ -76,7 +76,7 @@ def test_moments_standardise_as_if_every_image_were_seen() -> None:
 def test_every_bridge_finds_the_planted_failure_above_its_opposite(fitted: Path) -> None:
     session = Session()
     store = session.store(fitted)
-    diagnosis, encoder = session.diagnosis(store, "planted", None), session.encoder(store, "cpu")
+    diagnosis, encoder = session.diagnosis(store, "planted"), session.encoder(store, "cpu")
     images = store.vectors()[:].astype(np.float32)
     bridges = all_bridges(Moments.of(images))
     assert set(BRIDGES) < set(bridges)

@@ -286,13 +286,15 @@ def test_the_index_is_topped_up_measured_and_rebuilt_as_it_grows(
         before = store.layout.index.stat().st_mtime_ns
         store.sync_index(lambda: texts(64))
         assert store.layout.index.stat().st_mtime_ns == before  # nothing to do
-        wanting = store.remember(memory_gib=0.006)
+        wanting = store.with_settings(memory_gib=0.006)
+        with store.catalog.write() as con:
+            write_settings(con, wanting.settings)
         assert wanting.sync_index(lambda: texts(64)).kind.name == "ivf-sq8"
         assert Store.open(store.layout.root).index_config == sync.IndexConfig(0.006)
         told = sync.read_stats(store.catalog)
-        assert wanting.remember(recall=0.99).sync_index(lambda: texts(64)).nprobe > told.probes  # type: ignore[union-attr]
+        assert wanting.with_settings(recall=0.99).sync_index(lambda: texts(64)).nprobe > told.probes  # type: ignore[union-attr]
         with pytest.raises(BadInputError, match=r"--memory-gib 0\.0001: an index of 142,000 vectors needs"):
-            wanting.remember(memory_gib=0.0001).sync_index(lambda: texts(64))
+            wanting.with_settings(memory_gib=0.0001).sync_index(lambda: texts(64))
     queries = texts(30, 6)
     found = Store.open(store.layout.root).index().search(queries, 100)[1]
     assert share(found, truth(store.vectors()[:], queries, 100)) > 0.95
@@ -301,7 +303,7 @@ def test_the_index_is_topped_up_measured_and_rebuilt_as_it_grows(
 def test_a_flipped_byte_in_coarse_codes_is_noticed_and_mended(tmp_path: Path) -> None:
     store = filled(tmp_path / "w", EXACT_ROWS + 5_000)
     with store.writer():
-        store = store.remember(memory_gib=0.005)
+        store = store.with_settings(memory_gib=0.005)
         assert store.sync_index().kind.name == "ivf-sq8"
         assert find_problems(store) == []
         content = bytearray(store.layout.index.read_bytes())

@@ -44,7 +44,7 @@ def build(folder: str, memory_gib: str | None = None) -> dict[str, Any]:
     """Train, add, measure and save the index, anew if another one was there."""
     store = Store.open(Path(folder, "w"))
     with store.writer():
-        store = store.remember(memory_gib=None if memory_gib is None else float(memory_gib))
+        store = store.with_settings(memory_gib=None if memory_gib is None else float(memory_gib))
         began = time.perf_counter()
         store.sync_index(lambda: World.of(0).texts(64))
     took = time.perf_counter() - began

@@ -21,6 +21,7 @@ from fsearch.indexer.embedding.writer import BatchWriter, ImageRecord, RejectedI
 from fsearch.indexer.errors import BadInputError, FsearchError
 from fsearch.indexer.sources.base import Item, Source, storable
 from fsearch.indexer.sources.prefetch import prefetch, read_image
+from fsearch.indexer.storage.catalog import Connection
 from fsearch.indexer.workspace.store import Store
 
 Progress = Callable[[int, int], None]  # (images done, images in all; 0 where that is not known)
@@ -70,14 +71,16 @@ def index_images(
     whole: bool = True,
     sizes: BatchSizes = DEFAULT_SIZES,
     on_unchanged: Callable[[str], None] | None = None,
+    also: Callable[[Connection], None] | None = None,
 ) -> IndexReport:
     """Bring the workspace up to date with `source`; `engine` is called only if an image must be embedded.
 
     With `whole`, images that `source` no longer holds are marked missing. `on_unchanged` is called with the key of each
-    unchanged image. What was done before an error is committed. Call inside `store.writer()`.
+    unchanged image. `also` stores what belongs with the run, in its first commit. What was done before an error is
+    committed. Call inside `store.writer()`.
     """
     keys = source.keys()  # before anything is written: it raises where the source as a whole is unusable
-    writer, report = BatchWriter(store, source, sizes.merge_every), IndexReport()
+    writer, report = BatchWriter(store, source, sizes.merge_every, also), IndexReport()
     if whole and keys is not None:
         writer.snapshot.mark_expected(keys)
     tick = _ticker(progress, len(keys) if keys is not None else 0)
@@ -90,10 +93,10 @@ def index_images(
     except FsearchError:
         writer.flush()
         raise
+    report.missing = writer.mark_missing() if whole else 0
     writer.flush()
     report.changed, report.renamed = writer.changed, writer.renamed
     report.duplicates -= writer.renamed
-    report.missing = writer.mark_missing() if whole else 0
     report.notes = source.notes
     return report
 

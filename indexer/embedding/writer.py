@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from fsearch.indexer.embedding.batch_sizes import MERGE_EVERY
 from fsearch.indexer.embedding.hash_map import HashMap, halves, hash_prefix
 from fsearch.indexer.embedding.source_snapshot import SourceSnapshot, VisitedItem
 from fsearch.indexer.sources.base import Item, Source
-from fsearch.indexer.storage.catalog import insert, scalar, utc_now
+from fsearch.indexer.storage.catalog import Connection, insert, scalar, utc_now
 from fsearch.indexer.storage.metadata import own_columns, write_metadata
 from fsearch.indexer.storage.schema import DELETED_WITH_PIXELS
 from fsearch.indexer.storage.shards import write_shard
@@ -59,8 +60,15 @@ class BatchWriter:
     changed, renamed : how many images were, so far.
     """
 
-    def __init__(self, store: Store, source: Source, merge_every: int = MERGE_EVERY) -> None:
-        self._store, self._source, self._schema = store, source.name, source.schema
+    def __init__(
+        self,
+        store: Store,
+        source: Source,
+        merge_every: int = MERGE_EVERY,
+        also: Callable[[Connection], None] | None = None,
+    ) -> None:
+        """Read what the workspace has of `source`; `also` stores what belongs with the run, in its first commit."""
+        self._store, self._source, self._schema, self._also = store, source.name, source.schema, also
         self.snapshot = SourceSnapshot(store.catalog, self._source, merge_every)
         with store.catalog.read() as con:
             rows = f"SELECT DISTINCT {halves('sha256')}, row AS value FROM images WHERE row IS NOT NULL"
@@ -73,12 +81,14 @@ class BatchWriter:
         self._vectors: list[NDArray[np.float32]] = []
         self._metadata: list[dict[str, Any]] = []
         self._changed_ids: list[int] = []
+        self._missing_ids: list[int] = []
+        self._lost_rejects: list[str] = []
         self.changed = 0
         self.renamed = 0
 
     @property
     def pending(self) -> int:
-        """How many images a flush would commit."""
+        """How many images that were met a flush would commit."""
         return max(len(self._rows) + len(self._rejects), len(self._metadata))
 
     def row_of(self, sha256: str) -> int | None:
@@ -140,12 +150,14 @@ class BatchWriter:
 
     def flush(self) -> None:
         """Commit the buffer. A crash before the end leaves the state before it."""
-        if not self.pending:
+        if not (self.pending or self._missing_ids or self._lost_rejects or self._also):
             return
         shard = None
         if self._vectors:
             shard = write_shard(self._store.layout, self._next_shard, np.stack(self._vectors))
         with self._store.catalog.write() as con:
+            if self._also:
+                self._also(con)
             if shard:
                 con.execute(_INSERT_SHARD, [shard.number, self._next_row, shard.rows, shard.sha256])
             for table in DELETED_WITH_PIXELS if self._changed_ids else ():  # a loss was that of other pixels
@@ -156,20 +168,20 @@ class BatchWriter:
             if self._rejects:
                 insert(con, "rejected", pa.Table.from_pylist(self._rejects), replace=True)
                 con.execute(_MARK_REJECTED, [self._source, [row["key"] for row in self._rejects]])
+            con.execute(_MARK_MISSING, [self._missing_ids])
+            con.execute(_FORGET_REJECTED, [self._source, self._lost_rejects])
             write_metadata(con, self._metadata, self._schema)
         if shard:
             self._next_shard += 1
             self._next_row += shard.rows
         self._rows, self._rejects, self._vectors, self._changed_ids, self._metadata = [], [], [], [], []
+        self._missing_ids, self._lost_rejects, self._also = [], [], None
 
     def mark_missing(self) -> int:
-        """Mark images of this source that the run did not meet; returns how many were present before."""
-        missing = self.snapshot.missing_ids()
+        """Mark images of this source that the run did not meet, with the next flush; how many were present before."""
+        self._missing_ids = self.snapshot.missing_ids()
         with self._store.catalog.read() as con:
             rejected = con.execute("SELECT key FROM rejected WHERE source = ?", [self._source])
-            lost = [key for (key,) in iter(rejected.fetchone, None) if not self.snapshot.was_seen(key)]
-        if missing or lost:
-            with self._store.catalog.write() as con:
-                con.execute(_MARK_MISSING, [missing])
-                con.execute(_FORGET_REJECTED, [self._source, lost])
-        return len(missing)
+            keys = iter(rejected.fetchone, None)
+            self._lost_rejects = [key for (key,) in keys if not self.snapshot.was_seen(key)]
+        return len(self._missing_ids)

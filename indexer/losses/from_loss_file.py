@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pyarrow as pa
 
 from fsearch.indexer.losses.choices import Split
@@ -10,11 +12,18 @@ from fsearch.indexer.losses.loss_report import LossesReport
 from fsearch.indexer.losses.loss_store import replace_losses
 from fsearch.indexer.losses.matching import NO_IMAGE, match, workspace_images
 from fsearch.indexer.sources.resolve import Images
+from fsearch.indexer.storage.catalog import Connection
 from fsearch.indexer.workspace.store import Store
 
 
 def add_loss_file(
-    store: Store, model: str, table: LossTable, split: Split | None = None, *, images: Images | None = None
+    store: Store,
+    model: str,
+    table: LossTable,
+    split: Split | None = None,
+    *,
+    images: Images | None = None,
+    also: Callable[[Connection], None] | None = None,
 ) -> LossesReport:
     """Store the losses of a file as those of `model`: what `--losses FILE` means, in `losses add` and in `index`.
 
@@ -28,7 +37,8 @@ def add_loss_file(
     in the workspace, and it replaces only the losses of the images that it names.
 
     Rows of rejected images are left out. The file's further columns go to the table `metadata`. `split` says whether
-    the model was trained on these images; without it a column 'split' of the file, or of the metadata, does.
+    the model was trained on these images; without it a column 'split' of the file, or of the metadata, does. `also`
+    stores what belongs with them, in the same transaction.
 
     Raises BadInputError, and writes nothing, where a name matches no image or several. Call inside `store.writer()`.
     """
@@ -55,4 +65,4 @@ def add_loss_file(
     own = table.metadata.take(pa.array(rows, pa.int64()))
     metadata = pa.table({"image_id": image_ids, **{c: own[c] for c in own.column_names}})
     sources = None if partial else {known.sources[i] for i in found if i is not None}
-    return replace_losses(store, model, given, metadata, str(table.path), sources)
+    return replace_losses(store, model, given, metadata, str(table.path), sources, also)

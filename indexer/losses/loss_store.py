@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -140,7 +140,13 @@ class LossStaging:
 
 
 def replace_losses(
-    store: Store, model: str, losses: pa.Table, metadata: pa.Table, origin: str, sources: Collection[str] | None
+    store: Store,
+    model: str,
+    losses: pa.Table,
+    metadata: pa.Table,
+    origin: str,
+    sources: Collection[str] | None,
+    also: Callable[[Connection], None] | None = None,
 ) -> LossesReport:
     """Replace the losses of `model` on `sources` by `losses`, in one transaction; see `add_loss_file` for the meaning.
 
@@ -149,6 +155,7 @@ def replace_losses(
     losses : n rows of the columns of the table `losses`.
     metadata : n rows of image_id and the user's own columns.
     sources : on images of these all earlier losses are replaced; None for those on the n images only.
+    also : stores what belongs with them, in the same transaction, after them.
     """
     with store.catalog.write() as con:
         con.register("given", losses)
@@ -178,6 +185,8 @@ def replace_losses(
             merge(con, metadata, widen=False)
         _set_split(con, model, None)
         without, mean = _coverage(con, model)
+        if also:
+            also(con)
     return LossesReport(
         model=model,
         task="as given",

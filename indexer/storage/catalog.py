@@ -1,7 +1,8 @@
 """The DuckDB catalog: short connections, one transaction a write, and read-only SQL. The one file that imports duckdb.
 
 A connection is opened for each piece of work and closed after it (about a millisecond), because DuckDB lets readers in
-only while no writer holds the file. So a query never waits longer than one commit.
+only while no writer holds the file. So a query never waits longer than one commit. `shared` is for several reads in a
+row, and for the one writer, whom no reader keeps out.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,12 +30,30 @@ from fsearch.indexer.storage.sql import SAFE, check_select, error_line, quoted
 STORAGE_VERSION = "v1.4.0"  # the oldest duckdb that pyproject.toml allows must be able to read the file
 _CONFIG = {**SAFE, "storage_compatibility_version": STORAGE_VERSION}
 _TIMEOUT = 30.0  # seconds to wait for another process's commit
-_LOCKED = re.compile("could not set lock|used by another process", re.IGNORECASE)  # POSIX, Windows
+_LOCKED = re.compile(  # POSIX, Windows, and a connection of the other kind in this process
+    "could not set lock|used by another process|different configuration than existing", re.IGNORECASE
+)
 _NEWER = re.compile(
     r"version(?: number)? (\d+)\b.*?only read (?:storage )?versions? (?:between \d+ and )?(\d+)", re.DOTALL
 )
 
 Connection = duckdb.DuckDBPyConnection
+
+
+@dataclass(slots=True)
+class _Shared:
+    """The connection that reads of one catalog share, once there is one."""
+
+    path: Path
+    connection: Connection | None = None
+
+    def close(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+
+_SHARED: ContextVar[_Shared | None] = ContextVar("shared", default=None)  # a new thread has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +81,32 @@ class Catalog:
         part.replace(self.layout.catalog)
 
     @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Reads of this thread within go through one connection, which a write closes.
+
+        It keeps writers of other processes out: hold the workspace for writing, or do nothing but read within.
+        """
+        if self._shared() is not None:
+            yield
+            return
+        shared = _Shared(self.layout.catalog)
+        token = _SHARED.set(shared)
+        try:
+            yield
+        finally:
+            _SHARED.reset(token)
+            shared.close()
+
+    @contextmanager
     def read(self) -> Iterator[Connection]:
         """A read-only connection to the last committed state, without access to files or network."""
-        con = self._connect(read_only=True)
+        shared = self._shared()
+        if shared is None:
+            con = self._connect(read_only=True)
+        else:
+            if shared.connection is None:
+                shared.connection = self._connect(read_only=True)
+            con = shared.connection.cursor()
         try:
             yield con
         finally:
@@ -76,6 +119,9 @@ class Catalog:
         Raises WorkspaceError where another process has the file for more than `patience` seconds, and OSError where
         patience is short and others are in the queue.
         """
+        shared = self._shared()
+        if shared is not None:
+            shared.close()
         con = self._connect(read_only=False, patience=patience)
         try:
             con.begin()
@@ -109,6 +155,10 @@ class Catalog:
             except duckdb.Error as error:
                 raise BadInputError(f"SQL: {error_line(error)}") from error
 
+    def _shared(self) -> _Shared | None:
+        shared = _SHARED.get()
+        return shared if shared is not None and shared.path == self.layout.catalog else None
+
     def _connect(self, *, read_only: bool, patience: float = _TIMEOUT) -> Connection:
         with locks.queue(self.layout.catalog_queue, wait=patience >= _TIMEOUT):
             return self._open(read_only=read_only, patience=patience)
@@ -120,7 +170,7 @@ class Catalog:
             try:
                 return duckdb.connect(str(path), read_only=read_only, config=dict(_CONFIG))
             except duckdb.Error as error:
-                if not isinstance(error, duckdb.IOException) or not _LOCKED.search(str(error)):
+                if not _LOCKED.search(str(error)):
                     raise _unreadable(path, error) from error
                 if time.monotonic() > deadline:
                     raise WorkspaceError(f"{path} is held by another process: {error_line(error)}") from error

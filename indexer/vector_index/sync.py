@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsearch.indexer.device import Device
-from fsearch.indexer.storage.catalog import Catalog, insert, utc_now
+from fsearch.indexer.storage.catalog import Catalog, Connection, insert, utc_now
 from fsearch.indexer.storage.files import file_sha256
 from fsearch.indexer.storage.vectors import Vectors, placed_blocks
 from fsearch.indexer.vector_index.build import make
@@ -37,10 +38,11 @@ def sync(
     texts: Texts | None = None,
     progress: Progress | None = None,
     device: Device = "auto",
-) -> VectorIndex:
-    """Bring the index file up to `vectors`, measure its recall and store its statistics. For the writer.
+) -> tuple[VectorIndex, IndexStats | None]:
+    """Bring the index file up to `vectors` and measure its recall. For the writer.
 
-    `texts` returns embeddings of phrases, (t, dim), to measure with; it is called only if recall must be measured.
+    Returns the index, and statistics of the file for `store_stats`; None where it was up to date. `texts` returns
+    embeddings of phrases, (t, dim), to measure with; it is called only if recall must be measured.
     """
     path, (rows, dim) = catalog.layout.index, vectors.shape
     kind = choose(rows, dim, config.memory_gib, config.exact_rows)
@@ -52,12 +54,17 @@ def sync(
         empty = make(kind, dim, lambda n: _sample(vectors, n), device=device)
         index = VectorIndex(kind, empty, vectors, device)
     elif index.rows == rows and known is not None and known.rows == rows and known.target == config.recall:
-        return index
+        return index, None
     index.add(_blocks_with_progress(vectors, index.rows, progress))
     recall, measured_rows = _measure(index, vectors, config, None if rebuilt else known, texts)
     index.save(path)
-    _write_stats(catalog, index, recall, measured_rows, config)
-    return index
+    return index, _stats(path, index, recall, measured_rows, config)
+
+
+def store_stats(con: Connection, stats: IndexStats) -> None:
+    """Store the statistics of the index file."""
+    con.execute("DELETE FROM vector_index")
+    insert(con, "vector_index", pa.Table.from_pylist([asdict(stats)]))
 
 
 def _blocks_with_progress(vectors: Vectors, start: int, progress: Progress | None) -> Iterator[NDArray[np.float16]]:
@@ -93,22 +100,18 @@ def _measure(
     return tune(index, vectors, config.recall, texts() if texts else None), rows
 
 
-def _write_stats(catalog: Catalog, index: VectorIndex, recall: Recall, measured_rows: int, config: IndexConfig) -> None:
-    path: Path = catalog.layout.index
-    row = {
-        "kind": index.kind.name,
-        "rows": index.rows,
-        "lists": index.kind.nlist,
-        "probes": index.nprobe,
-        "bytes": path.stat().st_size,
-        "recall_100": recall.near,
-        "recall_2048": recall.far,
-        "target": config.recall,
-        "measured_rows": measured_rows,
-        "queries": recall.queries,
-        "sha256": file_sha256(path),
-        "saved_at": utc_now(),
-    }
-    with catalog.write() as con:
-        con.execute("DELETE FROM vector_index")
-        insert(con, "vector_index", pa.Table.from_pylist([row]))
+def _stats(path: Path, index: VectorIndex, recall: Recall, measured_rows: int, config: IndexConfig) -> IndexStats:
+    return IndexStats(
+        kind=index.kind.name,
+        rows=index.rows,
+        lists=index.kind.nlist,
+        probes=index.nprobe,
+        bytes=path.stat().st_size,
+        recall_100=recall.near,
+        recall_2048=recall.far,
+        target=config.recall,
+        measured_rows=measured_rows,
+        queries=recall.queries,
+        sha256=file_sha256(path),
+        saved_at=utc_now(),
+    )

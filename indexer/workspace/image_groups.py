@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.storage.catalog import scalar, write_settings
+from fsearch.indexer.storage.catalog import Connection, scalar, write_settings
 from fsearch.indexer.storage.schema import columns_of
 from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.vector_index.exact_search import NearestImages
@@ -35,27 +35,43 @@ def grouped_by(store: Store) -> str | None:
 
 
 def bring_up_to_date(store: Store, index: Callable[[], NearestImages], column: str | None = None) -> None:
-    """Give every present image its group. Call inside `store.writer()`.
+    """Give every present image its group; see `prepared`. Call inside `store.writer()`."""
+    write = prepared(store, index, column)
+    if write is not None:
+        with store.catalog.write() as con:
+            write(con)
+
+
+def prepared(
+    store: Store, index: Callable[[], NearestImages], column: str | None = None
+) -> Callable[[Connection], None] | None:
+    """What gives every present image its group in a transaction; None where all have theirs.
 
     Parameters
     ----------
     index : opens the index; called only if near-duplicates must be searched.
     column : of the images or their metadata; NEAR_DUPLICATES for none; by default what was chosen before. Remembered.
 
-    Raises BadInputError where there is no such column, or it is empty.
+    The function raises BadInputError where there is no such column, or it is empty.
     """
-    before = grouped_by(store)
-    chosen = before if column is None else None if column == NEAR_DUPLICATES else column
-    if chosen is not None:
-        _by_column(store, chosen)
-    else:
+    with store.catalog.shared():
+        before = grouped_by(store)
+        chosen = before if column is None else None if column == NEAR_DUPLICATES else column
         with store.catalog.read() as con:
             missing = scalar(con, "SELECT count(*) FROM images WHERE status = 'present' AND group_id IS NULL")
-        if missing or before is not None:
-            _by_vectors(store, index())
-    if chosen != before:
-        with store.catalog.write() as con:
+    if chosen is None and not missing and before is None:
+        return None
+    labels = find_in(index()) if chosen is None else None
+
+    def write(con: Connection) -> None:
+        if labels is None:
+            _by_column(con, str(chosen))
+        else:
+            _by_vectors(con, labels)
+        if chosen != before:
             write_settings(con, {_SETTING: chosen or ""})
+
+    return write
 
 
 def groups_of(store: Store, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -69,28 +85,26 @@ def groups_of(store: Store, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(found["id"][np.searchsorted(found["row"], rows)], np.int64)
 
 
-def _by_column(store: Store, column: str) -> None:
+def _by_column(con: Connection, column: str) -> None:
     """Images of one value are one group; an image without a value is its own."""
-    with store.catalog.write() as con:
-        own = {name.lower(): name for name, *_ in con.execute(f"DESCRIBE SELECT i.*, m.* {_PRESENT}").fetchall()}
-        name = own.get(column.lower())
-        if name is None:
-            raise BadInputError(f"--group-by {column}: no such column of the images; there are: {', '.join(own)}")
-        value = f"{'i' if name in columns_of('images') else 'm'}.{quoted(name)}"
-        if scalar(con, f"SELECT count({value}) {_PRESENT}") == 0:
-            raise BadInputError(f"--group-by {column}: no image has a value in it")
-        group = f"CASE WHEN {value} IS NULL THEN i.image_id ELSE min(i.image_id) OVER (PARTITION BY {value}) END"
-        con.execute(_WRITE.format(f"SELECT i.image_id, {group} AS id {_PRESENT}"))
+    own = {name.lower(): name for name, *_ in con.execute(f"DESCRIBE SELECT i.*, m.* {_PRESENT}").fetchall()}
+    name = own.get(column.lower())
+    if name is None:
+        raise BadInputError(f"--group-by {column}: no such column of the images; there are: {', '.join(own)}")
+    value = f"{'i' if name in columns_of('images') else 'm'}.{quoted(name)}"
+    if scalar(con, f"SELECT count({value}) {_PRESENT}") == 0:
+        raise BadInputError(f"--group-by {column}: no image has a value in it")
+    group = f"CASE WHEN {value} IS NULL THEN i.image_id ELSE min(i.image_id) OVER (PARTITION BY {value}) END"
+    con.execute(_WRITE.format(f"SELECT i.image_id, {group} AS id {_PRESENT}"))
 
 
-def _by_vectors(store: Store, index: NearestImages) -> None:
-    labels = find_in(index)
-    with store.catalog.write() as con:
-        con.register("labels", pa.table({"row": np.arange(len(labels)), "label": labels}))
-        group = "min(i.image_id) OVER (PARTITION BY l.label)"
-        con.execute(
-            _WRITE.format(
-                f"SELECT i.image_id, {group} AS id FROM images i JOIN labels l USING (row) WHERE i.status = 'present'"
-            )
+def _by_vectors(con: Connection, labels: NDArray[np.int64]) -> None:
+    """Images of one of the `labels`, (rows,), are one group."""
+    con.register("labels", pa.table({"row": np.arange(len(labels)), "label": labels}))
+    group = "min(i.image_id) OVER (PARTITION BY l.label)"
+    con.execute(
+        _WRITE.format(
+            f"SELECT i.image_id, {group} AS id FROM images i JOIN labels l USING (row) WHERE i.status = 'present'"
         )
-        con.unregister("labels")
+    )
+    con.unregister("labels")

@@ -8,20 +8,33 @@ from dataclasses import dataclass
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import Source
 from fsearch.indexer.sources.resolve import Images, SourceOptions, open_source
+from fsearch.indexer.storage.catalog import Connection
 from fsearch.indexer.workspace.store import Store
 from fsearch.indexer.workspace.trust import is_trusted, remember
 
 
-def record(store: Store, images: Images) -> None:
-    """Record a source with its location and options, as the caller named them. Call inside `store.writer()`."""
-    location, options = images.location, images.options.as_json()
-    with store.catalog.write() as con:
-        con.execute(
-            "INSERT OR REPLACE INTO sources (source, location, options) VALUES (?, ?, ?)",
-            [images.source.name, location, options],
-        )
+def is_recorded(store: Store, images: Images) -> bool:
+    """Whether the source is recorded, with this location and these options."""
+    name, *there = _row(images)
+    with store.catalog.read() as con:
+        rows = con.execute("SELECT location, options FROM sources WHERE source = ?", [name]).fetchall()
+    return rows == [tuple(there)]
+
+
+def record(con: Connection, images: Images) -> None:
+    """Record a source with its location and options."""
+    con.execute("INSERT OR REPLACE INTO sources (source, location, options) VALUES (?, ?, ?)", _row(images))
+
+
+def trust(store: Store, images: Images) -> None:
+    """Trust the workspace with a source that the caller named; see `trust.py`."""
+    _, location, options = _row(images)
     if location is not None and not images.is_code:
-        remember(store.layout.root, [_identity(location, options)])
+        remember(store.layout.root, [_identity(location, str(options))])
+
+
+def _row(images: Images) -> list[str | None]:
+    return [images.source.name, images.location, images.options.as_json()]
 
 
 def reopen(store: Store) -> list[Source]:

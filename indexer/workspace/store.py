@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fsearch.indexer.device import Device
 from fsearch.indexer.errors import BadInputError, NotReadyError, WorkspaceError
-from fsearch.indexer.storage.catalog import Catalog, scalar, write_settings
+from fsearch.indexer.storage.catalog import Catalog
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.storage.locks import writer_lock
 from fsearch.indexer.storage.schema import VERSION
@@ -108,9 +108,9 @@ class Store:
     def writer(self, *, tidy: bool = True) -> Iterator[None]:
         """Hold the workspace for writing. Raises WorkspaceError at once where another process does.
 
-        Shard files that a crash left are deleted first, unless not `tidy`.
+        Shard files that a crash left are deleted first, unless not `tidy`. Reads within share a connection.
         """
-        with writer_lock(self.layout):
+        with writer_lock(self.layout), self.catalog.shared():
             if tidy:
                 drop_orphans(self.layout, self.shards())
             yield
@@ -125,9 +125,13 @@ class Store:
         """Every embedding, (rows, dim) float16, by global row, read as far as asked."""
         return Vectors(self.layout, self.shards(), self.encoder.dim)
 
-    def index(self, device: Device = "auto") -> NearestImages:
-        """What finds the nearest of every committed row: all of them, or FAISS on `device` where they are many."""
-        vectors = self.vectors()
+    def index(self, device: Device = "auto", vectors: Vectors | None = None) -> NearestImages:
+        """What finds the nearest of every committed row: all of them, or FAISS on `device` where they are many.
+
+        `vectors` are those of the shards, where they are at hand.
+        """
+        if vectors is None:
+            vectors = self.vectors()
         if len(vectors) <= self.index_config.exact_rows:
             return ExactSearch(vectors)
         from fsearch.indexer.vector_index.sync import open_approximate
@@ -138,9 +142,13 @@ class Store:
         self, texts: Texts | None = None, progress: Progress | None = None, device: Device = "auto"
     ) -> VectorIndex:
         """Bring the index file up to the committed shards; `texts` gives phrases to measure it with. For the writer."""
-        from fsearch.indexer.vector_index.sync import sync
+        from fsearch.indexer.vector_index.sync import store_stats, sync
 
-        return sync(self.catalog, self.vectors(), self.index_config, texts, progress, device)
+        index, stats = sync(self.catalog, self.vectors(), self.index_config, texts, progress, device)
+        if stats is not None:
+            with self.catalog.write() as con:
+                store_stats(con, stats)
+        return index
 
     def keys(self, source: str) -> list[str]:
         """Keys of the images of one source that are present."""
@@ -213,28 +221,28 @@ class Store:
             row = con.execute(query, [model]).fetchone()
         return None if row is None or row[0] is None else float(row[0])
 
-    def remember(
+    def with_settings(
         self, *, templates: Sequence[str] | None = None, memory_gib: float | None = None, recall: float | None = None
     ) -> Store:
-        """Store other settings, those that are given; the store that has them. Call inside `writer`."""
+        """The store with other settings, those that are given; `settings` has them for the catalog."""
         config = replace(
             self.index_config,
             memory_gib=memory_gib or self.index_config.memory_gib,
             recall=recall or self.index_config.recall,
         )
-        new = replace(self, templates=self.templates if templates is None else tuple(templates), index_config=config)
-        changed = {
-            "templates": json.dumps(list(new.templates)) if new.templates != self.templates else None,
-            "index": config.as_json() if config != self.index_config else None,
-        }
-        values = {name: value for name, value in changed.items() if value is not None}
-        if values:
-            with self.catalog.write() as con:
-                write_settings(con, values)
-        return new
+        return replace(self, templates=self.templates if templates is None else tuple(templates), index_config=config)
 
-    def images_of_other_size(self, side: int) -> int:
-        """How many present images are not `side` x `side` pixels: what the demo encoder was not made for."""
-        query = "SELECT count(*) FROM images WHERE status = 'present' AND (width <> ? OR height <> ?)"
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings that may change, as the catalog holds them."""
+        return {"templates": json.dumps(list(self.templates)), "index": self.index_config.as_json()}
+
+    def sides(self) -> tuple[int, int]:
+        """The least and the greatest side of the images that are present, in pixels; 0 where there is none."""
+        query = (
+            "SELECT coalesce(least(min(width), min(height)), 0), coalesce(greatest(max(width), max(height)), 0) "
+            "FROM images WHERE status = 'present'"
+        )
         with self.catalog.read() as con:
-            return scalar(con, query, [side, side])
+            least, greatest = con.execute(query).fetchall()[0]
+        return int(least), int(greatest)
