@@ -148,7 +148,7 @@ def sql(
     format: Annotated[Literal["table", "csv", "json", "parquet"], typer.Option(help="How rows are printed.")] = "table",
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Ask the catalog in SQL, read-only. Start with: SELECT * FROM worst_images LIMIT 10"""
+    """Ask the catalog in SQL, read-only; start with: SELECT * FROM worst_images LIMIT 10."""
     if statement is None and sys.stdin.isatty():
         catalog = Layout(workspace).catalog
         raise BadInputError(

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -43,22 +44,24 @@ class Trace:
         if event != "call" or frame.f_code.co_name == "<module>":
             return
         self.searches += frame.f_code.co_name == "replacement_search"  # FAISS's own Python wrapper
-        here = _room(frame)
+        here = _room(frame.f_code.co_filename)
         if here is None:
             return
         self.files.add(here)
-        caller = frame.f_back
-        while caller is not None and _room(caller) is None:  # what the standard library calls, we called
+        caller = frame.f_back  # what the standard library calls for us, we called
+        while (
+            caller is not None and _room(caller.f_code.co_filename) is None
+        ):  # what the standard library calls, we called
             caller = caller.f_back
-        there = _room(caller) if caller is not None else None
+        there = _room(caller.f_code.co_filename) if caller is not None else None
         if there is not None and there != here:
             self.hops.add((there, here))
 
 
-def _room(frame: FrameType) -> str | None:
-    path = Path(frame.f_code.co_filename)
-    if not path.is_relative_to(PACKAGE):
-        path = path.resolve()
+@cache
+def _room(file: str) -> str | None:
+    """The file inside the package, whose rooms alone count."""
+    path = Path(file).resolve()
     if not path.is_relative_to(PACKAGE):
         return None
     inside = path.relative_to(PACKAGE)

@@ -27,9 +27,10 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What a workspace holds."""
+    """What a workspace holds, and the version of fsearch that wrote its catalog."""
 
     workspace: str
+    fsearch_version: str
     encoder: str
     dim: int
     images: int
@@ -108,9 +109,11 @@ def inventory(store: Store) -> Info:
         )
         sources = rows("SELECT source, count(*) FROM images WHERE status = 'present' GROUP BY source ORDER BY source")
         refused = rows(f"SELECT key, reason FROM rejected ORDER BY key LIMIT {_SHOWN}")
+        ((version,),) = rows("SELECT value FROM settings WHERE name = 'fsearch_version'")
         metadata = [str(name) for name, *_ in rows("DESCRIBE metadata") if name != "image_id"]
     return Info(
         workspace=str(store.layout.root),
+        fsearch_version=str(version),
         encoder=str(store.encoder),
         dim=store.encoder.dim,
         images=present,

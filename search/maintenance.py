@@ -1,4 +1,4 @@
-"""Keep a workspace in order: check it, repair it, give back room. What `fsearch check` and `fsearch compact` do."""
+"""Maintenance of a workspace: integrity check, repair, compaction. What `fsearch check` and `fsearch compact` do."""
 
 from __future__ import annotations
 

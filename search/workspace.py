@@ -201,7 +201,7 @@ class Workspace:
         return self._session.store(self.root).catalog.sql(query)
 
     def check(self, *, repair: bool = False, progress: Progress | None = None) -> Checked:
-        """Read every file and row, say what is damaged, and make again what can be if `repair`."""
+        """Integrity check of every file and row; with `repair`, rebuild derived data and quarantine the rest."""
         from fsearch.search import maintenance
 
         return maintenance.check(self.root, repair, named(progress, "checking"))
@@ -222,7 +222,7 @@ class Workspace:
         return forget(self.root)
 
     def compact(self) -> CompactReport:
-        """Forget missing images, and give back the room of embeddings that no image uses. Fits must be made again."""
+        """Reclaim space from orphaned embeddings, and drop missing images. Models must be fitted again."""
         from fsearch.search import maintenance
 
         return maintenance.compact(self.root)

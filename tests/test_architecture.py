@@ -153,19 +153,6 @@ def test_shipped_weights_keep_their_limits() -> None:
     assert (ROOT / "data/blackbox/smile.safetensors").stat().st_size <= 2_000_000
 
 
-# Private names that tests still reach into. Names leave this list; none is added.
-STILL_PINNED = {
-    ("test_black_boxes.py", "_MOST_IN_A_ROW"),
-    ("test_cluster.py", "_Pool"),
-    ("test_known.py", "_RECENT"),
-    ("test_migrations.py", "_NEW_IN_2"),
-    ("test_nearest.py", "_copy"),
-    ("test_nearest.py", "_index"),
-    ("test_nearest.py", "_searcher"),
-    ("test_stopped.py", "_EVERY_ROWS"),
-}
-
-
 def private_names(source: str) -> Iterator[str]:
     """Each private name that a test imports, reads, sets or patches; also in programs that it runs as text."""
     private = re.compile(r"_[A-Za-z]\w*$")
@@ -197,5 +184,4 @@ def test_private_names_are_found_wherever_they_are_written() -> None:
 def test_tests_pin_no_private_name() -> None:
     """A test that reaches into a private name forbids the change that the name was made private for."""
     others = [p for p in (ROOT / "tests").rglob("*.py") if p != Path(__file__)]
-    found = {(p.name, name) for p in others for name in private_names(p.read_text())}
-    assert found <= STILL_PINNED
+    assert not [(p.name, name) for p in others for name in private_names(p.read_text())]

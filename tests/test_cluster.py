@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -29,6 +30,7 @@ from fsearch.indexer.embedding.staging import Staging, chunk_name, embed_chunk
 from fsearch.indexer.errors import BadInputError, EncoderError, FsearchError
 from fsearch.indexer.sources.base import Item
 from fsearch.indexer.sources.folder import Folder
+from fsearch.indexer.storage.shards import encode
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
 from fsearch.indexer.workspace.store import Store
 
@@ -139,17 +141,16 @@ def test_a_run_without_a_cluster_clears_what_one_had_left(few: Planted) -> None:
     assert not left.parent.exists()
 
 
-def test_chunks_are_staged_at_a_url_and_found_again(
-    nodes: Any, few: Planted, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chunks_are_staged_at_a_url_and_found_again(nodes: Any, few: Planted, encoder: Encoder, tmp_path: Path) -> None:
     place = f"file://{tmp_path}/shared"
     items = list(Folder(few.folder).items())
     name = chunk_name(items, encoder.spec)
-    Staging(place).write(name, *embed_chunk(items, encoder))
-    monkeypatch.setattr(Staging, "write", None)  # in this process; were a worker asked, it could not be reached
+    content, outcomes = embed_chunk(items, encoder)
+    marked = -np.load(io.BytesIO(content))  # what no worker would embed
+    Staging(place).write(name, encode(marked), outcomes)
     ws = fsearch.open("w")
-    monkeypatch.setattr(engine._Pool, "submit", lambda *_: pytest.fail("it is there already"))
     assert ws.index(few.folder, engine="ray", address=nodes.address, staging=place).embedded == 60
+    assert np.array_equal(Store.open(Path("w")).vectors()[:], marked)
     assert not (tmp_path / "shared").exists()
 
 

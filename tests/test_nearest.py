@@ -12,6 +12,7 @@ from PIL import Image
 from tests.conftest import Planted
 
 import fsearch
+from fsearch.indexer.device import Device
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.catalog import Catalog, write_settings
 from fsearch.indexer.storage.shards import write_shard
@@ -152,9 +153,17 @@ def test_more_than_the_lists_looked_at_hold_is_found_all_the_same(index: VectorI
     assert all(len(set(r)) == 3000 for r in rows.tolist())
 
 
-def test_what_the_index_lacks_is_found_in_the_shards(index: VectorIndex, vectors: np.ndarray) -> None:
+def again(index: VectorIndex, vectors: np.ndarray, file: Path, device: Device = "cpu") -> VectorIndex:
+    """The same index over other vectors, or on another device."""
+    index.save(file)
+    found = read_index(file, vectors, device)  # type: ignore[arg-type]
+    assert found is not None
+    return found
+
+
+def test_what_the_index_lacks_is_found_in_the_shards(index: VectorIndex, vectors: np.ndarray, tmp_path: Path) -> None:
     more = np.concatenate([vectors, clustered(500, 12)])
-    lagging = VectorIndex(index.kind, index._index, more)
+    lagging = again(index, more, tmp_path / "i")
     queries = more[-20:].astype(np.float32)
     assert (lagging.search(queries, 1)[1][:, 0] == np.arange(ROWS + 480, ROWS + 500)).all()
     allowed = np.arange(len(more)) >= ROWS
@@ -390,11 +399,11 @@ def test_what_a_gpu_cannot_do_is_done_on_the_cpu(
 
 
 def test_a_gpu_is_not_asked_under_a_condition_or_for_more_than_it_takes(
-    index: VectorIndex, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    index: VectorIndex, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(gpu, "use_gpu", lambda _: True)
     monkeypatch.setattr(gpu, "copy_to_gpu", lambda _: pytest.fail("copied to a GPU"))
-    here = VectorIndex(index.kind, index._index, vectors, "cuda")
+    here = again(index, vectors, tmp_path / "i", "cuda")
     here.search(many(), 10, np.arange(ROWS) % 2 == 0)
     here.search(many(), 2049)
     here.search(many()[:200], 10)  # too few so far
@@ -403,10 +412,16 @@ def test_a_gpu_is_not_asked_under_a_condition_or_for_more_than_it_takes(
 
 
 @pytest.mark.skipif(not gpu.use_gpu("auto"), reason="needs a GPU")
-def test_a_gpu_searches_as_the_cpu_does(index: VectorIndex, vectors: np.ndarray) -> None:
-    there = VectorIndex(index.kind, index._index, vectors, "cuda")
+def test_a_gpu_searches_as_the_cpu_does(
+    index: VectorIndex, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    copies: list[object] = []
+    copy = gpu.copy_to_gpu
+    monkeypatch.setattr(gpu, "copy_to_gpu", lambda i: copies.append(copy(i)) or copies[-1])
+    there = again(index, vectors, tmp_path / "i", "cuda")
     (near, rows), (cosines, found) = (i.search(many(), 100, nprobe=index.nprobe) for i in (index, there))
-    assert there._searcher._copy is not None
+    assert len(copies) == 1
+    assert copies[0] is not None
     assert share(found, rows) > 0.99
     assert np.allclose(cosines, near, atol=2e-3)
 

@@ -60,7 +60,7 @@ class Layout:
 
     @property
     def damaged(self) -> Path:
-        """Where a repair puts files that it could not make again."""
+        """Quarantine of files that a repair could not rebuild."""
         return self.root / "damaged"
 
     def shard(self, number: int) -> Path:

@@ -1,7 +1,4 @@
-"""Does a workspace hold what it says? Every file and row is read once; nothing is changed here.
-
-What can be made again is said to be `derivable`: `repair` makes it. What cannot is set aside, and said.
-"""
+"""Integrity check of a workspace: every file and row is read once, and nothing is changed; `repair` does that."""
 
 from __future__ import annotations
 
@@ -46,7 +43,7 @@ class Problem:
 
 
 def find_problems(store: Store, progress: Progress | None = None) -> list[Problem]:
-    """Everything that is wrong with the workspace, its ensembles apart; empty where all is well."""
+    """Every problem of the workspace, its ensembles apart; empty where there is none."""
     found = list(_catalog(store))
     if found:
         return found  # rows that cannot be read say nothing of files

@@ -1,4 +1,4 @@
-"""Give back the room of what is not used any more: embeddings of no image, and images that are gone.
+"""Reclaim space from orphaned embeddings, and drop the rows of missing images.
 
 New shards are written beside the old ones, one transaction turns to them, then the old ones are deleted; a crash before
 the transaction leaves the old state, after it the new.

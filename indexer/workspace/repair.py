@@ -1,4 +1,4 @@
-"""Make again what `check` found wrong, as far as it can be derived; set aside what cannot, and say so.
+"""Rebuild derived data that `check` found damaged; quarantine what cannot be rebuilt.
 
 Call inside `store.writer()`. Every step leaves the workspace no worse than it was if the next one is never reached.
 """
@@ -31,30 +31,38 @@ def repair(store: Store, problems: Sequence[Problem], texts: Texts | None = None
         if problem.part == "catalog":
             raise WorkspaceError(f"{problem}; it cannot be made again: index the images into a new workspace")
     done: list[str] = []
+    quarantined = 0
     damaged = {p.number for p in problems if p.part == "shard"}
     start = 0
     for shard in store.shards():
         if shard.number in damaged:
-            done.append(_shard(store, shard, start))
+            line = _restore(store, shard, start)
+            quarantined += line is None
+            done.append(line or _quarantine(store, shard, start))
         start += shard.rows
     if any(p.part == "row" for p in problems):
         done += _rows(store, start)
     if any(p.part == "leftover" for p in problems):
         done.append(f"{drop_orphans(store.layout, store.shards())} leftover files removed")
-    if any(p.part == "index" for p in problems) or any("set aside" in line for line in done):
+    if any(p.part == "index" for p in problems) or quarantined:
         store.layout.index.unlink(missing_ok=True)
         store.sync_index(texts)
         done.append("the index was built anew from the shards")
     return done
 
 
-def _shard(store: Store, shard: Shard, start: int) -> str:
-    """Take a shard from the index, if that has it to the bit; else set it aside, and its images with it."""
+def _restore(store: Store, shard: Shard, start: int) -> str | None:
+    """Restore a shard from the index, if that has it to the bit; None where it has not."""
+    path, data = store.layout.shard(shard.number), _from_index(store, shard, start)
+    if data is None:
+        return None
+    write_atomic(path, data)
+    return f"{path} was restored from the index"
+
+
+def _quarantine(store: Store, shard: Shard, start: int) -> str:
+    """Move a shard's file aside, and mark its images as damaged: they must be embedded anew."""
     path = store.layout.shard(shard.number)
-    data = _from_index(store, shard, start)
-    if data is not None:
-        write_atomic(path, data)
-        return f"{path} was restored from the index"
     aside = store.layout.damaged / path.name
     if path.exists() and not aside.exists():  # a repair that was stopped has put it there already
         aside.parent.mkdir(exist_ok=True)
@@ -82,7 +90,7 @@ def _from_index(store: Store, shard: Shard, start: int) -> bytes | None:
 
 
 def _rows(store: Store, total: int) -> list[str]:
-    """Images without an embedding must be embedded anew; rows of no image are nobody's."""
+    """Mark images without an embedding as damaged; delete rows that refer to no image."""
     done = []
     with store.catalog.write() as con:
         where = "status = 'present' AND (row IS NULL OR row < 0 OR row >= ?)"

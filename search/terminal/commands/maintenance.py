@@ -1,4 +1,4 @@
-"""`fsearch check`, `compact` and `trust`: is the workspace sound, can it be smaller, may it name things?"""
+"""`fsearch check`, `compact` and `trust`: integrity check, repair, compaction, and what a workspace may name."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from fsearch.search.terminal.options import HERE, JsonOption, WorkspaceOption
 
 
 def check(
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Make again what can be derived; set aside the rest.")
-    ] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Rebuild derived data; quarantine the rest.")] = False,
     as_json: JsonOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Read every file and row of the workspace and say what is damaged; exit code 1 where something is."""
+    """Integrity check of every file and row; names what is damaged, with exit code 1 where something is."""
     from fsearch.search.terminal.progress import bars
 
     with bars() as progress:
@@ -32,7 +30,7 @@ def check(
 
 
 def compact(workspace: WorkspaceOption = HERE) -> None:
-    """Forget images that are missing, and give back the room of embeddings that no image uses any more."""
+    """Reclaim space from embeddings that no image uses, and forget missing images."""
     report = open_workspace(workspace).compact()
     saved = (report.bytes_before - report.bytes_after) / 2**20
     typer.echo(
