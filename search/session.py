@@ -160,6 +160,7 @@ class Session:
             store = self.store(root)
             name = store.only_model(model)
             self._read(store, name)
+            self.images(store)
             assert self._sides is not None
             known = options.by is None and (name, options.where) in self._diagnoses
             rows = None if options.where is None or known else store.rows_where(name, options.where)
