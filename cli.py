@@ -42,7 +42,7 @@ app = typer.Typer(
     cls=Commands,
     help="Find out on what kinds of image a vision model fails, in plain words.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
 )
 
@@ -113,8 +113,12 @@ def query(
 @app.command()
 @with_options(QueryOptions, QUERY)
 def rank(
-    file: Annotated[Path, typer.Argument(help=".txt, .csv, .tsv, .jsonl, .yaml or .parquet of hypotheses.")],
     options: QueryOptions,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help=".txt, .csv, .tsv, .jsonl, .yaml or .parquet of hypotheses, or a name that --list gives."),
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="List the hypothesis files that come with fsearch.")] = False,
     out: Annotated[Path | None, typer.Option(help="Also write the ranking to .parquet, .csv or .json.")] = None,
     model: ModelOption = None,
     explain: ExplainOption = False,
@@ -124,6 +128,14 @@ def rank(
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Rank a file of hypotheses, worst first, with q-values; the run is stored in the workspace."""
+    if file is None or listed:
+        from fsearch.search.hypotheses import shipped
+
+        if not listed:
+            raise BadInputError(f"name a file of hypotheses, or one that comes with fsearch: {', '.join(shipped())}")
+        for name, path in shipped().items():
+            typer.echo(f"{name:<12} {path}")
+        return
     from fsearch.search.terminal.progress import bars
 
     with bars() as progress:
@@ -140,6 +152,7 @@ def rank(
         print_json(ranking.as_dict())
     else:
         print_ranking(ranking, explain)
+        typer.echo(f"stored as run {ranking.run_id}; all of it: fsearch runs show {ranking.run_id} --json")
 
 
 @app.command()

@@ -14,6 +14,7 @@ from fsearch.indexer.errors import BadInputError
 TEXT_COLUMNS = ("text", "hypothesis", "phrase", "query")
 MAX_WORDS = 60
 MAX_HYPOTHESES = 100_000
+SHIPPED = Path(__file__).parents[1] / "data" / "hypotheses"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +35,17 @@ _Row = tuple[str, Hypothesis]  # (place in the file, for messages)
 
 
 def read_hypotheses(path: Path) -> list[Hypothesis]:
-    """The hypotheses of a file, in its order.
+    """The hypotheses of a file, in its order; of a shipped one where `path` is one of `shipped` and no file.
 
     Raises BadInputError naming the file and line of the first thing wrong.
     """
     from fsearch.indexer.storage.tabular import SUFFIXES, is_table
 
-    suffix = path.suffix.lower()
     if not path.is_file():
-        raise BadInputError(f"no such hypothesis file: {path}")
+        if str(path) not in shipped():
+            raise BadInputError(f"no such hypothesis file: {path}")
+        path = shipped()[str(path)]
+    suffix = path.suffix.lower()
     if suffix == ".txt":
         rows = _text_lines(path)
     elif suffix in (".yaml", ".yml"):
@@ -58,6 +61,11 @@ def read_hypotheses(path: Path) -> list[Hypothesis]:
         raise BadInputError(f"hypothesis file {path} holds {len(found):,} phrases; the limit is {MAX_HYPOTHESES:,}")
     _refuse_repeats(rows)
     return found
+
+
+def shipped() -> dict[str, Path]:
+    """The hypothesis files that come with fsearch, by the name that stands for one: `people`."""
+    return {p.stem: p for p in sorted(SHIPPED.iterdir()) if p.stem != "reference"}
 
 
 def from_phrases(phrases: Sequence[str | Hypothesis]) -> list[Hypothesis]:

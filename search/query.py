@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from fsearch.indexer.storage.vectors import unit
 from fsearch.indexer.workspace.image_reader import ImageReader, ImageRow
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.answer import Answer, Answers, Neighbour
-from fsearch.search.hypotheses import Hypothesis, from_phrases, read_hypotheses
+from fsearch.search.hypotheses import SHIPPED, Hypothesis, from_phrases, read_hypotheses
 from fsearch.search.options import QueryOptions
 
 FOREIGN_IMAGES = (
@@ -33,10 +32,9 @@ NEVER_CALIBRATED = (
     "it was never measured with this encoder which phrases no image shows; where rival phrases fit the nearest images "
     "about as well, a phrase is called neither failing nor fine"
 )
-_STARTERS = Path(__file__).parents[1] / "data" / "hypotheses"
-VOCABULARY = Path(__file__).parents[1] / "data" / "vocabulary.txt"
-PHOTOGRAPHS, PORTRAITS = _STARTERS / "reference.txt", _STARTERS / "portraits.csv"
-STARTERS = (_STARTERS / "people.txt", _STARTERS / "photographs.txt")
+VOCABULARY = SHIPPED.parent / "vocabulary.txt"
+PHOTOGRAPHS, PORTRAITS = SHIPPED / "reference.txt", SHIPPED / "portraits.csv"
+STARTERS = (SHIPPED / "people.txt", SHIPPED / "photographs.txt")
 
 
 def embed(

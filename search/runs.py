@@ -172,7 +172,8 @@ class RunDiff:
     Attributes
     ----------
     settings : (name, before, after) of what they were made with, where it differs.
-    rows : one row a hypothesis in either: ranks, verdicts and lifts of both; what changed its verdict comes first.
+    rows : one row a hypothesis in either: verdicts, lifts and ranks of both; what changed its verdict comes first, then
+        what changed its lift most.
     """
 
     before: int
@@ -231,7 +232,7 @@ class Runs:
         settings = tuple((n, old.settings[n], new.settings[n]) for n in names)
         sides = [{(r["hypothesis"], r["within"]): r for r in run.rows.to_pylist()} for run in (old, new)]
         rows = [_changed(key, sides[0].get(key), sides[1].get(key)) for key in dict.fromkeys([*sides[1], *sides[0]])]
-        rows.sort(key=lambda r: r["verdict_before"] == r["verdict_after"])
+        rows.sort(key=_change, reverse=True)
         return RunDiff(before, after, settings, pa.Table.from_pylist(rows))
 
     def __call__(self) -> pa.Table:
@@ -245,9 +246,15 @@ def _changed(
 ) -> dict[str, Any]:
     text, within = key
     row: dict[str, Any] = {"hypothesis": f"{text} [{within}]" if within else text}
-    for name in ("rank", "verdict", "lift"):
+    for name in ("verdict", "lift", "rank"):
         row |= {f"{name}_before": (before or {}).get(name), f"{name}_after": (after or {}).get(name)}
     return row
+
+
+def _change(row: dict[str, Any]) -> tuple[bool, float]:
+    """How much a hypothesis changed, for sorting: its verdict, then its lift."""
+    lifts = row["lift_before"], row["lift_after"]
+    return row["verdict_before"] != row["verdict_after"], 0.0 if None in lifts else abs(lifts[1] - lifts[0])
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:

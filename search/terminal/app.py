@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ import typer.core
 from fsearch.indexer.errors import FsearchError
 
 _AGAIN = 2.0  # seconds until Ctrl-C is raised again
-_PIPE_WIDTH = 10_000  # a pipe has no width: no line may be folded or cut
 
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # base of all that is wrong with arguments; Typer exports no name
@@ -85,8 +84,10 @@ def console() -> Any:
     """The place tables go: as wide as the terminal, unbounded in a pipe."""
     from rich.console import Console
 
+    from fsearch.search.terminal.render import UNBOUNDED
+
     found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+    return found if found.is_terminal else Console(highlight=False, width=UNBOUNDED)
 
 
 def print_json(value: object) -> None:
@@ -99,11 +100,20 @@ def print_ranking(ranking: Any, explain: bool = False) -> None:
     from fsearch.search.terminal.explain import explanation
     from fsearch.search.terminal.render import ranking_table
 
-    console().print(ranking_table(ranking))
+    terminal = console()
+    terminal.print(ranking_table(ranking, terminal.width))
     for note in ranking.notes:
         typer.echo(f"note: {note}")
     if explain:
         typer.echo("\n" + "\n\n".join(explanation(answer, ranking.correction) for answer in ranking.answers))
+
+
+def print_fitting(rows: Any, left_out_first: Sequence[str]) -> None:
+    """Rows as a table that fits: on a narrow terminal, some columns are left out."""
+    from fsearch.search.terminal.render import fitting_rows, sql_table
+
+    terminal = console()
+    terminal.print(sql_table(fitting_rows(rows, terminal.width, left_out_first)))
 
 
 def print_rows(rows: Any, kind: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -29,6 +30,9 @@ _WIDTHS = {
     "n eff": 5,
     "q": 5,
 }
+_LEAST_PHRASE = 20  # characters that a text keeps in a line
+_LEFT_OUT_FIRST = ("vs group", "adjusted", "observed", "n eff", "90% interval")  # verdict, lift and q stay
+UNBOUNDED = 10_000  # the width of a pipe: no line may be folded or cut
 
 
 def answer_text(answer: Answer, nearest: bool = False) -> Text:
@@ -49,46 +53,64 @@ def answers_text(answers: Answers, explain: bool = False, nearest: bool = False)
     return Text("\n").join(blocks)
 
 
-def ranking_table(ranking: Ranking) -> Table:
-    """One line a hypothesis, worst first."""
+def ranking_table(ranking: Ranking, width: int = UNBOUNDED) -> Table:
+    """One line a hypothesis, worst first, on a terminal of `width`: where that is narrow, columns are left out."""
+    cells = {name: [cell(i, a) for i, a in enumerate(ranking.answers, 1)] for name, cell in _CELLS.items()}
+    for name in ("adjusted", "vs group"):
+        if not any(cells[name]):
+            del cells[name]
+    phrase = min(_LEAST_PHRASE, max((len(a.title) for a in ranking.answers), default=0))
+    names = _fitting({name: _WIDTHS.get(name, phrase) for name in cells}, width, _LEFT_OUT_FIRST)
     table = Table(box=None, pad_edge=False)
-    adjusted = any(a.adjusted_lift is not None for a in ranking.answers)
-    grouped = any(a.contrast is not None for a in ranking.answers)
-    more = [*(["adjusted"] if adjusted else []), *(["vs group"] if grouped else [])]
-    for name in ("rank", "hypothesis", "verdict", "lift", "90% interval", "observed", *more, "n eff", "q"):
+    for name in names:
         if name == "hypothesis":
             table.add_column(name, overflow="fold")
         else:  # numbers keep their width on a narrow terminal; the phrase folds
-            table.add_column(name, justify="left" if name == "verdict" else "right", min_width=_WIDTHS.get(name))
-    for i, a in enumerate(ranking.answers, start=1):
-        table.add_row(
-            str(i),
-            Text(a.title),
-            Text(a.verdict, style=a.verdict.style),
-            *_lifts(a),
-            *([_signed(a.adjusted_lift)] if adjusted else []),
-            *([_signed(a.contrast)] if grouped else []),
-            *_evidence(a),
-        )
+            table.add_column(name, justify="left" if name == "verdict" else "right", min_width=_WIDTHS[name])
+    for row in zip(*(cells[name] for name in names), strict=True):
+        table.add_row(*row)
     return table
 
 
-def _lifts(a: Answer) -> tuple[str, Text, str]:
-    """Lift, interval and observed lift; nothing where no image speaks for them."""
-    if a.verdict == Verdict.UNSEEN:
-        return "", Text(""), ""
-    return f"{a.lift:+.3f}", Text(f"[{a.lo:+.3f}, {a.hi:+.3f}]"), f"{a.observed_lift:+.3f}"
+def _fitting(widths: Mapping[str, int], width: int, left_out_first: Sequence[str]) -> list[str]:
+    """The columns that fit into `width`, of `widths` each; those to be left out first are left out first."""
+    kept = dict(widths)
+    for name in left_out_first:
+        if sum(kept.values()) + 2 * (len(kept) - 1) > width:
+            kept.pop(name, None)
+    return list(kept)
 
 
-def _evidence(a: Answer) -> tuple[str, str]:
-    """Effective number of images, and q."""
-    if a.verdict == Verdict.UNSEEN:
-        return "", ""
-    return f"{a.n_effective:.0f}", f"{a.q_value:.3f}" if a.q_value >= 0.001 else "<.001"
+def fitting_rows(rows: pa.Table, width: int, left_out_first: Sequence[str]) -> pa.Table:
+    """`rows` without the columns that a terminal of `width` has no room for."""
+    widths = {
+        name: max(len(name), *(min(_LEAST_PHRASE, len(_cell(v))) for v in rows[name].to_pylist()), 0)
+        for name in rows.column_names
+    }
+    return rows.select(_fitting(widths, width, left_out_first))
+
+
+def _seen(cell: Callable[[Answer], str]) -> Callable[[int, Answer], Text]:
+    """A cell that is empty where no image speaks for the phrase."""
+    return lambda _, a: Text("" if a.verdict == Verdict.UNSEEN else cell(a))
 
 
 def _signed(value: float | None) -> str:
     return "" if value is None else f"{value:+.3f}"
+
+
+_CELLS: dict[str, Callable[[int, Answer], Text]] = {
+    "rank": lambda i, _: Text(str(i)),
+    "hypothesis": lambda _, a: Text(a.title),
+    "verdict": lambda _, a: Text(a.verdict, style=a.verdict.style),
+    "lift": _seen(lambda a: _signed(a.lift)),
+    "90% interval": _seen(lambda a: f"[{a.lo:+.3f}, {a.hi:+.3f}]"),
+    "observed": _seen(lambda a: _signed(a.observed_lift)),
+    "adjusted": lambda _, a: Text(_signed(a.adjusted_lift)),
+    "vs group": lambda _, a: Text(_signed(a.contrast)),
+    "n eff": _seen(lambda a: f"{a.n_effective:.0f}"),
+    "q": _seen(lambda a: f"{a.q_value:.3f}" if a.q_value >= 0.001 else "<.001"),
+}
 
 
 def index_lines(report: IndexReport) -> list[str]:

@@ -7,10 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from fsearch import open as open_workspace
-from fsearch.search.terminal.app import print_json, print_rows
+from fsearch.search.terminal.app import print_fitting, print_json
 from fsearch.search.terminal.options import HERE, JsonOption, WorkspaceOption
 
 _SHOWN = ["rank", "hypothesis", "within", "verdict", "lift", "lo", "hi", "observed_lift", "q_value", "reason"]
+
+_LEFT_OUT_OF_LIST = ("bridge", "seed", "by", "condition", "source", "created_at")
+_LEFT_OUT = ("within", "reason", "observed_lift", "hi", "lo", "rank_before", "rank_after", "lift_before")
 
 app = typer.Typer(help="List stored rankings; show one, or say what changed between two.")
 
@@ -19,7 +22,7 @@ app = typer.Typer(help="List stored rankings; show one, or say what changed betw
 def runs(ctx: typer.Context, workspace: WorkspaceOption = HERE) -> None:
     """List stored rankings; show one, or say what changed between two."""
     if ctx.invoked_subcommand is None:
-        print_rows(open_workspace(workspace).runs.list(), "table")
+        print_fitting(open_workspace(workspace).runs.list(), _LEFT_OUT_OF_LIST)
 
 
 @app.command("show")
@@ -49,4 +52,4 @@ def _print_stored(found: Any, rows: Any, as_json: bool) -> None:
     if as_json:
         return print_json(found.as_dict())
     typer.echo(f"{found}\n")
-    print_rows(rows, "table")
+    print_fitting(rows, _LEFT_OUT)
