@@ -21,8 +21,9 @@ from PIL import Image
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import Source, rejecting
 from fsearch.indexer.sources.decode import RejectedImageError, decode, to_rgb
+from fsearch.indexer.sources.kind import kind_of
 from fsearch.indexer.sources.paths import is_url
-from fsearch.indexer.sources.resolve import SourceOptions, kind_of, open_source
+from fsearch.indexer.sources.resolve import SourceOptions, open_source
 from fsearch.indexer.storage.layout import cache_folder
 from fsearch.indexer.workspace.source_registry import Location, locations
 from fsearch.indexer.workspace.store import Store
