@@ -172,8 +172,16 @@ def sql(
 
 
 @app.command()
-def info(as_json: JsonOption = False, workspace: WorkspaceOption = HERE) -> None:
+def info(
+    groups: Annotated[
+        bool, typer.Option("--groups", help="List the largest groups of repeated images instead.")
+    ] = False,
+    as_json: JsonOption = False,
+    workspace: WorkspaceOption = HERE,
+) -> None:
     """Say what is in the workspace: counts, encoder, models, fit quality, rejected files."""
+    if groups:
+        return print_rows(open_workspace(workspace).sql("FROM image_groups LIMIT 20"), "json" if as_json else "table")
     found = open_workspace(workspace).info()
     if as_json:
         print_json(found.as_dict())

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fsearch.indexer.vector_index.index_stats import IndexStats, read_stats
+from fsearch.indexer.workspace.image_groups import grouped_by
 from fsearch.indexer.workspace.store import Store
 
 _SHOWN = 10  # rejected files
@@ -36,6 +37,9 @@ class Info:
     images: int
     missing: int
     damaged: int
+    groups: int
+    largest_group: int
+    grouped_by: str | None
     embeddings: int
     index: IndexStats | None
     sources: tuple[tuple[str, int], ...]
@@ -56,6 +60,7 @@ class Info:
             f"workspace   {self.workspace}",
             f"encoder     {self.encoder}, {self.dim} dimensions",
             f"images      {self.images:,} present, {self.missing:,} missing, {self.embeddings:,} embeddings",
+            *([f"groups      {self._groups()}"] if self.largest_group > 1 else []),
             *([f"index       {self.index}"] if self.index else []),
             *(
                 [f"damaged     {self.damaged:,} images lost their embedding: index their source again"]
@@ -73,6 +78,10 @@ class Info:
         if self.rejected_total > len(self.rejected):
             lines.append('            … all of them: fsearch sql "SELECT key, reason FROM rejected"')
         return "\n".join(lines)
+
+    def _groups(self) -> str:
+        kind = "of near-duplicates" if self.grouped_by is None else f"by {self.grouped_by}"
+        return f"{self.groups:,} {kind}, the largest of {self.largest_group:,}: fsearch info --groups"
 
 
 def _model_line(m: ModelInfo) -> str:
@@ -107,6 +116,10 @@ def inventory(store: Store) -> Info:
             "(SELECT count(*) FROM prediction_errors e WHERE e.model = s.model) "
             "FROM model_summary s LEFT JOIN models f USING (model) ORDER BY s.model"
         )
+        groups, largest = rows(
+            "SELECT count(*), coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM images WHERE status = 'present' "
+            "GROUP BY coalesce(group_id, image_id))"
+        )[0]
         sources = rows("SELECT source, count(*) FROM images WHERE status = 'present' GROUP BY source ORDER BY source")
         refused = rows(f"SELECT key, reason FROM rejected ORDER BY key LIMIT {_SHOWN}")
         ((version,),) = rows("SELECT value FROM settings WHERE name = 'fsearch_version'")
@@ -119,6 +132,9 @@ def inventory(store: Store) -> Info:
         images=present,
         missing=missing,
         damaged=damaged,
+        groups=int(str(groups)),
+        largest_group=int(str(largest)),
+        grouped_by=grouped_by(store),
         embeddings=embeddings,
         index=read_stats(store.catalog),
         sources=tuple((str(name), int(str(count))) for name, count in sources),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 from tests.conftest import Planted
+from typer.testing import CliRunner
 
 import fsearch
+from fsearch.cli import app
 from fsearch.diagnoser import ensemble
 from fsearch.diagnoser.fit import learn
 from fsearch.diagnoser.groups import effective_images, shuffled, singletons
@@ -135,3 +138,15 @@ def test_copies_that_hardly_differ_are_one_group(few: Planted, tmp_path: Path) -
     together = [ws.sql(f"{query}".replace("?", f"'{n:03d}'", 1).replace("?", f"'{n:03d}.png'")) for n in range(20)]
     assert [t["ids"][0].as_py() for t in together] == [1] * 20
     assert ws.sql("SELECT count(DISTINCT group_id) AS ids FROM images")["ids"][0].as_py() >= 55
+
+
+def test_info_says_how_many_groups_there_are_and_lists_the_largest(few: Planted, tmp_path: Path) -> None:
+    ws = fsearch.open(tmp_path / "w.fsearch")
+    ws.index(few.folder, clips_of(few, tmp_path, 4), group_by="clip")
+    info = ws.info()
+    assert (info.groups, info.largest_group, info.grouped_by) == (16, 4, "clip")
+    assert "groups      16 by clip, the largest of 4: fsearch info --groups" in str(info)
+    out = CliRunner().invoke(app, ["info", "--groups", "--json", "-w", str(ws.root)]).stdout
+    rows = json.loads(out)
+    assert rows[0] == {"group_id": 0, "images": 4, "key": "000.png"}
+    assert [r["images"] for r in rows] == [4] * 14 + [3]

@@ -73,6 +73,15 @@ VIEWS: tuple[View, ...] = (
         ("losses", "images", "predictions"),
     ),
     View(
+        "image_groups",
+        "Groups of repeated images, largest first; an image that is repeated nowhere is not in it.",
+        "SELECT group_id, count(*) AS images, arg_min(key, image_id) AS key FROM images "
+        "WHERE status = 'present' AND group_id IS NOT NULL GROUP BY group_id HAVING count(*) > 1 "
+        "ORDER BY images DESC, group_id",
+        ("images",),
+        {"images": "images in it", "key": "the first of them"},
+    ),
+    View(
         "latest_ranking",
         "The last run, in order of rank.",
         'SELECT r.rank, r.hypothesis, h."group", r.within, r.verdict, r.lift, r.lo, r.hi, r.observed_lift, '
