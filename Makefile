@@ -1,10 +1,10 @@
-# make demo | test | test-oldest | check | bench | bench-planted | bench-streaming | bench-crash | bench-scale | train | docs: each sets itself up; a second run installs nothing.
+# make demo | test | test-oldest | check | bench | bench-planted | bench-streaming | bench-crash | bench-scale | train | screenshots | docs: each sets itself up; a second run installs nothing.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest check bench bench-planted bench-streaming bench-crash bench-scale train docs
+.PHONY: help demo test test-oldest check bench bench-planted bench-streaming bench-crash bench-scale train screenshots docs
 
 help: ## list these words
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /	/'
@@ -62,6 +62,9 @@ train: $(READY) ## train the demo's encoder (about an hour on 2 cores; resumable
 	$(BIN)/python -m fsearch.data.training.train_encoder --work build/portraits
 	$(BIN)/python -m fsearch.data.training.support
 	$(BIN)/python -m fsearch.data.training.train_blackbox
+
+screenshots: $(READY) ## the pictures of the README, from the demo's workspace (needs Chromium)
+	$(BIN)/python -m benchmarks.screenshots
 
 docs: $(READY) ## make the pages that come from the code
 	$(BIN)/python -m fsearch.indexer.storage.schema > docs/schema.md

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fsearch.diagnoser.choices import Correction
 from fsearch.diagnoser.exhibits import Histogram, Kind
 from fsearch.diagnoser.findings import Finding
 from fsearch.diagnoser.verdict import Verdict
+from fsearch.indexer.errors import require_one_of
+from fsearch.search.answer_table import AnswerTable
 from fsearch.search.hypotheses import Hypothesis
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 COLUMNS = tuple(field.name for field in fields(Finding))
 
@@ -89,6 +94,18 @@ class Answer(Finding):
         """The images of one kind."""
         return {Kind.FAILING: self.failing, Kind.PASSING: self.passing, Kind.NEAREST: self.nearest}[kind]
 
+    def images(self, n: int = 8, kind: str = "failing") -> list[Image.Image]:
+        """The first images of one kind ("failing", "passing", "nearest") as PIL images. Raises BadInputError."""
+        from fsearch.search.notebook import open_image
+
+        require_one_of("kind", kind, list(Kind))
+        return [open_image(image) for image in self.images_of(Kind(kind))[:n]]
+
+    def _repr_html_(self) -> str:
+        from fsearch.search.notebook import answer_html
+
+        return answer_html(self)
+
     @property
     def text(self) -> str:
         """The phrase as asked."""
@@ -139,7 +156,7 @@ class Answer(Finding):
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class Answers(AnswerTable[Answer]):
     """Answers to phrases asked together, in the order asked, with notes on all of them.
 
     `images` is how many took part, `correction` how p-values became q-values.
@@ -151,12 +168,6 @@ class Answers:
     images: int = 0
     correction: Correction = "bh"
 
-    def __getitem__(self, i: int) -> Answer:
-        return self.answers[i]
-
-    def __len__(self) -> int:
-        return len(self.answers)
-
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         return {"model": self.model, "notes": list(self.notes), "answers": [a.as_dict() for a in self.answers]}
@@ -166,7 +177,7 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranking:
+class Ranking(AnswerTable[Answer]):
     """A stored run: answers ranked by the lift, worst first."""
 
     run_id: int
@@ -175,10 +186,6 @@ class Ranking:
     notes: tuple[str, ...]
     created_at: datetime
     correction: Correction = "bh"
-
-    def as_rows(self) -> list[dict[str, Any]]:
-        """One flat row an answer, with its rank."""
-        return [{"rank": i, **a.as_row()} for i, a in enumerate(self.answers, start=1)]
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""

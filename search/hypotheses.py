@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -68,16 +69,20 @@ def shipped() -> dict[str, Path]:
     return {p.stem: p for p in sorted(SHIPPED.iterdir()) if p.stem != "reference"}
 
 
-def from_phrases(phrases: Sequence[str | Hypothesis]) -> list[Hypothesis]:
-    """Hypotheses from phrases typed or passed in. Raises BadInputError for none, a blank or a repeated one."""
+def from_phrases(phrases: Sequence[str | Hypothesis | Sequence[str | Hypothesis]]) -> list[Hypothesis]:
+    """Hypotheses from phrases, or lists of them. Raises BadInputError for none, a blank or a repeated one."""
     rows = [
         (f"phrase {i}", p if isinstance(p, Hypothesis) else Hypothesis(p.strip()))
-        for i, p in enumerate(phrases, start=1)
+        for i, p in enumerate(chain.from_iterable(map(_several, phrases)), start=1)
     ]
     if not rows:
         raise BadInputError('ask about something: fsearch query "dark skin tone"')
     _refuse_repeats(rows)
     return [_checked(where, h) for where, h in rows]
+
+
+def _several(given: str | Hypothesis | Sequence[str | Hypothesis]) -> Sequence[str | Hypothesis]:
+    return [given] if isinstance(given, str | Hypothesis) else given
 
 
 def contrasted(phrases: Sequence[str]) -> list[str | Hypothesis]:

@@ -186,6 +186,11 @@ class RunDiff:
         changed = [{"setting": n, "before": str(b), "after": str(a)} for n, b, a in self.settings]
         return {"before": self.before, "after": self.after, "settings": changed, "rows": self.rows.to_pylist()}
 
+    def _repr_html_(self) -> str:
+        from fsearch.search.notebook import rows_html
+
+        return rows_html(self.rows.to_pylist(), str(self))
+
     def __str__(self) -> str:
         lines = [f"{name}: {before} -> {after}" for name, before, after in self.settings]
         return "\n".join(lines or ["made with the same settings"])

@@ -104,14 +104,14 @@ class Workspace:
 
     def query(
         self,
-        *texts: str | Hypothesis,
+        *texts: str | Hypothesis | Sequence[str | Hypothesis],
         model: str | None = None,
         options: QueryOptions = QueryOptions(),
         encoder: Named | None = None,
         text_vectors: Any = None,
         **changes: Any,
     ) -> Answers:
-        """Ask whether the model fails on images that `texts` describe.
+        """Ask whether the model fails on images that `texts`, or a list of them, describe.
 
         Parameters
         ----------

@@ -32,7 +32,8 @@ ENGINES = {  # where each engine and optional library may be imported; but for t
     "xgboost": "diagnoser",
     "filelock": "indexer/storage",
     "charset_normalizer": "indexer/storage",
-    "jinja2": "search/web",
+    "starlette": "search/web",
+    "uvicorn": "search/web",
     "fcntl": "indexer/storage",
 }
 

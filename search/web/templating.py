@@ -48,7 +48,10 @@ def render(name: str, **values: Any) -> str:
 
 def signed(value: float | None, digits: int = 3) -> str:
     """A lift: with its sign, and a true minus."""
-    return "" if value is None else f"{value:+.{digits}f}".replace("-", MINUS)
+    if value is None:
+        return ""
+    rounded = round(value, digits)
+    return f"{rounded:+.{digits}f}".replace("-", MINUS) if rounded else f"{0:.{digits}f}"
 
 
 def plain(value: float | None, digits: int = 3) -> str:

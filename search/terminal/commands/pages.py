@@ -1,4 +1,4 @@
-"""`fsearch report`: a stored run as a file to send."""
+"""`fsearch report`: a stored run as a file to send; `fsearch serve`: the same as a page to ask in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import typer
 
 from fsearch import open as open_workspace
 from fsearch.indexer.errors import BadInputError
-from fsearch.search.terminal.options import HERE, WorkspaceOption
+from fsearch.search.terminal.app import called_as
+from fsearch.search.terminal.options import HERE, ModelOption, WorkspaceOption
 
 
 def report(
@@ -26,3 +27,30 @@ def report(
         raise BadInputError(f"--out {out}: use .html or .md, or say --format")
     written = open_workspace(workspace).runs.report(run, out=out, images=images, redact=redact, format=kind)
     typer.echo(f"{written}, {written.stat().st_size / 2**20:.1f} MB")
+
+
+def serve(
+    model: ModelOption = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but this machine's own is warned of.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8765,
+    root_path: Annotated[
+        str, typer.Option(help="Path prefix that a proxy serves the page under, e.g. /proxy/8765.")
+    ] = "",
+    workspace: WorkspaceOption = HERE,
+) -> None:
+    """Serve a page to look at answers and ask more, for this machine alone; the address printed holds its token."""
+    from fsearch.search.web.server import LOOPBACK, needed, serve
+    from fsearch.search.web.views import Views
+
+    needed()
+    views = Views(open_workspace(workspace), model, called_as())
+    views.frame()  # what cannot be served is said before anything listens
+    if host not in LOOPBACK:
+        typer.echo(f"warning: whoever reaches {host} and has the token sees these images, over plain HTTP", err=True)
+
+    def started(address: str) -> None:
+        typer.echo(f"{address}\n(open this address; stop with Ctrl-C)")
+
+    serve(views, host=host, port=port, root_path=root_path.rstrip("/"), started=started)

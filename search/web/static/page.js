@@ -1,0 +1,64 @@
+// Keys, copying and dropped files. Everything works without it, by links and forms.
+"use strict";
+const field = (node) => /^(INPUT|TEXTAREA|SELECT)$/.test(node.tagName);
+const links = () => [...document.querySelectorAll(".forest tbody a, .reasons a")];
+
+function mark(link) {
+  document.querySelectorAll(".forest tr[aria-current]").forEach((row) => row.removeAttribute("aria-current"));
+  const row = link.closest(".forest tr");
+  if (row) row.setAttribute("aria-current", "true");
+}
+
+function step(by) {
+  const all = links();
+  const now = all.findIndex((link) => link.dataset.rank === document.querySelector("[data-rank][data-count]")?.dataset.rank);
+  const next = all[Math.min(all.length - 1, Math.max(0, now + by))];
+  if (!next) return;
+  next.closest("details")?.setAttribute("open", "");
+  next.focus({ preventScroll: true });
+  next.scrollIntoView({ block: "nearest" });
+  next.click();
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || field(event.target)) return;
+  if (event.key === "/") { event.preventDefault(); document.getElementById("q").focus(); document.getElementById("q").select(); }
+  if (event.key === "j") step(1);
+  if (event.key === "k") step(-1);
+  if (event.key === "?") document.getElementById("help").showModal();
+});
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copy]");
+  const link = event.target.closest(".forest a, .reasons a");
+  if (link) mark(link);
+  if (!button) return;
+  navigator.clipboard.writeText(button.dataset.copy).then(() => {
+    const said = button.textContent;
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = said; }, 1200);
+  });
+});
+
+document.addEventListener("submit", (event) => {
+  const button = event.target.querySelector("button");
+  if (event.target.method !== "dialog" && button) { button.setAttribute("aria-busy", "true"); button.textContent = "Working\u2026"; }
+});
+
+document.querySelectorAll("textarea[name=phrases]").forEach((box) => {
+  box.addEventListener("dragover", (event) => event.preventDefault());
+  box.addEventListener("drop", async (event) => {
+    const file = event.dataTransfer?.files[0];
+    if (!file) return;
+    event.preventDefault();
+    box.value = file.size < 262144 ? await file.text() : "";
+  });
+});
+
+document.addEventListener("error", (event) => {
+  if (event.target.tagName !== "IMG") return;
+  const blank = document.createElement("span");
+  blank.className = "gone";
+  blank.textContent = "no picture to show";
+  event.target.replaceWith(blank);
+}, true);

@@ -1,0 +1,242 @@
+"""The page in a real browser and by hand-made requests: the story, keys, themes, broken images, and who is let in."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import re
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+import fsearch
+from fsearch.search.web.server import STATIC, application
+from fsearch.search.web.views import Views
+
+uvicorn = pytest.importorskip("uvicorn")
+TOKEN = "a-token-of-the-tests"
+PHRASES = ["dark skin tone", "very dark skin", "a hat", "bald", "a zeppelin"]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A page under way."""
+
+    port: int
+    root: Path
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def get(
+        self, path: str, method: str = "GET", body: bytes = b"", **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        """One request, with the cookie unless another is given."""
+        con = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        sent = {"Cookie": f"fsearch={TOKEN}"} | {name.replace("_", "-"): value for name, value in headers.items()}
+        with contextlib.closing(con):
+            con.request(method, path, body or None, sent)
+            with con.getresponse() as response:
+                return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
+
+
+@contextlib.contextmanager
+def serving(root: Path) -> Iterator[Served]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    app = application(Views(fsearch.open(root), None), TOKEN)
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    try:
+        yield Served(port, root)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def served(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    root = tmp_path_factory.mktemp("serve") / "w"
+    shutil.copytree(fitted, root)
+    ws = fsearch.open(root)
+    ws.trust()
+    ws.rank(PHRASES, top=8)
+    with serving(root) as page:
+        yield page
+
+
+def test_only_the_token_opens_the_page_and_then_a_cookie_does(served: Served) -> None:
+    for cookie in ("", "fsearch=guess", "fsearch=; x", "\x7f=;;"):
+        status, _, body = served.get("/", Cookie=cookie)
+        assert (status, b"dark" in body) == (403, False)
+    assert served.get("/?token=guess", Cookie="")[0] == 403
+    status, headers, _ = served.get(f"/ask?token={TOKEN}&q=a+hat", Cookie="")
+    assert (status, headers["location"]) == (303, "/ask?q=a+hat")
+    assert "HttpOnly" in headers["set-cookie"]
+    assert "SameSite" in headers["set-cookie"]
+    assert served.get("/")[0] == 200
+    assert served.get(f"//elsewhere.example/?token={TOKEN}", Cookie="")[1]["location"] == "/elsewhere.example/"
+
+
+def test_another_host_or_origin_is_refused(served: Served) -> None:
+    assert served.get("/", Host="evil.example")[0] == 421
+    assert served.get("/", Host=f"localhost:{served.port}")[0] == 200
+    for origin in ({}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
+        assert served.get("/rank", "POST", b"phrases=x", **origin)[0] == 403
+    big = {"Origin": served.address, "Host": f"127.0.0.1:{served.port}"}
+    assert served.get("/rank", "POST", b"x" * (2 << 20), **big)[0] == 413
+
+
+def test_the_policy_is_strict_and_no_page_has_a_script_or_style_of_its_own(served: Served) -> None:
+    for path in ("/", "/worst", "/sql?q=SELECT+1", "/made", "/compare?a=1&b=1", "/ask?q=a+hat"):
+        status, headers, body = served.get(path)
+        assert status == 200, path
+        assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
+        assert b"<style" not in body
+        assert b" style=" not in body
+        assert b"https://" not in body.replace(b"https://www.w3.org", b"")
+
+
+@pytest.mark.parametrize(
+    "path", ["/run/99", "/run/1/99", "/ask?q=", "/worst?page=x", "/compare?a=1&b=77", "/ask?q=x&where=nonsense+("]
+)
+def test_what_cannot_be_shown_is_said_in_a_line(served: Served, path: str) -> None:
+    status, _, body = served.get(path)
+    assert status == 400
+    assert b"That cannot be shown" in body
+
+
+def test_no_file_but_the_page_and_the_images_is_served(served: Served) -> None:
+    for path in (
+        "/static/../views.py",
+        "/static/%2e%2e%2fviews.py",
+        "/static/server.py",
+        "/image/999999",
+        "/etc/passwd",
+    ):
+        assert served.get(path)[0] == 404
+    status, headers, body = served.get("/thumb/1")
+    assert (status, headers["content-type"], body[8:12]) == (200, "image/webp", b"WEBP")
+
+
+def test_files_of_others_are_as_they_were_published() -> None:
+    table = (STATIC / "VENDORED.md").read_text()
+    rows = re.findall(r"^\| (\S+\.js) .* \| (\w{64}) \|$", table, re.M)
+    assert {name for name, _ in rows} == {p.name for p in STATIC.glob("*.js")} - {"page.js"}
+    for name, digest in rows:
+        assert hashlib.sha256((STATIC / name).read_bytes()).hexdigest() == digest
+
+
+def test_what_the_user_wrote_is_shown_as_text(served: Served) -> None:
+    status, _, body = served.get("/ask?q=" + quote("<script>alert(1)</script>"))
+    assert status == 200
+    assert b"<script>alert" not in body
+    assert b"SQL: " in served.get("/sql?q=" + quote("DROP TABLE images"))[2]
+    assert b"SQL: " in served.get("/sql?q=" + quote("SELECT * FROM read_csv('/etc/passwd')"))[2]
+
+
+def test_phrases_are_ranked_from_the_page(served: Served) -> None:
+    headers = {"Origin": served.address, "Host": f"127.0.0.1:{served.port}"}
+    status, found, _ = served.get("/rank", "POST", b"phrases=a+hat%0Abald%0A", **headers)
+    assert status == 303
+    assert b"a hat" in served.get(found["location"])[2]
+
+
+def test_ten_browsers_at_once_are_all_answered(served: Served) -> None:
+    paths = ["/", "/ask?q=a+hat", "/run/1/3", "/worst", "/thumb/2"] * 2
+    with ThreadPoolExecutor(10) as pool:
+        statuses = list(pool.map(lambda path: [served.get(path)[0] for _ in range(5)], paths))
+    assert {status for several in statuses for status in several} == {200}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("no Chromium here; on Debian: apt-get install chromium")
+    sync_api.expect.set_options(timeout=60_000)
+    with sync_api.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def tab(browser: Any, served: Served) -> Iterator[Any]:
+    """A tab with the page open; a test fails with what the browser complained of."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened, complaints = context.new_page(), []
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("console", lambda m: complaints.append(m.text) if m.type == "error" and "404" not in m.text else None)
+    opened.goto(f"{served.address}/?token={TOKEN}")
+    yield opened
+    context.close()
+    assert not complaints
+
+
+@pytest.mark.slow
+def test_the_story_by_keyboard_alone(tab: Any, served: Served) -> None:
+    from playwright.sync_api import expect
+
+    assert "token" not in tab.url
+    heading = tab.locator("#phrase h2")
+    first = heading.inner_text()
+    tab.keyboard.press("j")
+    expect(heading).not_to_have_text(first)
+    assert tab.url.endswith("/run/1/2") or "/run/" in tab.url
+    tab.keyboard.press("k")
+    expect(heading).to_have_text(first)
+    tab.keyboard.press("/")
+    tab.keyboard.type("a straw hat")
+    tab.keyboard.press("Enter")
+    expect(heading).to_have_text("a straw hat")
+    tab.reload()
+    expect(heading).to_have_text("a straw hat")
+    assert tab.locator(".shot img").count() > 0
+    assert tab.evaluate("[...document.images].every(i => !i.complete || i.naturalWidth > 0)")
+    tab.keyboard.press("?")
+    expect(tab.locator("dialog")).to_be_visible()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark"), (2560, "light")])
+def test_it_fits_any_width_in_light_and_dark(tab: Any, width: int, scheme: str) -> None:
+    tab.emulate_media(color_scheme=scheme)
+    tab.set_viewport_size({"width": width, "height": 800})
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    back = tab.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    light = sum(map(int, back.removeprefix("rgb(").rstrip(")").split(","))) > 380
+    assert light == (scheme == "light")
+
+
+@pytest.mark.slow
+def test_an_image_that_is_gone_leaves_a_blank(few: Any, browser: Any) -> None:
+    ws = fsearch.open("w")
+    ws.index(few.folder, few.losses)
+    ws.fit()
+    ws.rank(["a hat", "bald"])
+    for path in few.folder.iterdir():
+        path.unlink()
+    with serving(Path("w").resolve()) as page:
+        tab = browser.new_page()
+        tab.goto(f"{page.address}/?token={TOKEN}")
+        tab.wait_for_selector(".shot .gone")
+        assert tab.locator("#phrase h2").count() == 1
+        tab.close()
