@@ -19,7 +19,7 @@ from fsearch.search.terminal.app import Commands, called_as, console, print_json
 from fsearch.search.terminal.commands import losses, runs
 from fsearch.search.terminal.commands.index import index
 from fsearch.search.terminal.commands.maintenance import check, compact, trust
-from fsearch.search.terminal.commands.pages import report, serve
+from fsearch.search.terminal.commands.pages import export, report, serve
 from fsearch.search.terminal.options import (
     HERE,
     QUERY,
@@ -51,6 +51,7 @@ app.add_typer(losses.app, name="losses")
 app.add_typer(runs.app, name="runs")
 app.command()(report)
 app.command()(serve)
+app.command()(export)
 app.command()(check)
 app.command()(compact)
 app.command()(trust)

@@ -20,6 +20,8 @@ import fsearch
 from fsearch.cli import app
 
 COMMANDS = [
+    "export",
+    "serve",
     "report",
     "trust",
     "index",

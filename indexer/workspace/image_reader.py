@@ -85,8 +85,13 @@ class ImageReader:
     def read(self, source: str, key: str) -> Image.Image:
         """The image, upright and in RGB. Raises RejectedImageError, and no other exception, with the reason."""
         with rejecting():
-            data = self._source(source).read(key)
+            data = self.data(source, key)
             return decode(data) if isinstance(data, bytes) else to_rgb(data)
+
+    def data(self, source: str, key: str) -> bytes | Image.Image:
+        """The encoded bytes of an image, or its pixels where it was in memory. Raises RejectedImageError, as `read`."""
+        with rejecting():
+            return self._source(source).read(key)
 
     def thumbnail(self, source: str, key: str, side: int) -> bytes:
         """A WebP of the image, `side` pixels at most. Raises RejectedImageError, as `read`."""

@@ -1,4 +1,4 @@
-"""`fsearch report`: a stored run as a file to send; `fsearch serve`: the same as a page to ask in."""
+"""What leaves the terminal: `fsearch report`, a file to send; `serve`, a page; `export`, images for other tools."""
 
 from __future__ import annotations
 
@@ -27,6 +27,39 @@ def report(
         raise BadInputError(f"--out {out}: use .html or .md, or say --format")
     written = open_workspace(workspace).runs.report(run, out=out, images=images, redact=redact, format=kind)
     typer.echo(f"{written}, {written.stat().st_size / 2**20:.1f} MB")
+
+
+def export(
+    out: Annotated[Path, typer.Argument(help="The .parquet file to write.")],
+    model: ModelOption = None,
+    images: Annotated[bool, typer.Option("--images", help="With the images themselves, for datasets.")] = False,
+    vectors: Annotated[bool, typer.Option("--vectors", help="With their embeddings.")] = False,
+    xy: Annotated[
+        bool, typer.Option("--xy", help="With a place on a map: the embeddings' two main directions.")
+    ] = False,
+    neighbors: Annotated[bool, typer.Option("--neighbors", help="With the nearest images of each, as rows.")] = False,
+    workspace: WorkspaceOption = HERE,
+) -> None:
+    """Write every image of a model with its loss and columns to one Parquet file, in the form that other tools take."""
+    from fsearch.indexer.workspace.store import Store
+    from fsearch.search.export_images import ExportOptions, export_images
+    from fsearch.search.options import named
+    from fsearch.search.terminal.progress import bars
+
+    with bars() as progress:
+        count = export_images(
+            Store.open(workspace),
+            model,
+            out,
+            ExportOptions(images, vectors, xy, neighbors),
+            named(progress, "exporting"),
+        )
+    typer.echo(f"{out}: {count:,} images")
+    if images:
+        typer.echo(f'  load_dataset("parquet", data_files="{out}")  # datasets')
+    if xy:
+        near = " --neighbors neighbors" if neighbors else ""
+        typer.echo(f"  embedding-atlas {out} --x x --y y{near}")
 
 
 def serve(
