@@ -10,17 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.special
 from numpy.typing import NDArray
 
 from fsearch.diagnoser import ridge
 from fsearch.diagnoser.groups import Groups, singletons
 from fsearch.diagnoser.loss_transform import LossTransform
 from fsearch.diagnoser.stacking import Stacking
-from fsearch.indexer.errors import WorkspaceError
 
 Floats = NDArray[np.float64]
 Job = tuple[NDArray[np.float32], int]  # a member's weights, (n,), and its seed
@@ -69,7 +68,10 @@ class Bagged:
 
     def predict(self, points: NDArray[np.float32]) -> Floats:
         """(b, m) each member's expected loss at any `points`, (m, d)."""
-        return predict(self.boosters, self.coefficients, self.transform, self.stacking, points)
+        return predict(self._margins, self.coefficients, self.transform, self.stacking, points)
+
+    def _margins(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.stack([b.inplace_predict(points, predict_type="margin") for b in self.boosters])
 
 
 def out_of_bag_mean(members: NDArray[np.floating], out_of_bag: NDArray[np.bool_]) -> Floats:
@@ -178,34 +180,13 @@ def _train_member(
 
 
 def predict(
-    boosters: Sequence[Any],
+    margins: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     coefficients: Floats,
     transform: LossTransform,
     stacking: Stacking,
     points: NDArray[np.float32],
 ) -> Floats:
-    """(b, m) each member's expected loss at each of `points`, (m, d)."""
-    trees = np.stack([transform.backward(b.inplace_predict(points).astype(np.float64)) for b in boosters])
+    """(b, m) each member's expected loss at each of `points`, (m, d); `margins` gives what its trees say there."""
+    said = margins(points).astype(np.float64)
+    trees = transform.backward(scipy.special.expit(said) if transform.kind == "logistic" else said)
     return stacking.mix(trees, transform.backward(ridge.predict(coefficients, points)))
-
-
-def save(boosters: Sequence[Any], folder: Path) -> None:
-    """Write each member's trees in XGBoost's own UBJSON: no pickle."""
-    for i, booster in enumerate(boosters):
-        booster.save_model(folder / f"member-{i:02d}.ubj")
-
-
-def load(folder: Path, members: int) -> tuple[Any, ...]:
-    """Read the trees back. Raises WorkspaceError where a file is missing or damaged."""
-    import xgboost
-
-    found = []
-    for i in range(members):
-        path = folder / f"member-{i:02d}.ubj"
-        try:
-            booster = xgboost.Booster()
-            booster.load_model(path)
-        except xgboost.core.XGBoostError as error:
-            raise WorkspaceError(f"{path} is missing or damaged; run: fsearch fit") from error
-        found.append(booster)
-    return tuple(found)

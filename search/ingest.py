@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from fsearch.indexer.losses.loss_file import LossTable, read_losses
 from fsearch.indexer.losses.matching import match, read_keys
 from fsearch.indexer.sources.resolve import Images, open_images
 from fsearch.indexer.storage.catalog import Connection, write_settings
+from fsearch.indexer.storage.inside import remove
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.vector_index.sync import store_stats, sync
 from fsearch.indexer.workspace import source_registry as registered
@@ -159,7 +159,7 @@ def _engine(
         return
     if options.engine == "local":
         yield local_engine(lambda: session.encoder(store, options.device), options.sizes.batch), None
-        shutil.rmtree(store.layout.staged, ignore_errors=True)  # left by a cluster's run that was stopped
+        remove(store.layout.staged)  # left by a cluster's run that was stopped
         return
     from fsearch.indexer.embedding.ray_cluster import Cluster
     from fsearch.indexer.embedding.staging import Staging

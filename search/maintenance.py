@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fsearch.diagnoser import artifact as fitted
 from fsearch.indexer.embedding.encoder import load_encoder, permitted
 from fsearch.indexer.errors import BadInputError, EncoderError, NotReadyError, WorkspaceError
+from fsearch.indexer.storage.inside import remove
 from fsearch.indexer.workspace import source_registry
 from fsearch.indexer.workspace.check import Problem, find_problems
 from fsearch.indexer.workspace.compact import CompactReport
@@ -63,7 +64,7 @@ def check(root: Path, repair: bool, progress: Callable[[int, int], None] | None 
             return Checked(())
         done = repair_store(store, [p for p in problems if p.part != "fit"], _phrases(store))
         for problem in (p for p in problems if p.part == "fit"):
-            shutil.rmtree(problem.where, ignore_errors=True)
+            remove(store.layout.model(Path(problem.where).name))
             with store.catalog.write() as con:
                 con.execute("DELETE FROM models WHERE model = ?", [Path(problem.where).name])
             done.append(f"{problem.where} was removed; run: fsearch fit --model {Path(problem.where).name}")
@@ -118,11 +119,7 @@ def _fits(store: Store) -> Iterator[Problem]:
     with store.catalog.read() as con:
         models = [name for (name,) in con.execute("SELECT model FROM models ORDER BY model").fetchall()]
     for model in models:
-        try:
-            fit = fitted.load(store.layout, model)
-            fit.predict(np.zeros((1, fit.reference.texts.shape[1]), np.float32))
-        except NotReadyError:
-            continue  # none, or an older one: a query says so
-        except Exception as error:  # XGBoost raises its own on a damaged file
-            reason = str(error).splitlines()[0]
-            yield Problem("fit", str(store.layout.model(model)), f"the ensemble cannot be read: {reason}")
+        with suppress(NotReadyError):  # none, or an older one: a query says so
+            reason = fitted.find_damage(store.layout, model, store.encoder.dim)
+            if reason is not None:
+                yield Problem("fit", str(store.layout.model(model)), reason)

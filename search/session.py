@@ -147,7 +147,7 @@ class Session:
         from fsearch.diagnoser import artifact as fits
 
         if model not in self._fits:
-            self._fits[model] = fits.load(store.layout, model)
+            self._fits[model] = fits.load(store.layout, model, store.encoder.dim)
         return self._fits[model]
 
     def nothing_changed(self, store: Store) -> None:

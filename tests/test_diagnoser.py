@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from fsearch.diagnoser import ensemble
 from fsearch.diagnoser.ensemble import out_of_bag_mean
 from fsearch.diagnoser.loss_transform import LossTransform
+from fsearch.diagnoser.trees import Trees
 from fsearch.diagnoser.verdict import VerdictInputs, decide, minimum_effect
-from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.storage.vectors import unit
 
 
@@ -131,8 +131,9 @@ def test_the_ensemble_learns_out_of_bag_and_its_mean_is_unbiased(tmp_path: Path)
     seen = np.isfinite(found)
     assert np.corrcoef(found[seen], losses[seen])[0, 1] > 0.4
     assert found[seen].mean() == pytest.approx(losses.mean(), rel=0.1)
-    ensemble.save(bag.boosters, tmp_path)
-    again = ensemble.predict(ensemble.load(tmp_path, 6), bag.coefficients, bag.transform, bag.stacking, x)
+    trees = Trees.of(bag.boosters, x.shape[1])
+    trees.require_sound(6, x.shape[1])
+    again = ensemble.predict(trees.predict, bag.coefficients, bag.transform, bag.stacking, x)
     np.testing.assert_allclose(again, bag.members, rtol=1e-4, atol=1e-4)
 
 
@@ -155,7 +156,18 @@ def test_the_same_seed_gives_the_same_ensemble() -> None:
     np.testing.assert_array_equal(planted_bag(2)[2].members, planted_bag(2)[2].members)
 
 
-def test_a_damaged_member_is_named(tmp_path: Path) -> None:
-    (tmp_path / "member-00.ubj").write_bytes(b"nonsense")
-    with pytest.raises(WorkspaceError, match=r"member-00\.ubj is missing or damaged; run: fsearch fit"):
-        ensemble.load(tmp_path, 1)
+@pytest.mark.parametrize("kind", ["identity", "log1p", "logistic"])
+def test_stored_trees_predict_what_xgboost_does(kind: str) -> None:
+    x, rng = cloud(600, seed=3), np.random.default_rng(3)
+    losses = {
+        "identity": x[:, 0] + rng.normal(0, 0.1, 600),
+        "log1p": np.exp(2 * rng.standard_normal(600)),
+        "logistic": (x[:, 0] > 0).astype(float),
+    }[kind]
+    bag = ensemble.train(ensemble.local_trainer(x), x, losses, members=3)
+    assert bag.transform.kind == kind
+    trees = Trees.of(bag.boosters, x.shape[1])
+    trees.require_sound(3, x.shape[1])
+    points = rng.standard_normal((1500, x.shape[1])).astype(np.float32)
+    expected = np.stack([b.inplace_predict(points, predict_type="margin") for b in bag.boosters])
+    np.testing.assert_allclose(trees.predict(points), expected, rtol=1e-5, atol=1e-5)

@@ -8,7 +8,6 @@ new.
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from fsearch.indexer.losses.functions.base import Outcomes
 from fsearch.indexer.losses.loss_file import TRAINING
 from fsearch.indexer.losses.loss_report import LossesReport
 from fsearch.indexer.storage.catalog import Connection, insert, scalar, utc_now
+from fsearch.indexer.storage.inside import remove
 from fsearch.indexer.storage.metadata import merge
 from fsearch.indexer.storage.schema import DELETED_WITH_MODEL
 from fsearch.indexer.workspace.store import Store
@@ -202,11 +202,12 @@ def replace_losses(
 
 def remove_model(store: Store, model: str) -> int:
     """Delete a model's losses, fit and errors; stored rankings stay. Returns how many losses it had."""
+    folder = store.layout.model(model)  # refused, if at all, before anything is deleted
     with store.catalog.write() as con:
         count = scalar(con, "SELECT count(*) FROM losses WHERE model = ?", [model])
         for table in DELETED_WITH_MODEL:
             con.execute(f"DELETE FROM {table} WHERE model = ?", [model])
-    shutil.rmtree(store.layout.model(model), ignore_errors=True)
+    remove(folder)
     return count
 
 

@@ -22,6 +22,7 @@ import pyarrow as pa
 import fsearch
 from fsearch.indexer.errors import BadInputError, WorkspaceError
 from fsearch.indexer.storage import locks
+from fsearch.indexer.storage.inside import remove, require_plain_entries
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.storage.schema import TABLES, VERSION, columns_of
 from fsearch.indexer.storage.schema.views import VIEWS
@@ -65,7 +66,8 @@ class Catalog:
     def create(self, settings: dict[str, str]) -> None:
         """Make the file with every table and view. It appears complete or not at all."""
         part = self.layout.catalog.with_name("catalog.part")
-        part.unlink(missing_ok=True)
+        remove(part)
+        require_plain_entries(self.layout.root, "catalog.")
         try:
             with duckdb.connect(str(part), config=dict(_CONFIG)) as con:
                 con.begin()
@@ -165,6 +167,7 @@ class Catalog:
 
     def _open(self, *, read_only: bool, patience: float) -> Connection:
         path = self.layout.catalog
+        require_plain_entries(self.layout.root, path.name)  # DuckDB has files of its own beside it
         deadline = time.monotonic() + patience
         while True:
             try:

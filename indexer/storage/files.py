@@ -16,6 +16,8 @@ from fsearch.indexer.errors import BadInputError
 _MAX_YAML = 2**20  # bytes of settings
 _MAX_NESTED = 32  # brackets in them
 
+from fsearch.indexer.storage.inside import new_file
+
 
 class DamagedArrayError(Exception):
     """A .npy or .npz file cannot be read; the message is one line."""
@@ -68,7 +70,7 @@ def _line(error: BaseException) -> str:
 def write_atomic(path: Path, data: bytes) -> None:
     """Replace `path` by `data` so that a reader, or a crash, sees the old file or the new one, never half of one."""
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
+    with new_file(part) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -1,4 +1,7 @@
-"""Where everything lies in a workspace folder: the one object that knows file names on disk."""
+"""Where everything lies in a workspace folder: the one object that knows file names on disk.
+
+Whoever asks for a path has it checked: no part of a workspace may be a link, see `inside.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.storage.inside import inside
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -21,59 +25,71 @@ class Layout:
     @property
     def catalog(self) -> Path:
         """The DuckDB file: the truth about rows."""
-        return self.root / "catalog.duckdb"
+        return inside(self.root, "catalog.duckdb")
 
     @property
     def write_ahead_log(self) -> Path:
         """DuckDB's own log beside the catalog; there while something is not yet folded in."""
-        return self.catalog.with_name(self.catalog.name + ".wal")
+        return inside(self.root, "catalog.duckdb.wal")
 
     @property
     def index(self) -> Path:
         """The FAISS file, derived from the shards."""
-        return self.root / "index.faiss"
+        return inside(self.root, "index.faiss")
 
     @property
     def lock(self) -> Path:
         """The lock file of the one writer."""
-        return self.root / "writer.lock"
+        return inside(self.root, "writer.lock")
 
     @property
     def lock_holder(self) -> Path:
         """The process that holds the writer's lock, in words; there while it does."""
-        return self.root / "writer.pid"
+        return inside(self.root, "writer.pid")
 
     @property
     def catalog_queue(self) -> Path:
         """The lock file of whoever is opening the catalog: one at a time, so that readers cannot starve a writer."""
-        return self.root / "catalog.lock"
+        return inside(self.root, "catalog.lock")
 
     @property
     def vectors(self) -> Path:
         """The folder of the embedding shards: the truth about vectors."""
-        return self.root / "vectors"
+        return inside(self.root, "vectors")
 
     @property
     def staged(self) -> Path:
         """Where workers of a cluster leave what they embedded, until it is committed."""
-        return self.root / "staged"
+        return inside(self.root, "staged")
 
     @property
     def damaged(self) -> Path:
         """Quarantine of files that a repair could not rebuild."""
-        return self.root / "damaged"
+        return inside(self.root, "damaged")
+
+    def aside(self, name: str) -> Path:
+        """Where a repair puts the file or folder `name`."""
+        return inside(self.root, "damaged", name)
 
     def shard(self, number: int) -> Path:
         """The file of one embedding shard, (rows, dim) float16."""
-        return self.vectors / f"{number:05d}.npy"
+        return inside(self.root, "vectors", f"{number:05d}.npy")
 
     def model(self, name: str) -> Path:
         """The folder of one black box's ensemble. Raises BadInputError for a name that could leave the workspace."""
-        return self.root / "models" / _checked(name)
+        return inside(self.root, "models", _checked(name))
+
+    def fit_file(self, model: str, name: str) -> Path:
+        """A file of one black box's ensemble."""
+        return inside(self.root, "models", _checked(model), name)
+
+    def fit_under_way(self, model: str) -> Path:
+        """The folder in which an ensemble is written, to take its place when it is complete."""
+        return inside(self.root, "models", f".{_checked(model)}.part")
 
     def log(self, name: str) -> Path:
         """The file of tracebacks that one black box left when it was run."""
-        return self.root / "logs" / f"{_checked(name)}.log"
+        return inside(self.root, "logs", f"{_checked(name)}.log")
 
     def generation(self) -> tuple[int, ...]:
         """Changes whenever anything was committed: what caches compare."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fsearch.indexer.errors import WorkspaceError
+from fsearch.indexer.storage.inside import remove
 from fsearch.indexer.storage.layout import Layout
 
 _POLL = 0.001  # seconds between two tries, where the system has no queue for a lock
@@ -33,12 +34,13 @@ def writer_lock(layout: Layout) -> Iterator[None]:
         holder = _read(layout.lock_holder) or "another process"
         raise WorkspaceError(f"{layout.root} is being written by {holder}; wait for it to end") from error
     try:
+        held_by = layout.lock_holder
         with suppress(OSError):  # a full disk must not keep out `compact`, which frees space
-            layout.lock_holder.write_text(f"process {os.getpid()}")
+            held_by.write_text(f"process {os.getpid()}")
         yield
     finally:
         with suppress(OSError):
-            layout.lock_holder.unlink()
+            remove(layout.lock_holder)
         lock.release()
 
 
@@ -66,7 +68,7 @@ def queue(path: Path, *, wait: bool = True) -> Iterator[None]:
             yield
         return
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError:
         yield
         return

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.storage.files import DamagedArrayError, file_sha256, load_array, write_atomic
+from fsearch.indexer.storage.inside import remove
 from fsearch.indexer.storage.layout import Layout
 
 DTYPE = np.float16
@@ -43,10 +44,13 @@ def encode(embeddings: NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def intact(layout: Layout, shard: Shard) -> bool:
-    """Whether a shard's file is, to the byte, what was committed."""
+def intact(layout: Layout, shard: Shard, dim: int) -> bool:
+    """Whether a shard's file is, to the byte, what was committed. One of another size is not read."""
+    path = layout.shard(shard.number)
     try:
-        return file_sha256(layout.shard(shard.number)) == shard.sha256
+        return path.stat().st_size == len(encode(np.empty((0, dim)))) + 2 * dim * shard.rows and (
+            file_sha256(path) == shard.sha256
+        )
     except OSError:
         return False
 
@@ -73,5 +77,5 @@ def drop_orphans(layout: Layout, shards: Sequence[Shard]) -> int:
     """Delete shard files that no transaction names (a crash left them); returns how many there were."""
     found = orphans(layout, shards)
     for path in found:
-        path.unlink()
+        remove(path)
     return len(found)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fsearch.indexer.device import Device
 from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.storage.files import fsync_folder
+from fsearch.indexer.storage.inside import new_file, remove
 from fsearch.indexer.storage.vectors import Embeddings, Vectors, blocks
 from fsearch.indexer.vector_index.build import kind_of, list_assigner
 from fsearch.indexer.vector_index.exact_search import Floats, Neighbors, Rows, empty_result, merge, scan
@@ -71,13 +72,16 @@ class VectorIndex:
     def save(self, path: Path) -> None:
         """Replace the file at `path` atomically. Raises WorkspaceError where there is no space for it."""
         part = path.with_name(path.name + ".part")
+        new_file(part).close()  # so that FAISS writes through no link
         try:
             faiss.write_index(self._index, str(part))
         except RuntimeError as error:
-            part.unlink(missing_ok=True)
+            remove(part)
             raise WorkspaceError(f"{path} could not be written (is the disk full?); all else was kept") from error
         with part.open("rb") as file:
             os.fsync(file.fileno())
+        if path.is_dir():
+            remove(path)
         part.replace(path)
         fsync_folder(path.parent)
 

@@ -18,6 +18,7 @@ from fsearch.indexer.vector_index.index_stats import read_stats
 from fsearch.indexer.workspace.store import Store
 
 Part = Literal["catalog", "shard", "row", "index", "leftover", "fit"]
+UNUSABLE_LOSS = "loss IS NULL OR NOT isfinite(loss) OR abs(loss) > 1e150"  # the square of which is no number
 Progress = Callable[[int, int], None]
 
 
@@ -50,7 +51,7 @@ def find_problems(store: Store, progress: Progress | None = None) -> list[Proble
     shards = store.shards()
     sound = []
     for i, shard in enumerate(shards):
-        if intact(store.layout, shard):
+        if intact(store.layout, shard, store.encoder.dim):
             sound.append(shard)
         else:
             there = store.layout.shard(shard.number).exists()
@@ -95,6 +96,9 @@ def _rows(store: Store, shards: list[Shard]) -> Iterator[Problem]:
         twice = count("SELECT count(*) FROM (SELECT 1 FROM images GROUP BY source, key HAVING count(*) > 1)")
         if twice:
             yield Problem("row", where, f"{twice:,} images are there twice")
+        unusable = count(f"SELECT count(*) FROM losses WHERE {UNUSABLE_LOSS}")
+        if unusable:
+            yield Problem("row", where, f"{unusable:,} losses are no numbers, or too large to compute with")
         for table in DELETED_WITH_IMAGE:
             dangling = count(f"SELECT count(*) FROM {table} WHERE image_id NOT IN (SELECT image_id FROM images)")
             if dangling:

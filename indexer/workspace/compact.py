@@ -6,7 +6,7 @@ the transaction leaves the old state, after it the new.
 
 from __future__ import annotations
 
-import shutil
+import stat
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsearch.indexer.storage.catalog import insert, scalar
+from fsearch.indexer.storage.inside import remove
 from fsearch.indexer.storage.schema import DELETED_WITH_IMAGE
 from fsearch.indexer.storage.shards import Shard, drop_orphans, read_shard, write_shard
 from fsearch.indexer.vector_index.index_stats import Texts
@@ -60,9 +61,9 @@ def compact(store: Store, texts: Texts | None = None) -> CompactReport:
             if len(joined):
                 written.append(write_shard(store.layout, number + len(written), joined))
             pending = []
-    store.layout.index.unlink(missing_ok=True)  # its rows are about to mean something else
+    remove(store.layout.index)  # its rows are about to mean something else
     for name in fits:  # so are theirs
-        shutil.rmtree(store.layout.model(name), ignore_errors=True)
+        remove(store.layout.model(name))
     with store.catalog.write() as con:
         for table in DELETED_WITH_IMAGE:
             con.execute(f"DELETE FROM {table} WHERE image_id IN (SELECT image_id FROM images WHERE status = 'missing')")
@@ -86,4 +87,4 @@ def compact(store: Store, texts: Texts | None = None) -> CompactReport:
 
 
 def _size(store: Store) -> int:
-    return sum(p.stat().st_size for p in store.layout.root.rglob("*") if p.is_file())
+    return sum(s.st_size for p in store.layout.root.rglob("*") if stat.S_ISREG((s := p.lstat()).st_mode))

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.storage.catalog import scalar
 from fsearch.indexer.storage.files import write_atomic
+from fsearch.indexer.storage.inside import remove
 from fsearch.indexer.storage.schema import DELETED_WITH_IMAGE
 from fsearch.indexer.storage.shards import DTYPE, Shard, drop_orphans, encode, write_shard
 from fsearch.indexer.vector_index.index import read_index
 from fsearch.indexer.vector_index.index_stats import Texts
-from fsearch.indexer.workspace.check import Problem
+from fsearch.indexer.workspace.check import UNUSABLE_LOSS, Problem
 from fsearch.indexer.workspace.store import Store
 
 
@@ -45,7 +46,7 @@ def repair(store: Store, problems: Sequence[Problem], texts: Texts | None = None
     if any(p.part == "leftover" for p in problems):
         done.append(f"{drop_orphans(store.layout, store.shards())} leftover files removed")
     if any(p.part == "index" for p in problems) or quarantined:
-        store.layout.index.unlink(missing_ok=True)
+        remove(store.layout.index)
         store.sync_index(texts)
         done.append("the index was built anew from the shards")
     return done
@@ -56,6 +57,8 @@ def _restore(store: Store, shard: Shard, start: int) -> str | None:
     path, data = store.layout.shard(shard.number), _from_index(store, shard, start)
     if data is None:
         return None
+    if path.is_dir():
+        remove(path)
     write_atomic(path, data)
     return f"{path} was restored from the index"
 
@@ -63,7 +66,7 @@ def _restore(store: Store, shard: Shard, start: int) -> str | None:
 def _quarantine(store: Store, shard: Shard, start: int) -> str:
     """Move a shard's file aside, and mark its images as damaged: they must be embedded anew."""
     path = store.layout.shard(shard.number)
-    aside = store.layout.damaged / path.name
+    aside = store.layout.aside(path.name)
     if path.exists() and not aside.exists():  # a repair that was stopped has put it there already
         aside.parent.mkdir(exist_ok=True)
         path.replace(aside)
@@ -98,6 +101,10 @@ def _rows(store: Store, total: int) -> list[str]:
         if lost:
             con.execute(f"UPDATE images SET row = NULL, status = 'damaged' WHERE {where}", [total])
             done.append(f"{lost:,} images must be embedded anew: run fsearch index on their source again")
+        count = scalar(con, f"SELECT count(*) FROM losses WHERE {UNUSABLE_LOSS}")
+        if count:
+            con.execute(f"DELETE FROM losses WHERE {UNUSABLE_LOSS}")
+            done.append(f"{count:,} losses that were no numbers removed; add them again: fsearch losses add")
         for table in DELETED_WITH_IMAGE:
             dangling = f"FROM {table} WHERE image_id NOT IN (SELECT image_id FROM images)"
             count = scalar(con, f"SELECT count(*) {dangling}")

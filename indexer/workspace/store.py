@@ -182,6 +182,10 @@ class Store:
         )
         with self.catalog.read() as con:
             found = con.execute(query, [model]).fetchnumpy()  # pyarrow's own to_numpy imports pandas
+            total = scalar(con, "SELECT coalesce(sum(rows), 0) FROM shards")
+        rows = found["row"]
+        if np.ma.is_masked(rows) or (len(rows) and not (rows[0] >= 0 and rows[-1] < total)):
+            raise WorkspaceError(f"{self.layout.catalog}: images have no embedding; run: fsearch check --repair")
         return Losses(model, *(np.asarray(found[name]) for name in ("image_id", "row", "loss")))
 
     def rows_where(self, model: str, condition: str) -> NDArray[np.int64]:

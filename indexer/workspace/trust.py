@@ -19,6 +19,7 @@ from pathlib import Path
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.files import write_atomic
+from fsearch.indexer.storage.inside import remove
 
 
 def config_folder() -> Path:
@@ -54,12 +55,9 @@ def remember(root: Path, things: Iterable[str]) -> bool:
 def forget(root: Path) -> bool:
     """Trust the workspace at `root` with nothing any more; returns whether it was trusted with anything."""
     try:
-        _record(root).unlink()
-    except FileNotFoundError:
-        return False
+        return remove(_record(root))
     except (OSError, RuntimeError) as error:
         raise BadInputError(f"the record of trust cannot be changed: {error}") from error
-    return True
 
 
 def _record(root: Path) -> Path:

@@ -20,7 +20,7 @@ class TracebackLog:
         if self.count > self._limit:
             return
         self.path.parent.mkdir(exist_ok=True)
-        with self.path.open("a" if self.count > 1 else "w", encoding="utf-8") as file:
+        with self.path.open("a" if self.count > 1 else "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"on {len(keys)} images, the first: {', '.join(keys[:3])}\n")
             file.write("".join(traceback.format_exception(error)) + "\n")
 

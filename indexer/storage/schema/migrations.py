@@ -17,6 +17,7 @@ from fsearch.indexer.storage.catalog import (
     version_settings,
     write_settings,
 )
+from fsearch.indexer.storage.inside import new_file
 from fsearch.indexer.storage.schema import VERSION
 
 _NEW_IN_2 = {
@@ -194,7 +195,8 @@ def migrate(catalog: Catalog, version: int) -> None:
     if catalog.layout.write_ahead_log.exists():
         raise WorkspaceError(f"{path} cannot be written (is the disk full?), so it cannot be migrated yet")
     part, backup = path.with_name("catalog.backup.part"), path.with_name(f"catalog.v{version}.duckdb")
-    shutil.copy2(path, part)
+    with path.open("rb") as old, new_file(part) as copy:
+        shutil.copyfileobj(old, copy)
     part.replace(backup)
     with catalog.write() as con:
         for number in range(version + 1, VERSION + 1):
