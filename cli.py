@@ -15,7 +15,16 @@ from fsearch import open as open_workspace
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.layout import Layout
 from fsearch.search.options import QueryOptions
-from fsearch.search.terminal.app import Commands, called_as, console, print_json, print_ranking, print_rows
+from fsearch.search.terminal.app import (
+    Commands,
+    called_as,
+    console,
+    leave,
+    print_json,
+    print_ranking,
+    print_rows,
+    read_stdin,
+)
 from fsearch.search.terminal.commands import losses, runs
 from fsearch.search.terminal.commands.index import index
 from fsearch.search.terminal.commands.maintenance import check, compact, trust
@@ -37,6 +46,7 @@ from fsearch.search.terminal.options import (
     WorkspaceOption,
     with_options,
 )
+from fsearch.search.terminal.printable import prepare_streams, say
 
 app = typer.Typer(
     cls=Commands,
@@ -82,7 +92,7 @@ def fit(
             address=address,
             progress=progress,
         )
-    typer.echo(str(report))
+    say(str(report))
 
 
 @app.command()
@@ -161,16 +171,16 @@ def rank(
 def sql(
     statement: Annotated[str | None, typer.Argument(help="One SELECT; without it, standard input.")] = None,
     format: Annotated[Literal["table", "csv", "json", "parquet"], typer.Option(help="How rows are printed.")] = "table",
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that it may take.")] = 60.0,
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Ask the catalog in SQL, read-only; start with: SELECT * FROM worst_images LIMIT 10."""
-    if statement is None and sys.stdin.isatty():
+    if statement is None and sys.stdin is not None and sys.stdin.isatty():
         catalog = Layout(workspace).catalog
         raise BadInputError(
             f"give a statement; for a prompt open the catalog in DuckDB's own shell: duckdb -readonly {catalog}"
         )
-    rows = open_workspace(workspace).sql(sys.stdin.read() if statement is None else statement)
-    print_rows(rows, format)
+    print_rows(open_workspace(workspace).sql(read_stdin() if statement is None else statement, timeout=timeout), format)
 
 
 @app.command()
@@ -188,7 +198,7 @@ def info(
     if as_json:
         print_json(found.as_dict())
     else:
-        typer.echo(str(found))
+        say(str(found))
 
 
 @app.command()
@@ -208,18 +218,22 @@ def demo(
     print_ranking(report.ranking)
     here = "" if workspace == HERE else f" -w {workspace}"
     for line in demo_lines(report, called_as(), here):
-        typer.echo(line)
+        say(line)
 
 
 def main() -> None:
     """Run the command line."""
+    prepare_streams()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what a damaged image lacks is said in `rejected`
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        leave(end)
 
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"fsearch {__version__}")
+        say(f"fsearch {__version__}")
         raise typer.Exit
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.storage.yaml_file import read_yaml
 
 TEXT_COLUMNS = ("text", "hypothesis", "phrase", "query")
 MAX_WORDS = 60
@@ -117,8 +118,8 @@ def _yaml_entries(path: Path) -> list[_Row]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        content = read_yaml(path, text=True)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadInputError(f"hypothesis file {path} is not YAML: {str(error).splitlines()[0]}") from error
     if content is None:
         return []
@@ -152,7 +153,14 @@ def _from_rows(path: Path, unit: str, rows: Iterable[Mapping[str, Any]]) -> list
 
 
 def _optional(value: object) -> str | None:
-    return None if value is None or str(value).strip() == "" else str(value)
+    return None if value is None or _text(value).strip() == "" else _text(value)
+
+
+def _text(value: object) -> str:
+    """A group or template as text; a list is none, and might be of any size once it is written out."""
+    if not isinstance(value, str | int | float):
+        raise BadInputError(f"a group or a template is a text, not {type(value).__name__}")
+    return str(value)
 
 
 def _checked(where: str, hypothesis: Hypothesis) -> Hypothesis:

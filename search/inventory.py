@@ -98,7 +98,7 @@ def _model_line(m: ModelInfo) -> str:
 
 def inventory(store: Store) -> Info:
     """Count everything in one read of the catalog."""
-    with store.catalog.read() as con:
+    with store.catalog.read("model_summary") as con:
 
         def rows(query: str) -> list[tuple[object, ...]]:
             return con.execute(query).fetchall()

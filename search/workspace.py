@@ -196,9 +196,9 @@ class Workspace:
         warnings.warn("ws.diff(N, M) is now ws.runs.diff(N, M)", DeprecationWarning, stacklevel=2)
         return self.runs.diff(before, after)
 
-    def sql(self, query: str) -> pa.Table:
-        """Run one read-only SQL statement over the catalog; files and network are out of its reach."""
-        return self._session.store(self.root).catalog.sql(query)
+    def sql(self, query: str, *, timeout: float = 60.0) -> pa.Table:
+        """Run one read-only SQL statement, for `timeout` seconds at most; files and network are out of its reach."""
+        return self._session.store(self.root).catalog.sql(query, seconds=timeout)
 
     def check(self, *, repair: bool = False, progress: Progress | None = None) -> Checked:
         """Integrity check of every file and row; with `repair`, rebuild derived data and quarantine the rest."""

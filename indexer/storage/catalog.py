@@ -7,7 +7,9 @@ row, and for the one writer, whom no reader keeps out.
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,12 +26,16 @@ from fsearch.indexer.errors import BadInputError, WorkspaceError
 from fsearch.indexer.storage import locks
 from fsearch.indexer.storage.inside import remove, require_plain_entries
 from fsearch.indexer.storage.layout import Layout
+from fsearch.indexer.storage.received import SEARCH_PATH, find_intruder, schema_version
 from fsearch.indexer.storage.schema import TABLES, VERSION, columns_of
 from fsearch.indexer.storage.schema.views import VIEWS
 from fsearch.indexer.storage.sql import SAFE, check_select, error_line, quoted
+from fsearch.indexer.storage.statement import SECONDS, fetch, is_abandoned, limited
 
 STORAGE_VERSION = "v1.4.0"  # the oldest duckdb that pyproject.toml allows must be able to read the file
 _CONFIG = {**SAFE, "storage_compatibility_version": STORAGE_VERSION}
+OUR_SECONDS = 900.0  # the longest that a connection of ours reads: one that reads longer is made to
+_ADMITTED: set[tuple[str, int, int, bool]] = set()  # catalogs that were looked at: path, device, inode
 _TIMEOUT = 30.0  # seconds to wait for another process's commit
 _LOCKED = re.compile(  # POSIX, Windows, and a connection of the other kind in this process
     "could not set lock|used by another process|different configuration than existing", re.IGNORECASE
@@ -100,8 +106,12 @@ class Catalog:
             shared.close()
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """A read-only connection to the last committed state, without access to files or network."""
+    def read(self, *views: str) -> Iterator[Connection]:
+        """A read-only connection to the last committed state, without access to files or network.
+
+        `views` are those that will be asked: they are made anew, whatever the catalog has under their names. It reads
+        for OUR_SECONDS at most. Raises WorkspaceError where one fails.
+        """
         shared = self._shared()
         if shared is None:
             con = self._connect(read_only=True)
@@ -109,10 +119,19 @@ class Catalog:
             if shared.connection is None:
                 shared.connection = self._connect(read_only=True)
             con = shared.connection.cursor()
+        watch = threading.Timer(OUR_SECONDS, con.interrupt)
+        watch.daemon = True
+        watch.start()
         try:
+            if views:
+                make_views(con, views)
             yield con
+        except duckdb.Error as error:
+            raise WorkspaceError(f"{self.layout.catalog} could not be read: {error_line(error)}") from error
         finally:
-            con.close()
+            watch.cancel()
+            if not is_abandoned(con):
+                con.close()
 
     @contextmanager
     def write(self, patience: float = _TIMEOUT) -> Iterator[Connection]:
@@ -141,19 +160,23 @@ class Catalog:
                 rows = dict(con.execute("SELECT name, value FROM settings").fetchall())
             except duckdb.Error as error:
                 raise WorkspaceError(f"{self.layout.catalog} is no catalog of fsearch's") from error
-        version = int(rows.get("schema_version", 0))
+        version = schema_version(rows, self.layout.catalog)
         if version > VERSION:
             raise WorkspaceError(
                 f"{self.layout.root} was made by a newer fsearch (schema {version}; this one knows {VERSION}): upgrade"
             )
         return rows
 
-    def sql(self, query: str, parameters: Sequence[object] = ()) -> pa.Table:
-        """Run one SELECT or EXPLAIN and return its rows. Raises BadInputError for anything else and for wrong SQL."""
+    def sql(self, query: str, parameters: Sequence[object] = (), *, seconds: float = SECONDS) -> pa.Table:
+        """Run one SELECT or EXPLAIN and return its rows, within `seconds` and half of this machine's memory.
+
+        Raises BadInputError for anything else, for wrong SQL, and past a limit.
+        """
         check_select(query)
-        with self.read() as con:
+        views = [v.name for v in VIEWS if v.name in query.lower()]
+        with self.read(*views) as con:
             try:
-                return con.sql(query, params=list(parameters)).to_arrow_table()
+                return fetch(con, query, list(parameters), seconds)
             except duckdb.Error as error:
                 raise BadInputError(f"SQL: {error_line(error)}") from error
 
@@ -171,13 +194,39 @@ class Catalog:
         deadline = time.monotonic() + patience
         while True:
             try:
-                return duckdb.connect(str(path), read_only=read_only, config=dict(_CONFIG))
+                return self._admitted(
+                    duckdb.connect(str(path), read_only=read_only, config=_config(read_only)), read_only
+                )
             except duckdb.Error as error:
                 if not _LOCKED.search(str(error)):
                     raise _unreadable(path, error) from error
                 if time.monotonic() > deadline:
                     raise WorkspaceError(f"{path} is held by another process: {error_line(error)}") from error
                 time.sleep(0.01)
+
+    def _admitted(self, con: Connection, read_only: bool) -> Connection:
+        """A connection to a catalog that holds what fsearch makes. Raises WorkspaceError for another one."""
+        try:
+            status = os.stat(self.layout.catalog)
+            known = (os.path.abspath(self.layout.catalog), status.st_dev, status.st_ino, read_only)
+            database = con.execute("SELECT current_database()").fetchall()[0][0]
+            if read_only:
+                con.execute(SEARCH_PATH.format(database=database))
+            con.execute("SET lock_configuration = true")
+            if known not in _ADMITTED:
+                intruder = find_intruder(con, writing=not read_only)
+                if intruder is not None:
+                    raise WorkspaceError(f"{self.layout.catalog} is not as fsearch makes one: it holds {intruder}")
+                _ADMITTED.add(known)
+        except BaseException:
+            con.close()
+            raise
+        return con
+
+
+def _config(read_only: bool) -> dict[str, str | bool | int | float | list[str]]:
+    config = {name: value for name, value in _CONFIG.items() if name != "lock_configuration"}
+    return {**config, **(limited() if read_only else {})}
 
 
 def _unreadable(path: Path, error: duckdb.Error) -> WorkspaceError:
@@ -202,10 +251,17 @@ def write_settings(con: Connection, values: Mapping[str, str]) -> None:
     con.executemany("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", rows)
 
 
-def make_views(con: Connection) -> None:
-    """Create or replace the views, so that they show the metadata columns there are now, with their comments."""
+def make_views(con: Connection, only: Sequence[str] = ()) -> None:
+    """Create or replace the views, so that they show the metadata columns there are now, with their comments.
+
+    `only` are made for this connection alone, in place of those that the catalog has.
+    """
     labelled = any(str(name).lower() == "label" for name, *_ in con.execute("DESCRIBE metadata").fetchall())
     for view in VIEWS:
+        if only:
+            if view.name in only:
+                con.execute(view.ddl(labelled, temporary=True))
+            continue
         con.execute(view.ddl(labelled))
         columns = [str(name) for name, *_ in con.execute(f"DESCRIBE {view.name}").fetchall()]
         for statement in view.comments(columns):

@@ -12,11 +12,10 @@ import numpy as np
 import yaml
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.storage.inside import new_file
 
 _MAX_YAML = 2**20  # bytes of settings
 _MAX_NESTED = 32  # brackets in them
-
-from fsearch.indexer.storage.inside import new_file
 
 
 class DamagedArrayError(Exception):

@@ -24,6 +24,7 @@ from fsearch.indexer.sources.decode import RejectedImageError, decode, to_rgb
 from fsearch.indexer.sources.kind import kind_of
 from fsearch.indexer.sources.paths import is_url
 from fsearch.indexer.sources.resolve import SourceOptions, open_source
+from fsearch.indexer.storage.inside import remove
 from fsearch.indexer.storage.layout import cache_folder
 from fsearch.indexer.workspace.source_registry import Location, locations
 from fsearch.indexer.workspace.store import Store
@@ -60,7 +61,7 @@ class ImageReader:
             "SELECT image_id, source, key, label, prediction FROM examples "
             "WHERE model = ? AND list_contains(?::BIGINT[], image_id)"
         )
-        with self._store.catalog.read() as con:
+        with self._store.catalog.read("examples") as con:
             rows = con.execute(query, [model, image_ids.tolist()]).fetchall()
         return {image_id: ImageRow(*rest) for image_id, *rest in rows}
 
@@ -154,7 +155,7 @@ def prune(folder: Path, limit: int) -> None:
         return
     for _, size, path in sorted(files):
         with contextlib.suppress(OSError):
-            path.unlink()
+            remove(path)
         total -= size
         if total <= limit * 0.9:
             return

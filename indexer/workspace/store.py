@@ -19,17 +19,18 @@ from numpy.typing import NDArray
 
 from fsearch.indexer.device import Device
 from fsearch.indexer.errors import BadInputError, NotReadyError, WorkspaceError
-from fsearch.indexer.storage.catalog import Catalog
+from fsearch.indexer.storage.catalog import Catalog, scalar
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.storage.locks import writer_lock
 from fsearch.indexer.storage.schema import VERSION
 from fsearch.indexer.storage.schema.migrations import migrate
 from fsearch.indexer.storage.shards import Shard, drop_orphans
-from fsearch.indexer.storage.sql import quoted
+from fsearch.indexer.storage.sql import check_predicate, quoted
 from fsearch.indexer.storage.vectors import Vectors
 from fsearch.indexer.vector_index.exact_search import ExactSearch, NearestImages
 from fsearch.indexer.vector_index.index_stats import IndexConfig, Progress, Texts
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
+from fsearch.indexer.workspace.settings import parsed
 
 if TYPE_CHECKING:
     from fsearch.indexer.vector_index.index import VectorIndex
@@ -84,9 +85,7 @@ class Store:
         if not layout.catalog.exists():
             raise NotReadyError(f"no workspace at {root}; make one with: fsearch index IMAGES --losses FILE")
         settings = Catalog(layout).settings()
-        templates = tuple(json.loads(settings.get("templates", "[]")))
-        index_config = IndexConfig.from_json(settings.get("index", "{}"))
-        store = cls(layout, EncoderSpec.from_settings(settings), templates, index_config)
+        store = cls(layout, *parsed(settings, layout.catalog))
         if int(settings["schema_version"]) < VERSION:
             with store.writer():
                 version = int(store.catalog.settings()["schema_version"])  # another process may have been first
@@ -193,7 +192,8 @@ class Store:
 
         Raises BadInputError where the predicate is none.
         """
-        query = f"SELECT DISTINCT embedding_row FROM (SELECT * FROM examples WHERE {condition}\n) WHERE model = ?"
+        query = f"SELECT DISTINCT embedding_row FROM (SELECT * FROM examples WHERE ({condition}\n)) WHERE model = ?"
+        check_predicate(condition)
         return np.sort(self._examples(query, model, "--where")["embedding_row"].to_numpy())
 
     def rows_by(self, model: str, column: str) -> dict[str, NDArray[np.int64]]:

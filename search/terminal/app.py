@@ -15,8 +15,12 @@ from typing import Any
 import typer
 import typer.core
 
-from fsearch.indexer.errors import FsearchError
+from fsearch.indexer.errors import BadInputError, FsearchError
+from fsearch.search.terminal.printable import say
 
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_MOST_SQL = 2**20  # bytes of a statement on standard input
+_stopped_by: list[int] = [signal.SIGINT]
 _AGAIN = 2.0  # seconds until Ctrl-C is raised again
 
 
@@ -32,41 +36,72 @@ class Commands(typer.core.TyperGroup):
             with _insistent():
                 return super().invoke(ctx)
         except FsearchError as error:
-            typer.echo(f"fsearch: {error}", err=True)
+            say(f"fsearch: {error}", err=True)
             raise typer.Exit(2) from None
         except _UsageError as error:
             command = error.ctx.command_path if error.ctx else "fsearch"
-            typer.echo(f"fsearch: {error.format_message()} (help: {command} --help)", err=True)
+            say(f"fsearch: {error.format_message()} (help: {command} --help)", err=True)
             raise typer.Exit(2) from None
         except BrokenPipeError:  # whoever read our output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit from None
         except OSError as error:
-            typer.echo(f"fsearch: {error.filename or 'system'}: {error.strerror or error}", err=True)
+            say(f"fsearch: {error.filename or 'system'}: {error.strerror or error}", err=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
-            typer.echo("fsearch: stopped; what was committed is kept, run the same command to continue", err=True)
-            raise typer.Exit(130) from None
+            say("fsearch: stopped; what was committed is kept, run the same command to continue", err=True)
+            raise typer.Exit(128 + _stopped_by[-1]) from None
+        except UnicodeEncodeError as error:  # words of a command line that is in another encoding than UTF-8
+            say(f"fsearch: {error.object!r} is no UTF-8", err=True)
+            raise typer.Exit(2) from None
+        except MemoryError:
+            say("fsearch: out of memory; what was committed is kept", err=True)
+            raise typer.Exit(2) from None
 
 
 @contextmanager
 def _insistent() -> Iterator[None]:
-    """Let Ctrl-C be heard: should a destructor or an engine's callback swallow it, it is raised again."""
+    """Let Ctrl-C, SIGTERM and SIGHUP be heard: should an engine's callback swallow one, it is raised again."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def interrupt(*_: Any) -> None:
+    def interrupt(number: int, _: Any) -> None:
+        if number != signal.SIGALRM:
+            _stopped_by.append(number)
         signal.setitimer(signal.ITIMER_REAL, _AGAIN)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGALRM)}
+    heard = [s for s in _STOPS if signal.getsignal(s) is not signal.SIG_IGN]  # nohup lets a program ignore SIGHUP
+    before = {number: signal.signal(number, interrupt) for number in (*heard, signal.SIGALRM)}
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def leave(end: SystemExit) -> None:
+    """End the program as `end` says; at once, where a statement that did not stop would be waited for."""
+    statement = sys.modules.get("fsearch.indexer.storage.statement")
+    if statement is not None and statement.abandoned:
+        sys.stdout.flush()
+        os._exit(end.code if isinstance(end.code, int) else 1)
+    raise end
+
+
+def read_stdin() -> str:
+    """A statement from standard input. Raises BadInputError where it is closed, no UTF-8, or too long for one."""
+    if sys.stdin is None:
+        raise BadInputError("standard input is closed; give a statement")
+    data = sys.stdin.buffer.read(_MOST_SQL + 1)
+    if len(data) > _MOST_SQL:
+        raise BadInputError(f"standard input holds more than {_MOST_SQL:,} bytes; give one statement")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"standard input is no UTF-8: {error.reason} at byte {error.start}") from error
 
 
 def called_as() -> str:
@@ -92,7 +127,7 @@ def console() -> Any:
 
 def print_json(value: object) -> None:
     """One JSON document."""
-    typer.echo(json.dumps(value, indent=1))
+    typer.echo(json.dumps(value, indent=1).replace("\x7f", "\\u007f"))  # all others JSON escapes itself
 
 
 def print_ranking(ranking: Any, explain: bool = False) -> None:
@@ -103,9 +138,9 @@ def print_ranking(ranking: Any, explain: bool = False) -> None:
     terminal = console()
     terminal.print(ranking_table(ranking, terminal.width))
     for note in ranking.notes:
-        typer.echo(f"note: {note}")
+        say(f"note: {note}")
     if explain:
-        typer.echo("\n" + "\n\n".join(explanation(answer, ranking.correction) for answer in ranking.answers))
+        say("\n" + "\n\n".join(explanation(answer, ranking.correction) for answer in ranking.answers))
 
 
 def print_fitting(rows: Any, left_out_first: Sequence[str]) -> None:
@@ -126,5 +161,8 @@ def print_rows(rows: Any, kind: str) -> None:
         return
     if kind == "parquet" and sys.stdout.isatty():
         raise typer.BadParameter("Parquet is no text; send it to a file: … --format parquet > rows.parquet")
-    sys.stdout.buffer.write(table_bytes(rows, kind))
+    data = table_bytes(rows, kind)
+    if sys.stdout.isatty():
+        return say(data.decode())
+    sys.stdout.buffer.write(data)
     sys.stdout.flush()

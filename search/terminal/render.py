@@ -13,6 +13,7 @@ from fsearch.diagnoser.verdict import Verdict
 from fsearch.search.answer import Answer, Answers, Ranking
 from fsearch.search.export import row_tuples
 from fsearch.search.terminal.explain import explanation
+from fsearch.search.terminal.printable import printable
 
 if TYPE_CHECKING:
     from fsearch.indexer.embedding.pipeline import IndexReport
@@ -38,8 +39,8 @@ UNBOUNDED = 10_000  # the width of a pipe: no line may be folded or cut
 def answer_text(answer: Answer, nearest: bool = False) -> Text:
     """One answer with its numbers and images: those that fail and those that do not, or the nearest."""
     head, *rest = [*answer.lines(), *answer.image_lines(nearest)]
-    text = Text(head, style=answer.verdict.style)
-    return text.append("\n" + "\n".join(rest), style="default")
+    text = Text(printable(head), style=answer.verdict.style)
+    return text.append("\n" + printable("\n".join(rest)), style="default")
 
 
 def answers_text(answers: Answers, explain: bool = False, nearest: bool = False) -> Text:
@@ -48,8 +49,8 @@ def answers_text(answers: Answers, explain: bool = False, nearest: bool = False)
     for answer in answers.answers:
         blocks.append(answer_text(answer, nearest))
         if explain:
-            blocks.append(Text(explanation(answer, answers.correction)))
-    blocks += [Text(f"note: {n}", style="yellow") for n in answers.notes]
+            blocks.append(Text(printable(explanation(answer, answers.correction))))
+    blocks += [Text(printable(f"note: {n}"), style="yellow") for n in answers.notes]
     return Text("\n").join(blocks)
 
 
@@ -101,7 +102,7 @@ def _signed(value: float | None) -> str:
 
 _CELLS: dict[str, Callable[[int, Answer], Text]] = {
     "rank": lambda i, _: Text(str(i)),
-    "hypothesis": lambda _, a: Text(a.title),
+    "hypothesis": lambda _, a: Text(printable(a.title)),
     "verdict": lambda _, a: Text(a.verdict, style=a.verdict.style),
     "lift": _seen(lambda a: _signed(a.lift)),
     "90% interval": _seen(lambda a: f"[{a.lo:+.3f}, {a.hi:+.3f}]"),
@@ -177,9 +178,9 @@ def sql_table(rows: pa.Table) -> Table:
     table = Table(box=None, pad_edge=False)
     for field in rows.schema:
         number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-        table.add_column(Text(field.name), justify="right" if number else "left")
+        table.add_column(Text(printable(field.name)), justify="right" if number else "left")
     for row in row_tuples(rows):
-        table.add_row(*(Text(_cell(v)) for v in row))
+        table.add_row(*(Text(printable(_cell(v))) for v in row))
     return table
 
 

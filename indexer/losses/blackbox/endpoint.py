@@ -7,6 +7,7 @@ image that still fails is left out with the reason, and the others go on.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,6 +19,7 @@ from fsearch.indexer.losses.blackbox.base import Failure, TensorModel, choose_te
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions, Preprocessing, read_shape
 
 _RETRIED = (408, 429, 500, 502, 503, 504)  # HTTP statuses of transient failures
+_ANSWER_BYTES, _METADATA_BYTES, _PART_BYTES = 2**28, 2**22, 2**16
 _DTYPES = {"FP32": "float32", "UINT8": "uint8"}
 
 
@@ -41,7 +43,7 @@ class Endpoint(TensorModel):
         concurrent : requests in flight at once.
         retries : how often a request that failed transiently is repeated.
         backoff : seconds before the second retry; doubled for each further one, at most 10.
-        timeout : seconds to wait for an answer.
+        timeout : seconds to wait for an answer, and for all of it.
 
         Raises BadInputError where the server does not answer, or the model takes no image.
         """
@@ -61,6 +63,7 @@ class Endpoint(TensorModel):
             raise_on_status=False,
         )
         limits = urllib3.Timeout(connect=10, read=timeout)
+        self._timeout = timeout
         self._http = urllib3.PoolManager(retries=retry, timeout=limits, maxsize=concurrent, block=True)
         self._url = url.rstrip("/").removesuffix("/infer")
         self._errors = (urllib3.exceptions.HTTPError,)
@@ -93,17 +96,42 @@ class Endpoint(TensorModel):
         body: dict[str, Any] = {"inputs": [tensor | {"data": stacked.reshape(-1).tolist()}]}
         if self._output:
             body["outputs"] = [{"name": self._output}]
+        status = 0
         try:
-            answer = self._http.request("POST", f"{self._url}/infer", json=body)
-            response = json.loads(answer.data)
+            status, data = self._ask("POST", f"{self._url}/infer", _ANSWER_BYTES, body)
+            response = json.loads(data)
         except self._errors as error:
             return Failure(_line(error))
-        except ValueError:
-            return Failure(f"HTTP {answer.status}: no JSON came back")
-        if answer.status != 200:
+        except (ValueError, RecursionError):
+            return Failure(f"HTTP {status}: no JSON came back")
+        if status != 200:
             reason = response.get("error") if isinstance(response, dict) else None
-            return Failure(f"HTTP {answer.status}: {str(reason or 'no reason given').splitlines()[0]}")
+            return Failure(f"HTTP {status}: {_first_line(reason or 'no reason given')}")
         return self._rows(response, len(batch))
+
+    def _ask(self, method: str, url: str, most: int, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
+        """Status and content of an answer, at most `most` bytes of it and `timeout` seconds in all.
+
+        Raises one of `_errors`. Content is taken as it is sent: what is compressed could be of any size.
+        """
+        headers = {"Accept-Encoding": "identity"}
+        answer = self._http.request(
+            method, url, json=body, headers=headers, preload_content=False, decode_content=False
+        )
+        end = time.monotonic() + self._timeout
+        data = bytearray()
+        try:
+            while part := answer.read1(_PART_BYTES, decode_content=False):
+                data += part
+                if len(data) > most:
+                    raise self._errors[0](f"its answer is larger than {most // 2**20} MiB")
+                if time.monotonic() > end:
+                    raise self._errors[0](f"its answer took longer than {self._timeout:g} s")
+        except BaseException:
+            answer.close()
+            raise
+        answer.release_conn()
+        return answer.status, bytes(data)
 
     def _rows(self, response: Any, count: int) -> list[Any] | Failure:
         try:
@@ -116,15 +144,25 @@ class Endpoint(TensorModel):
 
     def _metadata(self) -> dict[str, Any]:
         try:
-            answer = self._http.request("GET", self._url)
-            metadata = json.loads(answer.data) if answer.status == 200 else None
-        except (*self._errors, ValueError) as error:
+            status, data = self._ask("GET", self._url, _METADATA_BYTES)
+            metadata = json.loads(data) if status == 200 else None
+        except (*self._errors, ValueError, RecursionError) as error:
             raise BadInputError(f"{self._url} does not answer: {_line(error)}") from error
-        if not isinstance(metadata, dict) or not metadata.get("inputs"):
-            raise BadInputError(
-                f"{self._url}: HTTP {answer.status}, and no model metadata of the Open Inference Protocol v2"
-            )
+        if not isinstance(metadata, dict) or not _tensors(metadata.get("inputs")):
+            raise BadInputError(f"{self._url}: HTTP {status}, and no model metadata of the Open Inference Protocol v2")
+        if metadata.get("outputs") and not _tensors(metadata["outputs"]):
+            raise BadInputError(f"{self._url}: its outputs are no metadata of the Open Inference Protocol v2")
         return metadata
+
+
+def _tensors(found: Any) -> bool:
+    """Whether this is a list of tensors with a name, and a shape if any."""
+    return (
+        isinstance(found, list)
+        and bool(found)
+        and all(isinstance(t, dict) and isinstance(t.get("name"), str) for t in found)
+        and all(isinstance(t.get("shape", []), list) for t in found)
+    )
 
 
 def _preprocessing(tensor: dict[str, Any], options: InputOptions, url: str) -> tuple[int, Preprocessing]:
@@ -146,4 +184,9 @@ def _choose(tensors: list[dict[str, Any]], wanted: str | None, what: str, url: s
 
 
 def _line(error: BaseException) -> str:
-    return str(getattr(error, "reason", None) or error).splitlines()[0]
+    return _first_line(getattr(error, "reason", None) or error)
+
+
+def _first_line(said: object) -> str:
+    """The first line of what a server or library says, which may be empty."""
+    return (str(said).strip() or type(said).__name__).splitlines()[0][:500]

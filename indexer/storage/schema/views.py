@@ -27,7 +27,7 @@ class View:
     tables: tuple[str, ...]
     own: dict[str, str] = field(default_factory=dict)
 
-    def ddl(self, labelled: bool) -> str:
+    def ddl(self, labelled: bool, *, temporary: bool = False) -> str:
         """The CREATE statement; views are made anew whenever the columns of `metadata` change.
 
         A source may bring a column `label` of its own: it stands where the losses have none. `labelled` says so.
@@ -36,7 +36,7 @@ class View:
         if labelled:
             query = query.replace("l.label", "coalesce(l.label, CAST(m.label AS VARCHAR)) AS label")
             query = query.replace("EXCLUDE (image_id)", "EXCLUDE (image_id, label)")
-        return f"CREATE OR REPLACE VIEW {self.name} AS {query}"
+        return f"CREATE OR REPLACE {'TEMP ' if temporary else ''}VIEW {self.name} AS {query}"
 
     def comments(self, columns: Iterable[str]) -> list[str]:
         """The COMMENT statements of the view and of those of its `columns` that are not the user's own."""

@@ -23,6 +23,7 @@ from fsearch.search.terminal.options import (
     WorkspaceOption,
     with_options,
 )
+from fsearch.search.terminal.printable import say
 
 
 @with_options(IndexOptions, INDEX)
@@ -67,4 +68,4 @@ def index(
     with bars() as progress:
         report = open_workspace(workspace).index(found, losses_file, options=options, progress=progress)
     for line in index_lines(report):
-        typer.echo(line)
+        say(line)

@@ -11,6 +11,7 @@ from fsearch import open as open_workspace
 from fsearch.indexer.losses.choices import Interpolation, Layout, Resize, ScoreKind
 from fsearch.search.terminal.app import print_rows
 from fsearch.search.terminal.options import HERE, SplitOption, WorkspaceOption
+from fsearch.search.terminal.printable import say
 
 if TYPE_CHECKING:
     from fsearch.indexer.losses.blackbox.preprocess import InputOptions
@@ -138,7 +139,7 @@ def add(
             progress=progress,
         )
     for line in losses_lines(report):
-        typer.echo(line)
+        say(line)
 
 
 @app.command("list")
@@ -154,7 +155,7 @@ def remove(
 ) -> None:
     """Delete a model's losses and its fit; images, embeddings and stored rankings stay."""
     count = open_workspace(workspace).losses.remove(model)
-    typer.echo(f"{count:,} losses of {model} removed")
+    say(f"{count:,} losses of {model} removed")
 
 
 @app.command()

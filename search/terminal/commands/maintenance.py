@@ -9,6 +9,7 @@ import typer
 from fsearch import open as open_workspace
 from fsearch.search.terminal.app import print_json
 from fsearch.search.terminal.options import HERE, JsonOption, WorkspaceOption
+from fsearch.search.terminal.printable import say
 
 
 def check(
@@ -24,7 +25,7 @@ def check(
     if as_json:
         print_json(found.as_dict())
     else:
-        typer.echo(str(found))
+        say(str(found))
     if not found.sound:
         raise typer.Exit(1)
 
@@ -33,11 +34,9 @@ def compact(workspace: WorkspaceOption = HERE) -> None:
     """Reclaim space from embeddings that no image uses, and forget missing images."""
     report = open_workspace(workspace).compact()
     saved = (report.bytes_before - report.bytes_after) / 2**20
-    typer.echo(
-        f"{report.images:,} missing images and {report.embeddings:,} embeddings dropped, {saved:.1f} MiB given back"
-    )
+    say(f"{report.images:,} missing images and {report.embeddings:,} embeddings dropped, {saved:.1f} MiB given back")
     if report.fits:
-        typer.echo(f"fit again: {', '.join(f'fsearch fit --model {m}' for m in report.fits)}")
+        say(f"fit again: {', '.join(f'fsearch fit --model {m}' for m in report.fits)}")
 
 
 def trust(
@@ -47,7 +46,7 @@ def trust(
     """Trust a received workspace with the encoder and the data sets it names: only then are they followed unnamed."""
     ws = open_workspace(workspace)
     if forget:
-        typer.echo("forgotten" if ws.distrust() else "it was not trusted with anything")
+        say("forgotten" if ws.distrust() else "it was not trusted with anything")
         return
     found = ws.trust()
-    typer.echo("\n".join(["trusted from now on:", *found]) if found else "it names nothing that needs trust")
+    say("\n".join(["trusted from now on:", *found]) if found else "it names nothing that needs trust")

@@ -11,6 +11,7 @@ from fsearch import open as open_workspace
 from fsearch.indexer.errors import BadInputError
 from fsearch.search.terminal.app import called_as
 from fsearch.search.terminal.options import HERE, ModelOption, WorkspaceOption
+from fsearch.search.terminal.printable import say
 
 
 def report(
@@ -26,7 +27,7 @@ def report(
     if kind is None:
         raise BadInputError(f"--out {out}: use .html or .md, or say --format")
     written = open_workspace(workspace).runs.report(run, out=out, images=images, redact=redact, format=kind)
-    typer.echo(f"{written}, {written.stat().st_size / 2**20:.1f} MB")
+    say(f"{written}, {written.stat().st_size / 2**20:.1f} MB")
 
 
 def export(
@@ -54,12 +55,12 @@ def export(
             ExportOptions(images, vectors, xy, neighbors),
             named(progress, "exporting"),
         )
-    typer.echo(f"{out}: {count:,} images")
+    say(f"{out}: {count:,} images")
     if images:
-        typer.echo(f'  load_dataset("parquet", data_files="{out}")  # datasets')
+        say(f'  load_dataset("parquet", data_files="{out}")  # datasets')
     if xy:
         near = " --neighbors neighbors" if neighbors else ""
-        typer.echo(f"  embedding-atlas {out} --x x --y y{near}")
+        say(f"  embedding-atlas {out} --x x --y y{near}")
 
 
 def serve(
@@ -81,9 +82,9 @@ def serve(
     views = Views(open_workspace(workspace), model, called_as())
     views.frame()  # what cannot be served is said before anything listens
     if host not in LOOPBACK:
-        typer.echo(f"warning: whoever reaches {host} and has the token sees these images, over plain HTTP", err=True)
+        say(f"warning: whoever reaches {host} and has the token sees these images, over plain HTTP", err=True)
 
     def started(address: str) -> None:
-        typer.echo(f"{address}\n(open this address; stop with Ctrl-C)")
+        say(f"{address}\n(open this address; stop with Ctrl-C)")
 
     serve(views, host=host, port=port, root_path=root_path.rstrip("/"), started=started)

@@ -9,6 +9,7 @@ import typer
 from fsearch import open as open_workspace
 from fsearch.search.terminal.app import print_fitting, print_json
 from fsearch.search.terminal.options import HERE, JsonOption, WorkspaceOption
+from fsearch.search.terminal.printable import say
 
 _SHOWN = ["rank", "hypothesis", "within", "verdict", "lift", "lo", "hi", "observed_lift", "q_value", "reason"]
 
@@ -51,5 +52,5 @@ def diff(
 def _print_stored(found: Any, rows: Any, as_json: bool) -> None:
     if as_json:
         return print_json(found.as_dict())
-    typer.echo(f"{found}\n")
+    say(f"{found}\n")
     print_fitting(rows, _LEFT_OUT)
