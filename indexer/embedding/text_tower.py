@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from fsearch.indexer.embedding.clip_tokenizer import clip_tokenizer
 from fsearch.indexer.storage.files import DamagedArrayError, load_array
+from fsearch.indexer.storage.inside import remove
 from fsearch.indexer.storage.layout import cache_folder
 from fsearch.indexer.storage.vectors import unit
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
@@ -178,7 +178,7 @@ def save(spec: EncoderSpec, shape: TowerShape | None, weights: Mapping[str, Floa
         whole.flush()
         named = {name: getattr(shape, name) for name in TowerShape.__slots__} if shape else None
         (part / "tower.json").write_text(json.dumps({"shape": named, "places": places, "why_not": why_not}, indent=1))
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         os.replace(part, folder)
 
 

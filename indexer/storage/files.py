@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -12,7 +13,7 @@ import numpy as np
 import yaml
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.storage.inside import new_file
+from fsearch.indexer.storage.inside import new_file, remove
 
 _MAX_YAML = 2**20  # bytes of settings
 _MAX_NESTED = 32  # brackets in them
@@ -69,11 +70,16 @@ def _line(error: BaseException) -> str:
 def write_atomic(path: Path, data: bytes) -> None:
     """Replace `path` by `data` so that a reader, or a crash, sees the old file or the new one, never half of one."""
     part = path.with_name(path.name + ".part")
-    with new_file(part) as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with new_file(part) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:  # a full disk gets back what was written
+        with suppress(OSError):
+            remove(part)
+        raise
     fsync_folder(path.parent)
 
 

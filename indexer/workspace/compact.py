@@ -40,7 +40,7 @@ def compact(store: Store, texts: Texts | None = None) -> CompactReport:
     `texts` gives phrases to measure the new index with.
     """
     before = _size(store)
-    shards, dim = store.shards(), store.encoder.dim
+    shards = store.shards()
     total = sum(s.rows for s in shards)
     with store.catalog.read() as con:
         query = "SELECT DISTINCT row FROM images WHERE status <> 'missing' AND row IS NOT NULL ORDER BY row"
@@ -49,18 +49,11 @@ def compact(store: Store, texts: Texts | None = None) -> CompactReport:
         fits = tuple(name for (name,) in con.execute("SELECT model FROM models ORDER BY model").fetchall())
     if len(kept) == total and not gone:
         return CompactReport(0, 0, before, before, ())
-    number, start = max((s.number for s in shards), default=-1) + 1, 0
-    written: list[Shard] = []
-    pending: list[NDArray[np.float16]] = []
-    for shard in shards:
-        here = kept[(kept >= start) & (kept < start + shard.rows)] - start
-        pending.append(np.asarray(read_shard(store.layout, shard, dim)[here]))
-        start += shard.rows
-        if sum(map(len, pending)) >= _COMPACTED_SHARD_ROWS or start == total:
-            joined = np.concatenate(pending)
-            if len(joined):
-                written.append(write_shard(store.layout, number + len(written), joined))
-            pending = []
+    try:
+        written = _rewrite(store, shards, kept)
+    except BaseException:  # a full disk gets back what was written
+        drop_orphans(store.layout, shards)
+        raise
     remove(store.layout.index)  # its rows are about to mean something else
     for name in fits:  # so are theirs
         remove(store.layout.model(name))
@@ -84,6 +77,24 @@ def compact(store: Store, texts: Texts | None = None) -> CompactReport:
     drop_orphans(store.layout, written)
     store.sync_index(texts)
     return CompactReport(total - len(kept), gone, before, _size(store), fits)
+
+
+def _rewrite(store: Store, shards: list[Shard], kept: NDArray[np.int64]) -> list[Shard]:
+    """Write the global rows `kept` into new shards, beside the old ones."""
+    dim, total = store.encoder.dim, sum(s.rows for s in shards)
+    number, start = max((s.number for s in shards), default=-1) + 1, 0
+    written: list[Shard] = []
+    pending: list[NDArray[np.float16]] = []
+    for shard in shards:
+        here = kept[(kept >= start) & (kept < start + shard.rows)] - start
+        pending.append(np.asarray(read_shard(store.layout, shard, dim)[here]))
+        start += shard.rows
+        if sum(map(len, pending)) >= _COMPACTED_SHARD_ROWS or start == total:
+            joined = np.concatenate(pending)
+            if len(joined):
+                written.append(write_shard(store.layout, number + len(written), joined))
+            pending = []
+    return written
 
 
 def _size(store: Store) -> int:
