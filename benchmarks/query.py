@@ -17,7 +17,7 @@ from benchmarks.measure import machine, paired
 
 import fsearch
 from fsearch.indexer.embedding.encoder import load_encoder
-from fsearch.indexer.storage.catalog import insert, utc_now
+from fsearch.indexer.storage.rows import insert, utc_now
 from fsearch.indexer.storage.shards import write_shard
 from fsearch.indexer.workspace.store import Store
 

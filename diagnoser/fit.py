@@ -19,7 +19,7 @@ from fsearch.diagnoser.groups import Groups, effective_images, shuffled, singlet
 from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.diagnoser.subsample import FIT_IMAGES, fitting_rows
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.storage.catalog import insert, utc_now
+from fsearch.indexer.storage.rows import insert, utc_now
 from fsearch.indexer.storage.vectors import Embeddings, placed_blocks
 from fsearch.indexer.vector_index.near_duplicates import dense
 from fsearch.indexer.workspace.image_groups import grouped_by, groups_of

@@ -70,6 +70,18 @@ def shipped() -> dict[str, Path]:
     return {p.stem: p for p in sorted(SHIPPED.iterdir()) if p.stem != "reference"}
 
 
+def table_notes(source: str) -> tuple[str, ...]:
+    """What a table of hypotheses was taken for, and how many rows were read; nothing for what is no table."""
+    from fsearch.indexer.storage.tabular import TableFile, is_table
+
+    path = Path(source)
+    if not is_table(path):
+        return ()
+    file = TableFile(path, "hypothesis file")
+    file.read()
+    return (f"{path} ({file.form}): {file.rows:,} rows read",)
+
+
 def from_phrases(phrases: Sequence[str | Hypothesis | Sequence[str | Hypothesis]]) -> list[Hypothesis]:
     """Hypotheses from phrases, or lists of them. Raises BadInputError for none, a blank or a repeated one."""
     rows = [

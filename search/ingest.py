@@ -16,11 +16,13 @@ from fsearch.indexer.embedding.precomputed import EmbeddingFile, PrecomputedEngi
 from fsearch.indexer.errors import BadInputError, EncoderError, require_one_of
 from fsearch.indexer.losses.from_loss_file import add_loss_file
 from fsearch.indexer.losses.loss_file import LossTable, read_losses
-from fsearch.indexer.losses.matching import match, read_keys
+from fsearch.indexer.losses.matching import find_images, match, read_keys, unknown_keys, workspace_images
+from fsearch.indexer.sources.keys import KeyIndex
 from fsearch.indexer.sources.resolve import Images, open_images
-from fsearch.indexer.storage.catalog import Connection, write_settings
+from fsearch.indexer.storage.catalog import Connection
 from fsearch.indexer.storage.inside import remove
 from fsearch.indexer.storage.layout import Layout
+from fsearch.indexer.storage.rows import write_settings
 from fsearch.indexer.vector_index.sync import store_stats, sync
 from fsearch.indexer.workspace import source_registry as registered
 from fsearch.indexer.workspace.encoder_spec import DEMO, EncoderSpec
@@ -44,10 +46,10 @@ def ingest(
     """Embed `images` and store `losses` on them, in the workspace at `root`; see `Workspace.index`."""
     found = images if isinstance(images, Images) else open_images(images)
     Layout(root).model(options.model)  # refuses a name that cannot be a folder
-    table = read_losses(Path(losses)) if losses is not None else None
+    table = read_losses(Path(losses), options.key_column) if losses is not None else None
     keys = found.source.keys()
-    if table and keys is not None:  # refuses a wrong file before anything is embedded
-        match(table.keys, keys, table.path, found.base, partial=not found.whole)
+    if table is not None:
+        _check_names(table, found, root, options)
     _check(options)
     given = _given_embeddings(options, found, keys)
     store = _store_for(root, session, options, given)
@@ -67,6 +69,7 @@ def ingest(
                 on_unchanged=on_unchanged,
                 also=None if recorded else partial(_record, store, found),
             )
+        report.manifest = getattr(getattr(found.source, "source", found.source), "form", "")
         if report.rejected == report.found:
             reasons = "reasons: fsearch info"
             raise BadInputError(f"none of the {report.found:,} images in {found.source.name} can be used; {reasons}")
@@ -99,7 +102,16 @@ def _finish(
             each(con)
 
     if table:
-        losses = add_loss_file(store, options.model, table, options.split, images=images, also=write)
+        losses = add_loss_file(
+            store,
+            options.model,
+            table,
+            options.split,
+            images=images,
+            ignore_unknown=options.ignore_unknown,
+            also=write,
+        )
+        report.rows = losses.rows
         report.losses = losses.added + losses.kept
         report.without_loss, report.replaced_losses = losses.without, losses.replaced
     elif also:
@@ -111,6 +123,20 @@ def _record(store: Store, images: Images, con: Connection) -> None:
     """Store what an index run was told: settings, and how to open the images again."""
     write_settings(con, store.settings)
     registered.record(con, images)
+
+
+def _check_names(table: LossTable, images: Images, root: Path, options: IndexOptions) -> None:
+    """Refuse, before anything is embedded, a losses file that names images which nobody knows."""
+    keys = images.all_keys()
+    if keys is None or not keys:
+        return
+    index = KeyIndex(keys, (), [images.base])
+    unmatched = find_images(index, table.keys, keys, table.path)[1]
+    if unmatched and len(unmatched) < len(table.keys) and Layout(root).catalog.exists():
+        others = KeyIndex(workspace_images(Store.open(root), known=True).keys, (), [images.base])
+        unmatched = [row for row in unmatched if not others.find(table.keys[row]).images]
+    if unmatched and (not options.ignore_unknown or len(unmatched) == len(table.keys)):
+        raise unknown_keys(index, [(row, table.keys[row]) for row in unmatched], len(table.keys), table.path)
 
 
 def _check(options: IndexOptions) -> None:

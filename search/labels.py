@@ -96,9 +96,9 @@ def _from_table(store: Store, path: Path) -> tuple[Said, bool]:
         seen = ", ".join(table.column_names)
         raise BadInputError(f"labels file {path} has no column that names images (seen: {seen}); call it 'image'")
     keys = [image_key(k, row, path) for row, k in enumerate(table[key_column].to_pylist(), start=1)]
-    known = workspace_images(store, rejected=True)
+    known = workspace_images(store, known=True)
     distinct = list(dict.fromkeys(keys))
-    places = dict(zip(distinct, known.find(distinct, path, known.folder, partial=True), strict=True))
+    places = dict(zip(distinct, known.find(distinct, path), strict=True))
     ids = [None if (place := places[k]) is None or known.image_ids[place] < 0 else known.image_ids[place] for k in keys]
     label = find_column(table.column_names, ["label"])
     if label is not None:

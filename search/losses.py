@@ -40,11 +40,14 @@ class ModelLosses:
         target: str | Sequence[str] = (),
         prediction: str | Sequence[str] = (),
         classes: Sequence[str] = (),
+        index_base: int | None = None,
         scores: ScoreKind | None = None,
         params: Mapping[str, float] | None = None,
         weights: str | os.PathLike[str] | None = None,
         input: InputOptions | None = None,
         images: Any = None,
+        key_column: str | None = None,
+        ignore_unknown: bool = False,
         split: Split | None = None,
         progress: Callable[[str, int, int], None] | None = None,
     ) -> LossesReport:
@@ -59,9 +62,12 @@ class ModelLosses:
             masks, or a COCO file.
         prediction : columns of the predictions file.
         classes, scores : class names in the order of the outputs, and whether outputs are probabilities or logits.
+        index_base : labels that are numbers count the classes from it, 0 or 1; asked for where they may be names.
         params : parameters of the loss function, such as {"k": 3}.
         input : the model's preprocessing.
         images : the images again, where only a program holds them.
+        key_column : the column of the file that names images; by default found by its name.
+        ignore_unknown : leave out rows that name no known image, and count them, instead of refusing the file.
         split : "train" if the model was trained on these images, "held-out" if not.
 
         Predictions and black boxes replace all losses of the model when the new ones are complete; a run that was
@@ -71,18 +77,24 @@ class ModelLosses:
 
         _check(losses, predictions, black_box, task)
         Layout(self._root).model(model)
-        loss_spec = LossSpec(task or "", _all(target), _all(prediction), tuple(classes), scores, params or {})
+        loss_spec = LossSpec(
+            task or "", _all(target), _all(prediction), tuple(classes), scores, params or {}, index_base
+        )
         store = Store.open(self._root)
         with store.writer():
             if losses is not None:
                 from fsearch.indexer.losses.from_loss_file import add_loss_file
                 from fsearch.indexer.losses.loss_file import read_losses
 
-                return add_loss_file(store, model, read_losses(Path(losses)), split)
+                table = read_losses(Path(losses), key_column)
+                return add_loss_file(store, model, table, split, ignore_unknown=ignore_unknown)
             if predictions is not None:
                 from fsearch.indexer.losses.from_predictions import add_predictions
 
-                return add_predictions(store, model, Path(predictions), loss_spec, split)
+                file = Path(predictions)
+                return add_predictions(
+                    store, model, file, loss_spec, split, key_column=key_column, ignore_unknown=ignore_unknown
+                )
             assert black_box is not None
             loss_spec.find()  # refuses a wrong task before a model is loaded
             return _run(store, model, black_box, weights, input, loss_spec, images, split, progress)

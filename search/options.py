@@ -54,6 +54,8 @@ class IndexOptions:
     embeddings : .npy, .npz or .parquet of the images' embeddings; `encoder` then names their text side.
     keys : names of the images of a .npy, one a line; by default STEM.keys.txt beside it.
     no_text_encoder : with `embeddings`: there is no text side, and queries bring `text_vectors`.
+    key_column : the column of the losses file that names images; by default found by its name.
+    ignore_unknown : leave out rows of the losses file that name no known image, and count them.
     split : whether the losses are of images the model was trained on ("train") or not ("held-out").
     templates : prompt templates with a {} placeholder, averaged in text space. Remembered.
     memory_gib : the most that the FAISS index may take; by default half of this machine's. Remembered.
@@ -72,6 +74,8 @@ class IndexOptions:
     embeddings: str | os.PathLike[str] | None = None
     keys: str | os.PathLike[str] | None = None
     no_text_encoder: bool = False
+    key_column: str | None = None
+    ignore_unknown: bool = False
     split: Split | None = None
     templates: Sequence[str] | None = None
     memory_gib: float | None = None

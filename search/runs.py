@@ -17,7 +17,8 @@ import pyarrow as pa
 from fsearch import __version__
 from fsearch.diagnoser.exhibits import Kind
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.storage.catalog import Connection, insert, scalar, utc_now
+from fsearch.indexer.storage.catalog import Connection
+from fsearch.indexer.storage.rows import insert, scalar, utc_now
 from fsearch.indexer.storage.schema import columns_of
 from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.workspace.store import Store

@@ -145,7 +145,7 @@ class Workspace:
         from fsearch.diagnoser.estimate import PERMUTATIONS
         from fsearch.search.answer import Ranking, ranked
         from fsearch.search.export import check_target, write_ranking
-        from fsearch.search.hypotheses import from_phrases, read_hypotheses
+        from fsearch.search.hypotheses import from_phrases, read_hypotheses, table_notes
         from fsearch.search.runs import Run, record
 
         if out is not None:
@@ -174,7 +174,7 @@ class Workspace:
             order = ranked(answers.answers)
             run_id, created = record(store, run, order)
             self._session.nothing_changed(store)
-        ranking = Ranking(run_id, answers.model, order, answers.notes, created, options.fdr)
+        ranking = Ranking(run_id, answers.model, order, (*table_notes(source), *answers.notes), created, options.fdr)
         if out is not None:
             write_ranking(ranking, Path(out))
         return ranking

@@ -18,7 +18,8 @@ from tests.conftest import Planted
 import fsearch
 from fsearch.diagnoser.findings import Finding
 from fsearch.indexer.errors import WorkspaceError
-from fsearch.indexer.storage.catalog import STORAGE_VERSION, insert
+from fsearch.indexer.storage.catalog import STORAGE_VERSION
+from fsearch.indexer.storage.rows import insert
 from fsearch.indexer.storage.schema import (
     DELETED_WITH_IMAGE,
     DELETED_WITH_MODEL,

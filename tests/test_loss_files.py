@@ -137,6 +137,7 @@ def test_what_a_file_replaced_and_kept_is_printed() -> None:
     given = losses("c.csv", range(2), 5.0, f"{Path('two').absolute()}/")
     result = CliRunner().invoke(app, ["losses", "add", "--model", "m", "--losses", given])
     assert result.stdout.splitlines() == [
+        "c.csv (UTF-8, commas): 2 rows read, 2 matched",
         "model m: 2 losses added, 3 of other images kept; as given, mean 3.2",
         "1 images have no loss of it and take no part",
     ]

@@ -90,7 +90,7 @@ def test_two_keys_of_one_image_are_refused() -> None:
         (b'{"image": "a", "loss": 1}\n\n[1]\n', "row 3: a row must be an object"),
         (b'{"a":' + b"[" * 100_000 + b"\n", "row 1 is no JSON"),
         (b'{"image": "a", "loss": 1e400}\n', "row 1, column 'loss': inf"),
-        (b'{"image": "a", "loss": ' + b"9" * 500 + b"}\n", "cannot be read"),
+        (b'{"image": "a", "loss": ' + b"9" * 500 + b"}\n", "row 1, column 'loss': inf"),
         (b'{"image": "\\ud800", "loss": 1}\n', "cannot be read"),
         (
             b'{"image": "a", "loss": 1}\n{"image": "b", "loss": "high"}\n',

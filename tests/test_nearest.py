@@ -14,7 +14,8 @@ from tests.conftest import Planted
 import fsearch
 from fsearch.indexer.device import Device
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.storage.catalog import Catalog, write_settings
+from fsearch.indexer.storage.catalog import Catalog
+from fsearch.indexer.storage.rows import write_settings
 from fsearch.indexer.storage.shards import write_shard
 from fsearch.indexer.storage.vectors import Vectors, blocks
 from fsearch.indexer.vector_index import gpu, sync

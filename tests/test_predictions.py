@@ -86,11 +86,13 @@ def npz() -> list[str]:
 def test_predictions_of_every_form_give_the_same_losses(make: Callable[[], list[str]], ws: Workspace) -> None:
     code, out, err = run("losses", "add", "--model", "m", "--task", "cross-entropy", "--predictions", *make())
     assert (code, err) == (0, "")
-    assert out.splitlines()[0].startswith(f"model m: {COUNT} losses added; cross-entropy, mean ")
+    assert out.splitlines()[1].startswith(f"model m: {COUNT} losses added; cross-entropy, mean ")
     found = ws.sql("SELECT loss, label FROM losses ORDER BY image_id")
     np.testing.assert_allclose(found["loss"].to_pylist(), TRUE)
-    assert run("losses", "add", "--model", "m", "--task", "cross-entropy", "--predictions", *make())[1].startswith(
-        "model m: 24 "
+    assert (
+        run("losses", "add", "--model", "m", "--task", "cross-entropy", "--predictions", *make())[1]
+        .splitlines()[1]
+        .startswith("model m: 24 ")
     )
 
 

@@ -18,6 +18,8 @@ from made_sources import COUNT, MADE, csv_manifest, files, name, png, portraits,
 
 import fsearch
 from fsearch.indexer.errors import BadInputError, FsearchError
+from fsearch.indexer.sources.decode import RejectedImageError
+from fsearch.indexer.sources.resolve import open_source
 from fsearch.search.workspace import Workspace
 
 
@@ -173,3 +175,34 @@ def test_a_missing_library_is_named(
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(BadInputError, match=f"need the library {library}: pip install {library}"):
         ws.index(made["held"])
+
+
+def test_a_url_that_is_refused_says_the_status(tmp_path: Path) -> None:
+    """Also one with `?`, which a file system may take for a pattern, and whatever wraps the server's answer."""
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    class Refuses(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(403 if "old" in self.path else 404, "signature expired" if "old" in self.path else None)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuses)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        host = f"http://127.0.0.1:{server.server_port}"
+        Path("m.csv").write_text(f"url\n{host}/a.jpg?sig=old\n{host}/old/a.jpg\n{host}/gone.jpg\n")
+        reasons = []
+        for item in open_source("m.csv").items():
+            with pytest.raises(RejectedImageError) as caught:
+                item.read()
+            reasons.append(str(caught.value))
+        assert reasons[:2] == ["cannot be fetched: HTTP 403 signature expired"] * 2
+        assert reasons[2].startswith("cannot be fetched: HTTP 404")
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -19,7 +19,7 @@ import fsearch
 from fsearch.diagnoser import estimate, fit, retrieval
 from fsearch.indexer.embedding.pipeline import index_images, local_engine
 from fsearch.indexer.sources.base import Item, encoded_item
-from fsearch.indexer.storage.catalog import insert, utc_now
+from fsearch.indexer.storage.rows import insert, utc_now
 from fsearch.indexer.storage.shards import write_shard
 from fsearch.indexer.vector_index import sync
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec

@@ -31,6 +31,7 @@ Progress = Callable[[int, int], None]  # (images done, images in all; 0 where th
 class IndexReport:
     """Numbers of image files by outcome, and a description of the FAISS index where it is not exact.
 
+    `manifest` and `rows` say what a table of images, and a losses file, were taken for, and what became of their rows.
     `notes` are what the source left out, or took in some way that the user should know.
     """
 
@@ -46,6 +47,8 @@ class IndexReport:
     without_loss: int = 0
     replaced_losses: int = 0
     index: str = ""
+    manifest: str = ""
+    rows: str = ""
     notes: tuple[str, ...] = ()
 
 

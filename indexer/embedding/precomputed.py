@@ -21,6 +21,7 @@ from fsearch.indexer.embedding.pipeline import EmbedBatch, Engine, Outcome, Prep
 from fsearch.indexer.embedding.writer import BatchWriter, ImageRecord, RejectedItem
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import Item
+from fsearch.indexer.sources.keys import normal_key
 from fsearch.indexer.sources.prefetch import prefetch, read_image
 from fsearch.indexer.storage.files import DamagedArrayError, load_array, load_arrays
 from fsearch.indexer.storage.tabular import TableFile
@@ -125,7 +126,7 @@ def _from_parquet(path: Path, read_keys: ReadKeys) -> tuple[list[str], NDArray[A
 
 def _checked(keys: Sequence[str], path: Path) -> list[str]:
     """The keys, as other files name images. Raises BadInputError for one that is missing or there twice."""
-    names = [k.replace("\\", "/").removeprefix("./").strip() for k in keys]
+    names = [normal_key(k) for k in keys]
     first: dict[str, int] = {}
     for row, name in enumerate(names, start=1):
         if not name:

@@ -14,8 +14,9 @@ from fsearch.indexer.embedding.batch_sizes import MERGE_EVERY
 from fsearch.indexer.embedding.hash_map import HashMap, halves, hash_prefix
 from fsearch.indexer.embedding.source_snapshot import SourceSnapshot, VisitedItem
 from fsearch.indexer.sources.base import Item, Source
-from fsearch.indexer.storage.catalog import Connection, insert, scalar, utc_now
+from fsearch.indexer.storage.catalog import Connection
 from fsearch.indexer.storage.metadata import own_columns, write_metadata
+from fsearch.indexer.storage.rows import insert, scalar, utc_now
 from fsearch.indexer.storage.schema import DELETED_WITH_PIXELS
 from fsearch.indexer.storage.shards import write_shard
 from fsearch.indexer.workspace.store import Store

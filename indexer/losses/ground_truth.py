@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.losses.classes import TrueLabels
 from fsearch.indexer.losses.detections import ObjectNames, in_pixels, names_of
 from fsearch.indexer.losses.functions.base import LossFunction
 from fsearch.indexer.losses.loss_spec import LossSpec
@@ -17,10 +19,12 @@ from fsearch.indexer.sources.annotated import AnnotatedSet, find_key
 from fsearch.indexer.sources.kind import kind_of_objects
 from fsearch.indexer.sources.paths import PathResolver
 from fsearch.indexer.sources.resolve import reader_of
+from fsearch.indexer.storage.column_types import text_of
 from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.workspace.store import Store
 
 USUAL_COLUMNS = ("label", "target", "labels")
+_LABELS_AT_MOST = 100_000  # different ones that are compared to the classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +37,19 @@ class GroundTruth:
     root : the folder that paths of masks are relative to.
     objects : how detections refer to images and categories, where the ground truth is objects.
     upright : boxes refer to upright images; else their sizes tell whether to the stored ones, see `functions.frame`.
+    folders : names of the classes of an image folder, in torchvision's order, where labels are those of its folders.
     """
 
     by_image: Mapping[int, Any]
     root: Path = Path()
     objects: ObjectNames | None = None
     upright: bool = False
+    folders: tuple[str, ...] = ()
+
+    def labels(self) -> TrueLabels:
+        """Every label there is, where images have one each."""
+        single = {t for v in self.by_image.values() if not isinstance(v, list | tuple | dict) and (t := text_of(v))}
+        return TrueLabels(self.folders, frozenset(single if len(single) <= _LABELS_AT_MOST else ()))
 
 
 def find_ground_truth(store: Store, task: LossFunction, loss_spec: LossSpec, known: WorkspaceImages) -> GroundTruth:
@@ -56,7 +67,7 @@ def find_ground_truth(store: Store, task: LossFunction, loss_spec: LossSpec, kno
         return _objects(reader_of(kind)(place), place, store, known)
     if task.target == "mask" and loss_spec.target and place.is_dir():
         masks = read_predictions(place)
-        hits = known.find(masks.keys, place, partial=True)
+        hits = known.find(masks.keys, place)
         return GroundTruth(
             {known.image_ids[i]: m for i, m in zip(hits, masks.values, strict=True) if i is not None}, place
         )
@@ -81,7 +92,17 @@ def _columns(store: Store, task: LossFunction, loss_spec: LossSpec, known: Works
     found = {i: values[0] if len(values) == 1 else list(values) for i, *values in rows}
     if all(value is None for value in found.values()):
         raise BadInputError(f"the column {', '.join(columns)} is empty for every image")
-    return GroundTruth(found, _folder(known) if task.target == "mask" else Path())
+    folders = _folder_classes(store, found) if columns == ["label"] else ()
+    return GroundTruth(found, _folder(known) if task.target == "mask" else Path(), folders=folders)
+
+
+def _folder_classes(store: Store, labels: Mapping[int, Any]) -> tuple[str, ...]:
+    """The sorted labels, as torchvision's ImageFolder numbers them, where all images come from such folders."""
+    with store.catalog.read() as con:
+        options = con.execute("SELECT options FROM sources WHERE source IN (SELECT source FROM images)").fetchall()
+    if not options or not all(json.loads(o or "{}").get("kind") == "imagefolder" for (o,) in options):
+        return ()
+    return tuple(sorted({str(v) for v in labels.values() if v is not None}))
 
 
 def _folder(known: WorkspaceImages) -> Path:
@@ -98,7 +119,7 @@ def _objects(truth: AnnotatedSet, path: Path, store: Store, known: WorkspaceImag
     sizes = _sizes(store) if truth.relative else {}
     paths = PathResolver(truth.root, allow_outside=True)
     keys = [find_key(image.file_name, paths, str(path)) for image in truth.images]
-    hits = known.find(keys, path, truth.root, partial=True)
+    hits = known.find(keys, path, truth.root)
     by_image: dict[int, Any] = {}
     ids: dict[str, int] = {}
     names: dict[str, int] = {}

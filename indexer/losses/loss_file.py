@@ -52,14 +52,17 @@ class LossTable:
         return [None if not t else "train" if t in TRAINING else "held-out" for t in texts]
 
 
-def read_losses(path: Path) -> LossTable:
-    """Read and check a losses file. Raises BadInputError naming the row and column of the first error."""
-    file = TableFile(path, "losses file")
+def read_losses(path: Path, key_column: str | None = None) -> LossTable:
+    """Read and check a losses file, whose images `key_column` names, by default found by its name.
+
+    Raises BadInputError naming the row and column of the first error.
+    """
+    file = TableFile(path, "losses file", [key_column] if key_column else ())
     table = file.read()
     if table.num_rows == 0:
         raise BadInputError(f"losses file {path} has no rows")
     seen = ", ".join(table.column_names)
-    key_column, keys = read_keys(table, path)
+    key_column, keys = read_keys(table, path, key_column)
     loss_column = find_column(table.column_names, [LOSS_COLUMN])
     if loss_column is None:
         raise BadInputError(
@@ -93,7 +96,7 @@ def _loss(value: object, row: int, path: Path) -> float:
         raise BadInputError(f"{path} row {row}, column 'loss': {value!r} is not a number") from None
     if not math.isfinite(loss):
         raise BadInputError(
-            f"{path} row {row}, column 'loss': {'missing or NaN' if value is None else value}; all must be finite"
+            f"{path} row {row}, column 'loss': {'missing or NaN' if math.isnan(loss) else loss}; all must be finite"
         )
     return loss
 

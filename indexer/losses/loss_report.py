@@ -19,6 +19,7 @@ class LossesReport:
     replaced : losses that were deleted, or overwritten by another value.
     mean : mean loss of this model over all present images; NaN without one.
     notes : what the user should know about how the model was read.
+    rows : what became of the rows of a file, and what the file was taken for.
     others : losses of this model on images that the losses file does not cover, which stay.
     """
 
@@ -32,6 +33,7 @@ class LossesReport:
     mean: float
     notes: tuple[str, ...] = ()
     others: int = 0
+    rows: str = ""
 
 
 def clipped_note(count: int) -> tuple[str, ...]:

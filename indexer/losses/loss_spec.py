@@ -10,8 +10,11 @@ from pathlib import Path
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.choices import ScoreKind
+from fsearch.indexer.losses.classes import Classes, TrueLabels
 from fsearch.indexer.losses.functions.base import LossFunction, Settings
 from fsearch.indexer.losses.functions.registry import find_task
+from fsearch.indexer.storage.encoding import decode_text
+from fsearch.indexer.storage.tabular import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class LossSpec:
         detection a COCO file.
     prediction : columns of the predictions file, `prefix*` for a group; found by their usual names if empty.
     classes : class names in the order of the model's outputs.
+    index_base : labels that are numbers count the classes from it; None where that is not said.
     scores : whether class scores are probabilities or logits.
     params : parameters of the loss function, such as k.
     """
@@ -35,22 +39,37 @@ class LossSpec:
     classes: tuple[str, ...] = ()
     scores: ScoreKind | None = None
     params: Mapping[str, float] = field(default_factory=dict)
+    index_base: int | None = None
+    classes_from: str = "--classes"
 
     def find(self) -> LossFunction:
         """The loss function. Raises BadInputError where the name or a parameter is unknown."""
         return find_task(self.task, self.params)
 
-    def with_defaults(self, classes: Sequence[str], scores: ScoreKind | None) -> LossSpec:
+    def with_defaults(self, classes: Sequence[str], scores: ScoreKind | None, origin: str) -> LossSpec:
         """A copy with the classes and score kind that a model or file declares, where the user gave none."""
-        return replace(self, classes=self.classes or tuple(classes), scores=self.scores or scores)
+        scored = replace(self, scores=self.scores or scores)
+        return scored if self.classes or not classes else replace(scored, classes=tuple(classes), classes_from=origin)
 
-    def settings(self, prediction_root: Path = Path(), target_root: Path = Path()) -> Settings:
-        """The settings that the loss function is evaluated with."""
-        return Settings(self.classes, self.scores, prediction_root, target_root, self.params)
+    def settings(
+        self, prediction_root: Path = Path(), target_root: Path = Path(), labels: TrueLabels | None = None
+    ) -> Settings:
+        """The settings that the loss function is evaluated with; `labels` is what is known of the images' labels."""
+        labels = labels or TrueLabels()
+        classes = Classes(self.classes, self.classes_from, self.index_base, labels.folders, labels.vocabulary)
+        return Settings(classes, self.scores, prediction_root, target_root, self.params)
 
     def fingerprint(self, *others: str) -> str:
         """A hash of the spec and of `others` (model, file): equal for equal losses."""
-        spec = [self.task, self.target, self.prediction, self.classes, self.scores, dict(sorted(self.params.items()))]
+        spec: list[object] = [
+            self.task,
+            self.target,
+            self.prediction,
+            self.classes,
+            self.scores,
+            dict(sorted(self.params.items())),
+        ]
+        spec += [] if self.index_base is None else [self.index_base]
         return hashlib.sha256(json.dumps([spec, others]).encode()).hexdigest()
 
     def __str__(self) -> str:
@@ -59,23 +78,45 @@ class LossSpec:
 
 
 def read_classes(text: str) -> tuple[str, ...]:
-    """Class names from a file with one per line, or from a comma-separated list.
+    """Class names: from a file with one per line, a JSON or YAML file (a list, id2label, class_to_idx or `names`), or
+    a comma-separated list.
 
-    Raises BadInputError for an empty or repeated name.
+    Raises BadInputError for an empty or repeated name, or numbers of classes that skip.
     """
     path = Path(text)
     if "," not in text and path.suffix and not path.is_file():
         raise BadInputError(f"no such file of class names: {path}")
-    try:
-        names = path.read_text(encoding="utf-8").splitlines() if path.is_file() else text.split(",")
-    except UnicodeDecodeError as error:
-        raise BadInputError(f"{path} is no text in UTF-8: {error.reason}") from error
+    if path.is_file() and path.suffix.lower() in (".json", ".yaml", ".yml"):
+        names: Sequence[str] = _declared(path)
+    else:
+        names = decode_text(path).splitlines() if path.is_file() else text.split(",")
     classes = tuple(name.strip() for name in names)
     while classes and not classes[-1]:
         classes = classes[:-1]
     if len(classes) < 2 or "" in classes or len(set(classes)) < len(classes):
         raise BadInputError(f"--classes {text}: give at least two names, each once, none empty")
     return classes
+
+
+def _declared(path: Path) -> list[str]:
+    """Class names in a file of JSON or YAML. Raises BadInputError where there are none, or their numbers skip."""
+    import yaml
+
+    try:
+        said = read_json(path, "file") if path.suffix.lower() == ".json" else yaml.safe_load(decode_text(path))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise BadInputError(f"{path} is no YAML: {str(error).splitlines()[0]}") from error
+    if isinstance(said, dict):
+        said = next((said[k] for k in ("id2label", "names", "class_to_idx", "label2id") if k in said), said)
+    if isinstance(said, dict) and said and all(str(k).isdecimal() for k in said):
+        said = {str(name): int(number) for number, name in said.items()}
+    if isinstance(said, dict) and sorted(said.values(), key=str) == sorted(range(len(said)), key=str):
+        said = sorted(said, key=lambda name: int(said[name]))
+    if not isinstance(said, list) or not all(
+        isinstance(name, str | int) and not isinstance(name, bool) for name in said
+    ):
+        raise BadInputError(f"{path} names no classes in order: give a list, id2label or class_to_idx, counted from 0")
+    return [str(name) for name in said]
 
 
 def read_params(texts: Sequence[str]) -> dict[str, float]:

@@ -16,9 +16,10 @@ import pyarrow as pa
 from fsearch.indexer.losses.functions.base import Outcomes
 from fsearch.indexer.losses.loss_file import TRAINING
 from fsearch.indexer.losses.loss_report import LossesReport
-from fsearch.indexer.storage.catalog import Connection, insert, scalar, utc_now
+from fsearch.indexer.storage.catalog import Connection
 from fsearch.indexer.storage.inside import remove
 from fsearch.indexer.storage.metadata import merge
+from fsearch.indexer.storage.rows import insert, scalar, utc_now
 from fsearch.indexer.storage.schema import DELETED_WITH_MODEL
 from fsearch.indexer.workspace.store import Store
 

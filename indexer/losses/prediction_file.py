@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.choices import ScoreKind
 from fsearch.indexer.losses.detections import TENSORS, is_detections, read_detections, refuse_pickle
 from fsearch.indexer.losses.matching import image_key, read_keys
+from fsearch.indexer.storage.column_types import listed, text_of
 from fsearch.indexer.storage.files import DamagedArrayError, load_arrays
 from fsearch.indexer.storage.tabular import KEY_COLUMNS, SUFFIXES, TableFile, is_table
 
@@ -37,6 +37,8 @@ _COLUMNS: Mapping[str, ScoreKind | None] = {  # usual names of prediction column
 }
 _PREFIXES: Mapping[str, ScoreKind | None] = {  # of groups of columns, one per class
     "prob_": "probabilities",
+    "probs_": "probabilities",
+    "proba_": "probabilities",
     "probability_": "probabilities",
     "p_": "probabilities",
     "logit_": "logits",
@@ -54,6 +56,7 @@ class Predictions:
     values : n predictions: an array (n, ...) or a list.
     columns : the file's further columns by name, n values each.
     classes, scores : class names and score kind as column names tell them, if they do.
+    form : what a table was taken for, such as "UTF-8, commas".
     path : the file, for messages; `root` is the folder that paths in it are relative to.
     """
 
@@ -64,14 +67,20 @@ class Predictions:
     root: Path
     classes: tuple[str, ...] = ()
     scores: ScoreKind | None = None
+    form: str = ""
 
     def names(self) -> list[str]:
         """File and row of each prediction, for messages."""
         return [f"{self.path} row {row} ({key})" for row, key in enumerate(self.keys, start=1)]
 
 
-def read_predictions(path: Path, wanted: Sequence[str] = ()) -> Predictions:
-    """Read `path`; `wanted` names the prediction columns. Raises BadInputError where it cannot be read."""
+def read_predictions(
+    path: Path, wanted: Sequence[str] = (), targets: Sequence[str] = (), key_column: str | None = None
+) -> Predictions:
+    """Read `path`; `wanted` names the prediction columns, `targets` those of labels, `key_column` that of images.
+
+    Labels and names are read as text. Raises BadInputError where it cannot be read.
+    """
     if path.is_dir():
         return _detections(path) if is_detections(path) else _folder(path)
     kind = path.suffix.lower()
@@ -87,21 +96,24 @@ def read_predictions(path: Path, wanted: Sequence[str] = ()) -> Predictions:
             f"predictions file {path}: use {', '.join((*SUFFIXES, '.npz', '.json', '.pt'))}, or a folder of masks or "
             "of a file of detections for each image"
         )
-    return _table(path, wanted)
+    return _table(path, wanted, targets, key_column)
 
 
-def _table(path: Path, wanted: Sequence[str]) -> Predictions:
-    table = TableFile(path, "predictions file").read()
+def _table(path: Path, wanted: Sequence[str], targets: Sequence[str], key: str | None) -> Predictions:
+    file = TableFile(
+        path, "predictions file", (*targets, *([key] if key else []), *(w for w in wanted[:1] if len(wanted) == 1))
+    )
+    table = file.read()
     if table.num_rows == 0:
         raise BadInputError(f"predictions file {path} has no rows")
-    key_column, keys = read_keys(table, path)
+    key_column, keys = read_keys(table, path, key)
     columns, classes, scores = _columns(table.column_names, wanted, path)
     if len(columns) > 1 or (wanted and wanted[0].endswith("*")):
         values: Any = np.column_stack([_numbers(table[c], c, path) for c in columns])
     else:
         values = _values(table[columns[0]], path, columns[0])
     rest = {c: table[c].to_pylist() for c in table.column_names if c not in (key_column, *columns)}
-    return Predictions(keys, values, rest, path, path.parent, classes, scores)
+    return Predictions(keys, values, rest, path, path.parent, classes, scores, file.form)
 
 
 def _columns(
@@ -114,28 +126,38 @@ def _columns(
         listed = next(
             (c for c in seen if c.lower() in _COLUMNS and c.lower() not in ("prediction", "predicted", "pred")), None
         )
-        prefix = next((p for p in _PREFIXES if sum(c.startswith(p) for c in seen) > 1), None)
+        prefix = next((p for p in _PREFIXES if sum(c.lower().startswith(p) for c in seen) > 1), None)
         plain = next((c for c in seen if c.lower() in _COLUMNS), None)
         chosen = listed or (f"{prefix}*" if prefix else plain)
+        numbers = [c for c in seen if c.isdecimal()]
+        if chosen is None and len(numbers) > 1:  # a frame of scores without names
+            return sorted(numbers, key=int), tuple(sorted(numbers, key=int)), None
         if chosen is None:
             raise BadInputError(
                 f"{path}: no column looks like predictions (seen: {', '.join(seen)}); name it: --prediction"
             )
         wanted = [chosen]
     if len(wanted) == 1 and wanted[0].endswith("*"):
-        prefix = wanted[0][:-1]
-        found = [c for c in seen if fnmatch.fnmatchcase(c, wanted[0])]
-        if not found:
-            raise BadInputError(f"{path} has no columns {wanted[0]!r} (seen: {', '.join(seen)})")
-        names = tuple(c.removeprefix(prefix) for c in found)
-        numbered = all(n.isdecimal() for n in names)
-        if numbered:
-            found = sorted(found, key=lambda c: int(c.removeprefix(prefix)))
-        return found, () if numbered else names, _PREFIXES.get(prefix)
+        return _group(seen, wanted[0], path)
     for column in wanted:
         if column not in seen:
             raise BadInputError(f"{path} has no column {column!r} (seen: {', '.join(seen)})")
-    return list(wanted), (), _COLUMNS.get(wanted[0].lower()) if len(wanted) == 1 else None
+    if len(wanted) == 1:
+        return list(wanted), (), _COLUMNS.get(wanted[0].lower())
+    head = wanted[0].rpartition("_")[0] + "_"
+    shared = head if all(w.startswith(head) and w != head for w in wanted) else ""
+    return list(wanted), tuple(w[len(shared) :] for w in wanted), None
+
+
+def _group(seen: Sequence[str], pattern: str, path: Path) -> tuple[list[str], tuple[str, ...], ScoreKind | None]:
+    """The columns that begin as `pattern` does, one per class, as `_columns`; numbers of classes in their order."""
+    start = len(pattern) - 1
+    found = [c for c in seen if fnmatch.fnmatch(c.lower(), pattern.lower())]
+    if not found:
+        raise BadInputError(f"{path} has no columns {pattern!r} (seen: {', '.join(seen)})")
+    if all(c[start:].isdecimal() for c in found):
+        found = sorted(found, key=lambda c: int(c[start:]))
+    return found, tuple(c[start:] for c in found), _PREFIXES.get(pattern[:-1].lower())
 
 
 def _best_of_timm(seen: Sequence[str]) -> str | None:
@@ -166,16 +188,10 @@ def _values(column: pa.ChunkedArray, path: Path, name: str) -> Any:
             return flat.to_numpy().reshape(count, -1)
         return column.to_pylist()
     values = column.to_pylist()
-    if any(isinstance(v, str) and v.lstrip().startswith("[") for v in values):
-        return [_listed(v, f"{path} row {row}, column {name!r}") for row, v in enumerate(values, start=1)]
+    if any(isinstance(v, str) and v.startswith(("[", "tensor(", "array(", "np.array(")) for v in values):
+        places = [f"{path} row {row}, column {name!r}" for row in range(1, len(values) + 1)]
+        return [None if v is None else listed(str(v), place) for v, place in zip(values, places, strict=True)]
     return values
-
-
-def _listed(text: Any, where: str) -> Any:
-    try:
-        return None if text is None else json.loads(text)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise BadInputError(f"{where}: {str(text)[:40]!r} is no list of numbers") from error
 
 
 def _npz(path: Path, wanted: Sequence[str]) -> Predictions:
@@ -188,7 +204,7 @@ def _npz(path: Path, wanted: Sequence[str]) -> Predictions:
         return _trainer(arrays["predictions"], arrays["label_ids"], path)
     if key is None:
         raise BadInputError(f"{path} has no array that names images (seen: {', '.join(arrays)}); call it 'image'")
-    keys = [image_key(k, row, path) for row, k in enumerate(arrays.pop(key).tolist(), start=1)]
+    keys = [image_key(text_of(k), row, path) for row, k in enumerate(arrays.pop(key).tolist(), start=1)]
     (column, *_), _, scores = _columns(list(arrays), wanted, path)
     for name, array in arrays.items():
         if len(array) != len(keys):

@@ -46,6 +46,11 @@ class Manifest:
         return str(self.path.resolve())
 
     @property
+    def form(self) -> str:
+        """How many rows were read, and what the table was taken for."""
+        return f"{self.path} ({self._tables[0].form}): {len(self._keys):,} rows read"
+
+    @property
     def schema(self) -> pa.Schema:
         """The columns beside the image; classes by name."""
         wanted = [f for f in self._columns if f.name != self._image.name and not _binary(f.type)]

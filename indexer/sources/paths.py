@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os.path
 import stat
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,7 @@ class PathResolver:
         """The item of a key that the method `key` returned."""
         if is_url(key):
             return Item(key, _fetch(key), 0, 0, metadata)
-        path = self.root / key
+        path = as_written(self.root / key)
         try:
             status = path.stat()
         except OSError as error:
@@ -97,6 +98,14 @@ class PathResolver:
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):  # reading a pipe would block
             return Item(key, reject("not a regular file"), 0, None, metadata)
         return sized_item(key, path.read_bytes, status.st_size, status.st_mtime_ns, metadata)
+
+
+def as_written(path: Path) -> Path:
+    """The path as the disk spells it: composed (NFC) or decomposed (NFD) characters, whichever there is."""
+    if path.exists() or str(path).isascii():
+        return path
+    forms = (Path(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD"))
+    return next((form for form in forms if form.exists()), path)
 
 
 def _fetch(url: str) -> Callable[[], bytes]:
@@ -113,7 +122,18 @@ def fetching() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # each file system has its own errors
-        raise RejectedImageError(f"cannot be fetched: {first_line(error)}") from error
+        raise RejectedImageError(f"cannot be fetched: {_http_status(error) or first_line(error)}") from error
+
+
+def _http_status(error: BaseException | None) -> str | None:
+    """The HTTP status that an exception was raised for, however often it was wrapped; None where there is none."""
+    seen = 0
+    while error is not None and seen < 10:
+        status = getattr(error, "status", None)
+        if isinstance(status, int):
+            return f"HTTP {status} {getattr(error, 'message', '')}".strip()
+        error, seen = error.__cause__ or error.__context__, seen + 1
+    return None
 
 
 @dataclass(frozen=True, slots=True)

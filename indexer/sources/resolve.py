@@ -134,6 +134,12 @@ class Images:
         """Whether opening it again would run code."""
         return self.location is not None and (self.options.kind or kind_of(self.location)) == "python"
 
+    def all_keys(self) -> list[str] | None:
+        """The keys of all images of the source, also of those that were not selected; None where it is a stream."""
+        from fsearch.indexer.sources.selection import Selection
+
+        return (self.source.source if isinstance(self.source, Selection) else self.source).keys()
+
     @property
     def base(self) -> Path:
         """The folder that keys are relative to, where there is one."""

@@ -11,25 +11,24 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-import fsearch
 from fsearch.indexer.errors import BadInputError, WorkspaceError
 from fsearch.indexer.storage import locks
 from fsearch.indexer.storage.inside import remove, require_plain_entries
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.storage.received import SEARCH_PATH, find_intruder, schema_version
-from fsearch.indexer.storage.schema import TABLES, VERSION, columns_of
+from fsearch.indexer.storage.rows import comment_tables, make_views, version_settings, write_settings
+from fsearch.indexer.storage.schema import TABLES, VERSION
 from fsearch.indexer.storage.schema.views import VIEWS
-from fsearch.indexer.storage.sql import SAFE, check_select, error_line, quoted
+from fsearch.indexer.storage.sql import SAFE, check_select, error_line
 from fsearch.indexer.storage.statement import SECONDS, fetch, is_abandoned, limited
 
 STORAGE_VERSION = "v1.4.0"  # the oldest duckdb that pyproject.toml allows must be able to read the file
@@ -240,62 +239,6 @@ def _unreadable(path: Path, error: duckdb.Error) -> WorkspaceError:
     return WorkspaceError(f"{path} is damaged: {error_line(error)}")
 
 
-def version_settings() -> dict[str, str]:
-    """The settings that say which schema the catalog has and which version of fsearch wrote it."""
-    return {"schema_version": str(VERSION), "fsearch_version": fsearch.__version__}
-
-
-def write_settings(con: Connection, values: Mapping[str, str]) -> None:
-    """Insert or replace settings."""
-    rows = list(values.items())
-    con.executemany("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", rows)
-
-
-def make_views(con: Connection, only: Sequence[str] = ()) -> None:
-    """Create or replace the views, so that they show the metadata columns there are now, with their comments.
-
-    `only` are made for this connection alone, in place of those that the catalog has.
-    """
-    labelled = any(str(name).lower() == "label" for name, *_ in con.execute("DESCRIBE metadata").fetchall())
-    for view in VIEWS:
-        if only:
-            if view.name in only:
-                con.execute(view.ddl(labelled, temporary=True))
-            continue
-        con.execute(view.ddl(labelled))
-        columns = [str(name) for name, *_ in con.execute(f"DESCRIBE {view.name}").fetchall()]
-        for statement in view.comments(columns):
-            con.execute(statement)
-
-
-def comment_tables(con: Connection) -> None:
-    """Store what each table and column means in the catalog itself: duckdb_tables() and duckdb_columns() show it."""
-    for table in TABLES:
-        for statement in table.comments():
-            con.execute(statement)
-
-
-def insert(con: Connection, table: str, rows: pa.Table, *, replace: bool = False) -> None:
-    """Insert `rows` into one of the schema's own tables, by column name; columns that `rows` lacks become null.
-
-    `replace` replaces rows of the same key whole: DuckDB would keep the old value of a column that is not named.
-    """
-    verb = "INSERT OR REPLACE INTO" if replace else "INSERT INTO"
-    values = {quoted(name): quoted(name) for name in rows.column_names}
-    if replace:
-        values |= {quoted(name): "NULL" for name in columns_of(table) if name not in rows.column_names}
-    con.register("incoming", rows)
-    con.execute(f"{verb} {quoted(table)} ({', '.join(values)}) SELECT {', '.join(values.values())} FROM incoming")
-    con.unregister("incoming")
-
-
-def scalar(con: Connection, query: str, parameters: Sequence[object] = ()) -> int:
-    """The one whole number that `query` returns."""
-    row = con.execute(query, list(parameters)).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
 def fault(con: Connection, query: str) -> str | None:
     """What the engine says against reading by `query`; None where it reads."""
     try:
@@ -303,8 +246,3 @@ def fault(con: Connection, query: str) -> str | None:
     except duckdb.Error as error:
         return error_line(error)
     return None
-
-
-def utc_now() -> datetime:
-    """Now, as the catalog's TIMESTAMP columns hold it: UTC without a zone."""
-    return datetime.now(UTC).replace(tzinfo=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from fsearch.indexer.errors import BadInputError
 
 CellType = Literal["int", "float", "decimal comma", "bool", "date", "time", "text"]
 _MISSING = pa.array(["", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "none"])
@@ -100,6 +103,27 @@ def number(text: str) -> float:
             raise ValueError("it may be a number with a decimal comma, or thousands")
         text = text.replace(".", "").replace(",", ".")
     return float(text)
+
+
+def listed(text: str, where: str) -> list[Any]:
+    """A list as JSON, numpy, torch or Python print it: `[0.25, 0.75]`, `[0.25 0.75]`, `tensor([0.25, 0.75])`.
+
+    Raises BadInputError for what is none, or was cut short.
+    """
+    inner = re.sub(r"^(?:np\.)?(?:array|tensor)\(|, (?:dtype|device|grad_fn)=[^\[\]]*\)$|\)$", "", text.strip())
+    if "..." in inner:
+        raise BadInputError(f"{where}: the list was cut short when it was printed (…); write all of it, or Parquet")
+    inner = re.sub(r"np\.\w+\(([^()]*)\)", r"\1", inner)
+    spaced = re.sub(r"(?<=[\d.])\s+(?=[-+.\d])", ", ", inner) if "," not in inner else inner
+    spaced = re.sub(r"(?<=\d)\.(?=[\s,\]eE]|$)", ".0", re.sub(r"(?<![\d.])\.(?=\d)", "0.", spaced))
+    for form in (inner, spaced, spaced.replace("'", '"'), re.sub(r"\bnan\b", "NaN", spaced)):
+        try:
+            found = json.loads(form)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, list):
+            return found
+    raise BadInputError(f"{where}: {text[:40]!r} is no list of numbers")
 
 
 def stored_type(kind: pa.DataType) -> pa.DataType:

@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.storage.catalog import Connection, make_views
+from fsearch.indexer.storage.catalog import Connection
+from fsearch.indexer.storage.rows import make_views
 from fsearch.indexer.storage.sql import quoted
 
 RESERVED = frozenset(

@@ -12,8 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsearch.indexer.device import Device
-from fsearch.indexer.storage.catalog import Catalog, Connection, insert, utc_now
+from fsearch.indexer.storage.catalog import Catalog, Connection
 from fsearch.indexer.storage.files import file_sha256
+from fsearch.indexer.storage.rows import insert, utc_now
 from fsearch.indexer.storage.vectors import Vectors, placed_blocks
 from fsearch.indexer.vector_index.build import make
 from fsearch.indexer.vector_index.index import VectorIndex, exact_index, read_index

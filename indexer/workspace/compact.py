@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fsearch.indexer.storage.catalog import insert, scalar
 from fsearch.indexer.storage.inside import remove
+from fsearch.indexer.storage.rows import insert, scalar
 from fsearch.indexer.storage.schema import DELETED_WITH_IMAGE
 from fsearch.indexer.storage.shards import Shard, drop_orphans, read_shard, write_shard
 from fsearch.indexer.vector_index.index_stats import Texts

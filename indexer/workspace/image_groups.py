@@ -13,7 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.storage.catalog import Connection, scalar, write_settings
+from fsearch.indexer.storage.catalog import Connection
+from fsearch.indexer.storage.rows import scalar, write_settings
 from fsearch.indexer.storage.schema import columns_of
 from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.vector_index.exact_search import NearestImages

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.indexer.errors import WorkspaceError
-from fsearch.indexer.storage.catalog import scalar
 from fsearch.indexer.storage.files import write_atomic
 from fsearch.indexer.storage.inside import remove
+from fsearch.indexer.storage.rows import scalar
 from fsearch.indexer.storage.schema import DELETED_WITH_IMAGE
 from fsearch.indexer.storage.shards import DTYPE, Shard, drop_orphans, encode, write_shard
 from fsearch.indexer.vector_index.index import read_index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 
@@ -76,6 +77,19 @@ def locations(store: Store) -> dict[str, Location]:
         )
         for source, location, options in _recorded(store)
     }
+
+
+def listed_keys(store: Store) -> list[str]:
+    """The keys of all images of the local data sets that this workspace is trusted with, in it or not.
+
+    Those that cannot be listed without reading their images are left out, and those that are gone.
+    """
+    found: list[str] = []
+    for location in locations(store).values():
+        if location.trusted and location.place is not None and "://" not in location.place:
+            with contextlib.suppress(BadInputError, OSError):
+                found += open_source(location.place, location.options).keys() or []
+    return found
 
 
 def identities(store: Store) -> dict[str, str]:

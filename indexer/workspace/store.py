@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from fsearch.indexer.device import Device
 from fsearch.indexer.errors import BadInputError, NotReadyError, WorkspaceError
-from fsearch.indexer.storage.catalog import Catalog, scalar
+from fsearch.indexer.storage.catalog import Catalog
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.storage.locks import writer_lock
+from fsearch.indexer.storage.rows import scalar
 from fsearch.indexer.storage.schema import VERSION
 from fsearch.indexer.storage.schema.migrations import migrate
 from fsearch.indexer.storage.shards import Shard, drop_orphans

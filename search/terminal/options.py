@@ -68,6 +68,8 @@ EngineOption = Annotated[
 AddressOption = Annotated[
     str | None, typer.Option(help="With --engine ray: the cluster, e.g. HOST:6379; one on this machine by default.")
 ]
+KEY_COLUMN_HELP = "Column of the file that names images; by default found by its name."
+IGNORE_UNKNOWN_HELP = "Leave out rows that name no known image, and count them."
 INDEX: dict[str, Any] = {  # one for each field of IndexOptions
     "model": typer.Option("--model", help="Name of the black box the losses come from."),
     "encoder": Annotated[
@@ -88,6 +90,8 @@ INDEX: dict[str, Any] = {  # one for each field of IndexOptions
     "no_text_encoder": typer.Option(
         "--no-text-encoder", help="With --embeddings: no encoder embeds phrases; query takes --text-vector."
     ),
+    "key_column": typer.Option("--key-column", help=KEY_COLUMN_HELP),
+    "ignore_unknown": typer.Option("--ignore-unknown", help=IGNORE_UNKNOWN_HELP),
     "split": typer.Option(help="Was the model trained on these images, or not?"),
     "templates": Annotated[
         list[str] | None,

@@ -127,6 +127,8 @@ def index_lines(report: IndexReport) -> list[str]:
     ]
     said = ", ".join(f"{n:,} {word}" for n, word in counts if n)
     lines = [f"{report.found:,} images found: {said or 'nothing to do'}"]
+    lines += [report.manifest] if report.manifest else []
+    lines += [report.rows] if report.rows else []
     if report.losses:
         replaced = f", {report.replaced_losses:,} of another origin replaced" if report.replaced_losses else ""
         rest = f"; {report.without_loss:,} images have none and take no part" if report.without_loss else ""
@@ -148,7 +150,8 @@ def losses_lines(report: LossesReport) -> list[str]:
         (report.failed, "failed"),
     ]
     counts = ", ".join(f"{n:,} {word}" for n, word in parts if n)
-    lines = [f"model {report.model}: {counts or 'nothing to do'}; {report.task}, mean {report.mean:.4g}"]
+    lines = [report.rows] if report.rows else []
+    lines += [f"model {report.model}: {counts or 'nothing to do'}; {report.task}, mean {report.mean:.4g}"]
     if report.without:
         lines.append(f"{report.without:,} images have no loss of it and take no part")
     if report.failed:

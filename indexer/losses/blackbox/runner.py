@@ -20,6 +20,7 @@ from fsearch.indexer.losses.loss_report import LossesReport, clipped_note
 from fsearch.indexer.losses.loss_spec import LossSpec
 from fsearch.indexer.losses.loss_store import LossStaging
 from fsearch.indexer.losses.matching import workspace_images
+from fsearch.indexer.losses.sanity import doubts
 from fsearch.indexer.sources.base import Item, Source
 from fsearch.indexer.sources.prefetch import prefetch, read_image
 from fsearch.indexer.workspace.store import Store
@@ -83,7 +84,7 @@ def run_black_box(
     Raises BadInputError where loss and model do not fit, or the model fails on too many images in a row; what was done
     before is kept for the next run. Call inside `store.writer()`.
     """
-    loss_spec = loss_spec.with_defaults(box.classes, box.scores)
+    loss_spec = loss_spec.with_defaults(box.classes, box.scores, box.origin)
     task = loss_spec.find()
     if task.batchwise:
         raise BadInputError(f"task {task.name} compares all images at once; give it a file: --predictions")
@@ -92,16 +93,15 @@ def run_black_box(
     evaluator = _Evaluator(
         box,
         task,
-        loss_spec.settings(target_root=truth.root),
+        loss_spec.settings(target_root=truth.root, labels=truth.labels() if task.classifies else None),
         truth,
         TracebackLog(store.layout.log(model), limits.tracebacks),
     )
     run = _Run(store, evaluator, staging, limits)
-    if not any(run.knows(source.name) for source in sources):
-        raise BadInputError(f"no images of {', '.join(s.name for s in sources)} in this workspace; index them first")
     run.over(sources, progress)
-    notes = ((box.note,) if box.note else ()) + clipped_note(run.clipped)
-    return staging.finish(str(loss_spec), f"{box.origin}; {box.note}" if box.note else box.origin, split, notes)
+    notes = (*filter(None, [box.note]), *run.notes, *clipped_note(run.clipped))
+    report = staging.finish(str(loss_spec), "; ".join(filter(None, (box.origin, box.note))), split, notes)
+    return replace(report, notes=(*notes, *doubts(store, model, loss_spec.classes))) if task.classifies else report
 
 
 class _Run:
@@ -109,19 +109,18 @@ class _Run:
 
     def __init__(self, store: Store, evaluator: _Evaluator, staging: LossStaging, limits: RunLimits) -> None:
         self._evaluator, self._staging, self._limits = evaluator, staging, limits
-        self._succeeded, self._in_a_row, self._last_reason = False, 0, ""
-        self.clipped = 0
+        self._succeeded, self._in_a_row, self._last_reason, self.clipped = False, 0, "", 0
         self._done = staging.done()
+        self.notes: tuple[str, ...] = ()
         with store.catalog.read() as con:
             rows = con.execute("SELECT source, key, image_id, sha256 FROM images WHERE status = 'present'").fetchall()
         self._indexed = {(source, key): (image_id, sha) for source, key, image_id, sha in rows}
 
-    def knows(self, source: str) -> bool:
-        """Whether images of a source are in the workspace."""
-        return any(source == known for known, _ in self._indexed)
-
     def over(self, sources: Sequence[Source], progress: Progress | None) -> None:
-        """Predict and evaluate the images without a loss."""
+        """Predict and evaluate the images without a loss. Raises BadInputError where none is of these `sources`."""
+        if not {known for known, _ in self._indexed} & {s.name for s in sources}:
+            names = ", ".join(s.name for s in sources)
+            raise BadInputError(f"no images of {names} in this workspace; index them first")
         try:
             self._batches(sources, progress)
         finally:  # losses from before an error, or Ctrl-C, are kept
@@ -183,6 +182,7 @@ class _Run:
             self._succeeded = True
             outcomes = self._evaluator.evaluate([r for r, _ in good], [p for _, p in good])
             self._staging.add([r.todo.image_id for r, _ in good], outcomes)
+            self.notes = tuple(dict.fromkeys((*self.notes, *outcomes.notes)))[:4]
             self.clipped += outcomes.clipped
 
     def _give_up(self) -> NoReturn:

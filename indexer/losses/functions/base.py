@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.choices import ScoreKind
+from fsearch.indexer.losses.classes import Classes
 from fsearch.indexer.losses.functions.frame import Frame
+from fsearch.indexer.storage.column_types import number
 
 TargetKind = Literal["column", "mask", "objects", "optional"]
 
@@ -24,19 +26,24 @@ class Settings:
 
     Attributes
     ----------
-    classes : class names in the order of the model's outputs; empty where classes are numbers.
+    classes : the classes of the model's outputs; names alone are taken as such.
     scores : whether class scores are probabilities or logits; None if unknown, which a loss that needs it refuses.
     prediction_root, target_root : folders that paths of masks are relative to.
     params : parameters of the loss's formula, such as k or delta.
     frames : of each image, where predictions refer to the image that a model saw and targets to the file; else empty.
     """
 
-    classes: tuple[str, ...] = ()
+    classes: Classes | tuple[str, ...] = ()
     scores: ScoreKind | None = None
     prediction_root: Path = Path()
     target_root: Path = Path()
     params: Mapping[str, float] = field(default_factory=dict)
     frames: tuple[Frame, ...] = ()
+
+    @property
+    def known(self) -> Classes:
+        """The classes as one object."""
+        return self.classes if isinstance(self.classes, Classes) else Classes(tuple(self.classes), "--classes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,9 @@ class Outcomes:
     losses : (n,) float64; NaN where there is no loss.
     labels, predictions : n short texts each, ground truth and prediction; None where neither a name nor number fits.
     reasons : n texts, why there is no loss; None where there is one.
+    confidences : (n,) probability of the predicted class; None where there is none.
+    notes : how predictions and targets were read.
+    guessed : whether labels may be read as other classes, too.
     clipped : boxes that stick out of their image, and were cut at its edge.
     """
 
@@ -55,6 +65,9 @@ class Outcomes:
     labels: list[str | None]
     predictions: list[str | None]
     reasons: list[str | None]
+    confidences: NDArray[np.float64] | None = None
+    notes: tuple[str, ...] = ()
+    guessed: bool = False
     clipped: int = 0
 
     def only(self, positions: Sequence[int]) -> Outcomes:
@@ -64,6 +77,9 @@ class Outcomes:
             [self.labels[i] for i in positions],
             [self.predictions[i] for i in positions],
             [self.reasons[i] for i in positions],
+            None if self.confidences is None else self.confidences[list(positions)],
+            self.notes,
+            self.guessed,
             self.clipped,
         )
 
@@ -78,6 +94,7 @@ class LossFunction:
     evaluate : reads and checks predictions and targets, applies `formula`, returns `Outcomes`.
     target : form of the ground truth: a column's value, a mask, objects of a COCO file, or none needed.
     batchwise : an image is compared to all others, so predictions must come from a file.
+    classifies : an image has one class, and `Outcomes` the true and the predicted one.
     evaluator_params : further parameters, used by `evaluate` before the formula.
     """
 
@@ -87,6 +104,7 @@ class LossFunction:
     target: TargetKind = "column"
     batchwise: bool = False
     evaluator_params: tuple[str, ...] = ()
+    classifies: bool = False
 
     @property
     def about(self) -> str:
@@ -114,7 +132,7 @@ def as_matrix(predictions: Any, names: Sequence[str], width: int | None = None) 
     """
     if not len(predictions):
         return np.empty((0, width or 0))
-    rows = [np.asarray(row).reshape(-1) if row is not None else None for row in predictions]
+    rows = [_row(row, name) for row, name in zip(predictions, names, strict=True)]
     expected = width or next((r.size for r in rows if r is not None), 0)
     for row, name in zip(rows, names, strict=True):
         if row is not None and row.size != expected:
@@ -123,6 +141,16 @@ def as_matrix(predictions: Any, names: Sequence[str], width: int | None = None) 
         return np.array([np.full(expected, np.nan) if r is None else r for r in rows], np.float64)
     except (TypeError, ValueError) as error:
         raise BadInputError(f"{names[0]}: predictions must be numbers: {error}") from error
+
+
+def _row(row: Any, name: str) -> NDArray[Any] | None:
+    """One image's numbers; a number as text, with a decimal point or comma, is one."""
+    if isinstance(row, str):
+        try:
+            row = number(row)
+        except ValueError as error:
+            raise BadInputError(f"{name}: predictions must be numbers: {error}") from None
+    return None if row is None else np.asarray(row).reshape(-1)
 
 
 def finite_rows(values: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.losses.classes import MISSING, Classes, ReadLabels, read_labels
 from fsearch.indexer.losses.functions.base import Outcomes, Settings, as_matrix, finite_rows
-from fsearch.indexer.losses.functions.class_scores import MISSING, Scores, class_name, class_numbers, read_scores
+from fsearch.indexer.losses.functions.class_scores import Scores, read_scores
+from fsearch.indexer.storage.column_types import text_of
 
 ScoresFormula = Callable[..., NDArray[np.float64]]  # (Scores, labels (n,) int64, **params) -> (n,) losses
 
@@ -69,19 +74,27 @@ def evaluate_scores(
     formula: ScoresFormula, predictions: Any, targets: Sequence[Any], names: Sequence[str], settings: Settings
 ) -> Outcomes:
     """Apply a formula to class scores, (n, C), and n class labels."""
-    scores, finite = read_scores(predictions, names, settings.scores)
-    count = scores.values.shape[1]
-    labels = class_numbers(targets, settings.classes, count, names)
-    usable = finite & (labels != MISSING)
-    losses = np.full(len(labels), np.nan)
-    losses[usable] = formula(scores, np.maximum(labels, 0), **settings.params)[usable]
+    scores, finite, notes = read_scores(predictions, names, settings.scores)
+    read = read_labels(targets, settings.known, scores.values.shape[1], names)
+    usable = finite & (read.numbers != MISSING)
+    losses = np.full(len(targets), np.nan)
+    losses[usable] = formula(scores, np.maximum(read.numbers, 0), **settings.params)[usable]
     predicted = scores.values.argmax(axis=1)
     return Outcomes(
         losses,
-        [class_name(i, settings.classes) for i in labels],
-        [class_name(i, settings.classes) if ok else None for i, ok in zip(predicted, finite, strict=True)],
-        [_missing_reason(ok, label) for ok, label in zip(finite, labels, strict=True)],
+        [read.classes.name(i) for i in read.numbers],
+        [read.classes.name(i) if ok else None for i, ok in zip(predicted, finite, strict=True)],
+        [_missing_reason(ok, label) for ok, label in zip(finite, read.numbers, strict=True)],
+        scores.probabilities.max(axis=1),
+        (*_reading(read), *notes),
+        not read.certain,
     )
+
+
+def _reading(read: ReadLabels) -> tuple[str, ...]:
+    """How labels were read, for the user."""
+    known = (f"classes: {read.classes}",) if read.classes.names else ()
+    return (*known, *((read.rule,) if read.rule else ()))
 
 
 def _missing_reason(finite: bool, label: int) -> str | None:
@@ -106,32 +119,58 @@ def evaluate_labels(
     settings: Settings,
 ) -> Outcomes:
     """Apply a formula to n predicted and n true labels; of class scores, the argmax is the predicted label."""
-    predicted = _label_names(_predicted_labels(predictions, names), settings.classes, names)
-    labels = _label_names(targets, settings.classes, names)
+    predicted, labels, notes, guessed = _names_of_both(predictions, targets, names, settings.known)
     losses = formula([p or "" for p in predicted], [t or "" for t in labels], **settings.params)
     reasons = [
         "the prediction is missing" if p is None else "it has no label" if t is None else None
         for p, t in zip(predicted, labels, strict=True)
     ]
     losses[[r is not None for r in reasons]] = np.nan
-    return Outcomes(losses, labels, predicted, reasons)
+    return Outcomes(losses, labels, predicted, reasons, None, notes, guessed)
 
 
-def _predicted_labels(predictions: Any, names: Sequence[str]) -> list[Any]:
-    if all(p is None or np.ndim(p) == 0 for p in predictions):
-        return [p.item() if hasattr(p, "item") else p for p in predictions]
-    scores = as_matrix(predictions, names)
-    finite = finite_rows(scores)
-    best = scores.argmax(axis=1)
-    return [int(b) if ok else None for b, ok in zip(best, finite, strict=True)]
+_Texts = list[str | None]
 
 
-def _label_names(labels: Sequence[Any], classes: Sequence[str], names: Sequence[str]) -> list[str | None]:
-    if classes:
-        numbers = class_numbers(labels, classes, len(classes), names)
-        return [class_name(n, classes) for n in numbers]
-    return [None if v is None else _text(v) for v in labels]
+def _names_of_both(
+    predictions: Any, targets: Sequence[Any], names: Sequence[str], classes: Classes
+) -> tuple[_Texts, _Texts, tuple[str, ...], bool]:
+    """Names of n predicted and n true classes, how they were read, and whether they may be read otherwise."""
+    if not all(p is None or np.ndim(p) == 0 for p in predictions):
+        scores = as_matrix(predictions, names)
+        finite = finite_rows(scores)
+        read = read_labels(targets, classes, scores.shape[1], names)
+        best = zip(scores.argmax(axis=1).tolist(), finite, strict=True)
+        predicted = [read.classes.name(i) if ok else None for i, ok in best]
+        return predicted, [read.classes.name(i) for i in read.numbers], _reading(read), not read.certain
+    if classes.names:
+        alone = replace(classes, vocabulary=frozenset())
+        said = read_labels(list(predictions), alone, len(classes.names), names)
+        read = read_labels(targets, classes, len(classes.names), names)
+        rules = dict.fromkeys((*_reading(read), *_reading(said)))
+        both = ([classes.name(i) for i in found.numbers] for found in (said, read))
+        return (*both, tuple(rules), not (read.certain and said.certain))  # type: ignore[return-value]
+    predicted, labels = ([None if (t := text_of(v)) is None else _word(t) for v in vs] for vs in (predictions, targets))
+    return *_alike(predicted, labels, classes, names), (), False
 
 
-def _text(label: Any) -> str:
-    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label).strip()
+def _alike(predicted: _Texts, labels: _Texts, classes: Classes, names: Sequence[str]) -> tuple[_Texts, _Texts]:
+    """Both, in one spelling. Raises BadInputError where no prediction is any label, so that all would be wrong."""
+    for same in (str, str.casefold):
+        said = {same(p) for p in predicted if p is not None}
+        known = {same(t) for t in (classes.vocabulary or labels) if t is not None}
+        if said & known or not said or not known:
+            return [p and same(p) for p in predicted], [t and same(t) for t in labels]
+    raise BadInputError(
+        f"{names[0]}: no prediction is one of the labels: predicted are {_some(predicted)}, labels {_some(labels)}; "
+        "give the names in the model's order: --classes"
+    )
+
+
+def _some(texts: _Texts) -> str:
+    return ", ".join(sorted({t for t in texts if t is not None})[:5])
+
+
+def _word(text: str) -> str:
+    """A label as it is compared: 3.0 is 3."""
+    return re.sub(r"^([+-]?\d+)\.0*$", r"\1", text.strip())

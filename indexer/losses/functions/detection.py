@@ -165,4 +165,4 @@ def evaluate_boxes(
         found = read_boxes(detections, f"{name}, prediction", size)
         losses[i] = formula(match(found, truth, iou, score), **params)
         clipped += truth.clipped + found.clipped
-    return Outcomes(losses, [None] * len(losses), [None] * len(losses), reasons, clipped)
+    return Outcomes(losses, [None] * len(losses), [None] * len(losses), reasons, clipped=clipped)

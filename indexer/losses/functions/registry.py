@@ -28,12 +28,12 @@ from fsearch.indexer.object_path import is_named, load_object
 TASKS: Mapping[str, LossFunction] = {
     loss.name: loss
     for loss in (
-        LossFunction("cross-entropy", classification.cross_entropy, evaluate_scores),
-        LossFunction("zero-one", classification.zero_one, evaluate_labels),
-        LossFunction("brier", classification.brier, evaluate_scores),
-        LossFunction("margin", classification.margin, evaluate_scores),
-        LossFunction("top-k-error", classification.top_k_error, evaluate_scores),
-        LossFunction("ranked-probability", classification.ranked_probability, evaluate_scores),
+        LossFunction("cross-entropy", classification.cross_entropy, evaluate_scores, classifies=True),
+        LossFunction("zero-one", classification.zero_one, evaluate_labels, classifies=True),
+        LossFunction("brier", classification.brier, evaluate_scores, classifies=True),
+        LossFunction("margin", classification.margin, evaluate_scores, classifies=True),
+        LossFunction("top-k-error", classification.top_k_error, evaluate_scores, classifies=True),
+        LossFunction("ranked-probability", classification.ranked_probability, evaluate_scores, classifies=True),
         LossFunction("reciprocal-rank", retrieval.reciprocal_rank, evaluate_scores),
         LossFunction(
             "embedding-reciprocal-rank", retrieval.embedding_reciprocal_rank, evaluate_embeddings, batchwise=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ def evaluate_function(
 
     Raises BadInputError where it returns another number of losses, or no numbers. Exceptions of `formula` propagate.
     """
-    returned = formula(list(predictions), list(targets), **settings.params)
+    returned = formula(_natural(predictions), _natural(targets), **settings.params)
     try:
         losses = np.asarray(returned, np.float64)
     except (TypeError, ValueError) as error:
@@ -42,6 +43,18 @@ def evaluate_function(
             f"({len(targets)},), one loss an image"
         )
     return _outcomes(losses, targets, "the loss function gave no finite loss")
+
+
+def _natural(values: Any) -> list[Any]:
+    """Values of a column as its numbers, where all of them are such and write themselves so; else as they are."""
+    given = list(values)
+    texts = [v for v in given if v is not None]
+    for kind in (int, float):
+        with contextlib.suppress(TypeError, ValueError):
+            numbers = {v: kind(v) for v in texts if isinstance(v, str)}
+            if len(numbers) == len(set(texts)) and all(kind is float or str(n) == v for v, n in numbers.items()):
+                return [v if v is None else numbers[v] for v in given]
+    return given
 
 
 def _outcomes(losses: Any, targets: Sequence[Any], reason: str) -> Outcomes:

@@ -9,15 +9,9 @@ import shutil
 from collections.abc import Callable
 
 from fsearch.indexer.errors import WorkspaceError
-from fsearch.indexer.storage.catalog import (
-    Catalog,
-    Connection,
-    comment_tables,
-    make_views,
-    version_settings,
-    write_settings,
-)
+from fsearch.indexer.storage.catalog import Catalog, Connection
 from fsearch.indexer.storage.inside import new_file
+from fsearch.indexer.storage.rows import comment_tables, make_views, version_settings, write_settings
 from fsearch.indexer.storage.schema import VERSION
 
 _NEW_IN_2 = {

@@ -10,7 +10,7 @@ import typer
 from fsearch import open as open_workspace
 from fsearch.indexer.losses.choices import Interpolation, Layout, Resize, ScoreKind
 from fsearch.search.terminal.app import print_rows
-from fsearch.search.terminal.options import HERE, SplitOption, WorkspaceOption
+from fsearch.search.terminal.options import HERE, IGNORE_UNKNOWN_HELP, KEY_COLUMN_HELP, SplitOption, WorkspaceOption
 from fsearch.search.terminal.printable import say
 
 if TYPE_CHECKING:
@@ -42,7 +42,11 @@ Prediction = Annotated[
     list[str] | None, typer.Option(help="Column of predictions; 'prob_*' for all that begin with prob_.")
 ]
 Classes = Annotated[
-    str | None, typer.Option(help="Class names in the order of the outputs: a file with one per line, or a,b,c.")
+    str | None,
+    typer.Option(help="Class names in the order of the outputs: a file with one per line, id2label in JSON, or a,b,c."),
+]
+IndexBase = Annotated[
+    int | None, typer.Option(min=0, max=1, help="Labels that are numbers count the classes from it: 0, or 1.")
 ]
 Scores = Annotated[ScoreKind | None, typer.Option(help="Probabilities or logits (required; never inferred).")]
 Param = Annotated[list[str] | None, typer.Option(help="Parameter of the loss function, like k=3 or delta=0.5.")]
@@ -91,6 +95,7 @@ def add(
     target: Target = None,
     prediction: Prediction = None,
     classes: Classes = None,
+    index_base: IndexBase = None,
     scores: Scores = None,
     param: Param = None,
     weights: Weights = None,
@@ -100,6 +105,8 @@ def add(
     mean: Mean = None,
     std: Std = None,
     images: SameImages = None,
+    key_column: Annotated[str | None, typer.Option("--key-column", help=KEY_COLUMN_HELP)] = None,
+    ignore_unknown: Annotated[bool, typer.Option("--ignore-unknown", help=IGNORE_UNKNOWN_HELP)] = False,
     layout: LayoutOption = None,
     resize: ResizeOption = None,
     interpolation: InterpolationOption = None,
@@ -124,6 +131,7 @@ def add(
             target=target or (),
             prediction=prediction or (),
             classes=read_classes(classes) if classes else (),
+            index_base=index_base,
             scores=scores,
             params=read_params(param or ()),
             weights=weights,
@@ -135,6 +143,8 @@ def add(
                 crop_pct=crop_pct,
             ),
             images=images,
+            key_column=key_column,
+            ignore_unknown=ignore_unknown,
             split=split,
             progress=progress,
         )
