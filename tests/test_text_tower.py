@@ -30,7 +30,7 @@ PHRASES = list(dict.fromkeys(text for text, _ in phrases()))
 TOKENIZER = open_clip.get_tokenizer("ViT-B-32")
 COLOURS = ("red", "green", "blue", "grey", "pink")
 THINGS = ("dog", "cat", "house", "bicycle", "tree", "person with a hat", "car at night", "bird", "boat", "chair")
-HOLD = "import duckdb, sys, time; print(duckdb.connect(sys.argv[1], read_only=True), flush=True); time.sleep(600)"
+HOLD = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1], read_only=True); print(1, flush=True); time.sleep(99)"
 
 
 @given(st.one_of(st.text(), st.text("abcdeX1 '_-!?&;<>lt\t²é日\x1b")))

@@ -20,11 +20,6 @@ from fsearch.indexer.storage.union import differences, in_columns, union_schema
 _BATCH = 64
 
 
-def is_saved(folder: Path) -> bool:
-    """Whether a folder was written by `save_to_disk`."""
-    return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
-
-
 @dataclass(frozen=True)
 class SavedDataset:
     """The rows of a saved data set, memory-mapped; a dictionary's splits one after the other, in the column `split`.

@@ -76,12 +76,11 @@ def _kind_by_suffix(path: Path, name: str) -> Kind | None:
 
 
 def _kind_of_folder(folder: Path) -> Kind:
-    from fsearch.indexer.sources.huggingface import is_saved
     from fsearch.indexer.sources.listing import is_image
     from fsearch.indexer.sources.voc import annotations_of
     from fsearch.indexer.sources.yolo import is_yolo
 
-    if is_saved(folder):
+    if _is_saved(folder):
         return "huggingface"
     if is_yolo(folder):
         return "yolo"
@@ -101,3 +100,8 @@ def is_file_url(url: str) -> bool:
     path = url.split("?", 1)[0].lower()
     tables, archives = _suffixes()
     return path.endswith((*tables, *archives, ".json")) or any(c in path for c in _PATTERN)
+
+
+def _is_saved(folder: Path) -> bool:
+    """Whether a folder was written by `save_to_disk` of Hugging Face `datasets`."""
+    return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
