@@ -25,6 +25,7 @@ from fsearch.indexer.workspace.store import Store
 from fsearch.search.answer import COLUMNS, Answer, Ranking
 from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.options import QueryOptions
+from fsearch.search.run_diff import RunDiff, changed, size_of_change
 
 _LIST = (
     'SELECT run_id, created_at, model, source, bridge, condition, "by", seed, count(*) AS hypotheses, '
@@ -160,41 +161,13 @@ class StoredRun:
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return {"settings": _plain(self.settings), "ranking": self.rows.to_pylist()}
+        return {
+            "settings": self.settings | {"created_at": self.settings["created_at"].isoformat()},
+            "ranking": self.rows.to_pylist(),
+        }
 
     def __str__(self) -> str:
         return "\n".join(f"{name:<12} {value}" for name, value in self.settings.items() if value is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class RunDiff:
-    """What changed from one run to another.
-
-    Attributes
-    ----------
-    settings : (name, before, after) of what they were made with, where it differs.
-    rows : one row a hypothesis in either: verdicts, lifts and ranks of both; what changed its verdict comes first, then
-        what changed its lift most.
-    """
-
-    before: int
-    after: int
-    settings: tuple[tuple[str, Any, Any], ...]
-    rows: pa.Table
-
-    def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        changed = [{"setting": n, "before": str(b), "after": str(a)} for n, b, a in self.settings]
-        return {"before": self.before, "after": self.after, "settings": changed, "rows": self.rows.to_pylist()}
-
-    def _repr_html_(self) -> str:
-        from fsearch.search.notebook import rows_html
-
-        return rows_html(self.rows.to_pylist(), str(self))
-
-    def __str__(self) -> str:
-        lines = [f"{name}: {before} -> {after}" for name, before, after in self.settings]
-        return "\n".join(lines or ["made with the same settings"])
 
 
 class Runs:
@@ -237,31 +210,11 @@ class Runs:
         names = [n for n in old.settings if n not in _IGNORED and old.settings[n] != new.settings[n]]
         settings = tuple((n, old.settings[n], new.settings[n]) for n in names)
         sides = [{(r["hypothesis"], r["within"]): r for r in run.rows.to_pylist()} for run in (old, new)]
-        rows = [_changed(key, sides[0].get(key), sides[1].get(key)) for key in dict.fromkeys([*sides[1], *sides[0]])]
-        rows.sort(key=_change, reverse=True)
+        rows = [changed(key, sides[0].get(key), sides[1].get(key)) for key in dict.fromkeys([*sides[1], *sides[0]])]
+        rows.sort(key=size_of_change, reverse=True)
         return RunDiff(before, after, settings, pa.Table.from_pylist(rows))
 
     def __call__(self) -> pa.Table:
         """Deprecated: use `list`."""
         warnings.warn("ws.runs() is now ws.runs.list()", DeprecationWarning, stacklevel=2)
         return self.list()
-
-
-def _changed(
-    key: tuple[str, str | None], before: dict[str, Any] | None, after: dict[str, Any] | None
-) -> dict[str, Any]:
-    text, within = key
-    row: dict[str, Any] = {"hypothesis": f"{text} [{within}]" if within else text}
-    for name in ("verdict", "lift", "rank"):
-        row |= {f"{name}_before": (before or {}).get(name), f"{name}_after": (after or {}).get(name)}
-    return row
-
-
-def _change(row: dict[str, Any]) -> tuple[bool, float]:
-    """How much a hypothesis changed, for sorting: its verdict, then its lift."""
-    lifts = row["lift_before"], row["lift_after"]
-    return row["verdict_before"] != row["verdict_after"], 0.0 if None in lifts else abs(lifts[1] - lifts[0])
-
-
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    return settings | {"created_at": settings["created_at"].isoformat()}

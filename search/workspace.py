@@ -25,7 +25,8 @@ if TYPE_CHECKING:  # each method imports what it needs, so that a command loads 
     from fsearch.search.inventory import Info
     from fsearch.search.losses import ModelLosses
     from fsearch.search.maintenance import Checked
-    from fsearch.search.runs import RunDiff, Runs, StoredRun
+    from fsearch.search.run_diff import RunDiff
+    from fsearch.search.runs import Runs, StoredRun
 
 
 class Workspace:
@@ -207,10 +208,7 @@ class Workspace:
         return maintenance.check(self.root, repair, named(progress, "checking"))
 
     def trust(self) -> tuple[str, ...]:
-        """Trust this workspace with the encoder and data sets that it names now; returns these.
-
-        What a workspace says is followed only where the caller names it, or after this.
-        """
+        """Trust this workspace with the encoder and data sets that it names now, unnamed by the caller; returns these."""
         from fsearch.search import maintenance
 
         return maintenance.trust(self.root)

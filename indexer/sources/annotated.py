@@ -17,7 +17,8 @@ import pyarrow as pa
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import UNKNOWN_KEY, Item, current, reject_duplicates, rejecting
 from fsearch.indexer.sources.decode import RejectedImageError
-from fsearch.indexer.sources.paths import PathResolver, is_url
+from fsearch.indexer.sources.paths import PathResolver
+from fsearch.indexer.sources.urls import is_url
 
 
 @dataclass(frozen=True, slots=True)

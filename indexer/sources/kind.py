@@ -10,7 +10,7 @@ from typing import Literal
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.object_path import is_named
-from fsearch.indexer.sources.paths import is_url
+from fsearch.indexer.sources.urls import is_url
 
 Kind = Literal[
     "folder", "imagefolder", "manifest", "huggingface", "webdataset", "archive", "coco", "yolo", "voc", "python"

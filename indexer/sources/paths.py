@@ -14,13 +14,7 @@ from typing import IO, Any
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import Item, first_line, is_utf8, reject, sized_item, unreadable
 from fsearch.indexer.sources.decode import MAX_BYTES, RejectedImageError
-
-SCHEMES = ("http", "https", "s3", "gs")
-
-
-def is_url(text: str) -> bool:
-    """Whether `text` has a scheme, allowed or not."""
-    return "://" in text
+from fsearch.indexer.sources.urls import SCHEMES, is_url
 
 
 def check_url(url: str, where: str, schemes: Sequence[str] = SCHEMES) -> None:

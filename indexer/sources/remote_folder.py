@@ -12,7 +12,8 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import UNKNOWN_KEY, Item, first_line, rejecting, sized_item
 from fsearch.indexer.sources.decode import MAX_BYTES, RejectedImageError
 from fsearch.indexer.sources.listing import FolderListing, LeftOut, is_image, is_key, is_left_out, label_of
-from fsearch.indexer.sources.paths import SCHEMES, check_url, fetching, open_file_system
+from fsearch.indexer.sources.paths import check_url, fetching, open_file_system
+from fsearch.indexer.sources.urls import SCHEMES
 
 _SCHEMES = (*SCHEMES, "memory")  # of a folder that the user names; a table may not point to the last
 _TIMES = ("mtime", "LastModified", "last_modified", "updated")  # of the last change, as file systems call it

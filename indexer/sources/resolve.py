@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from fsearch.indexer.errors import require_one_of
 from fsearch.indexer.sources.kind import Kind, is_file_url, kind_of
-from fsearch.indexer.sources.paths import is_url
+from fsearch.indexer.sources.urls import is_url
 
 if TYPE_CHECKING:
     from fsearch.indexer.sources.annotated import AnnotatedSet

@@ -19,8 +19,9 @@ from fsearch.indexer.sources.archive_members import TarMember, is_plain_tar
 from fsearch.indexer.sources.base import UNKNOWN_KEY, Item, reject, rejecting, sized_item
 from fsearch.indexer.sources.decode import RejectedImageError
 from fsearch.indexer.sources.listing import is_image
-from fsearch.indexer.sources.paths import check_url, is_url, open_stream
+from fsearch.indexer.sources.paths import check_url, open_stream
 from fsearch.indexer.sources.shard_sample import images_of, library, local_groups, streamed_groups
+from fsearch.indexer.sources.urls import is_url
 
 _LABELS = ("cls", "label")
 _TEXTS = ("txt", "caption")

@@ -10,7 +10,7 @@ from typing import Any
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.annotated import AnnotatedImage, AnnotatedSet
 from fsearch.indexer.sources.listing import is_image, is_left_out
-from fsearch.indexer.storage.files import read_yaml
+from fsearch.indexer.storage.yaml_file import read_settings
 
 _SPLITS = ("train", "val", "valid", "test")
 _CONFIGS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -33,7 +33,7 @@ def read_yolo(place: Path) -> AnnotatedSet:
     Raises BadInputError where there are none, or a label file is malformed.
     """
     folder, config = (place, config_of(place)) if place.is_dir() else (place.parent, place)
-    content = read_yaml(config, "YOLO configuration") if config is not None else {}
+    content = read_settings(config, "YOLO configuration") if config is not None else {}
     if not isinstance(content, dict):
         raise BadInputError(f"{config} is no YOLO configuration: it must hold train, val or test, and names")
     root = _root(folder, content.get("path"))

@@ -1,22 +1,16 @@
-"""Files on disk: atomic writes, content hashes, YAML of settings, and NumPy arrays loaded without pickle."""
+"""Files on disk: atomic writes, content hashes, and NumPy arrays loaded without pickle."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
-import yaml
 
-from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.inside import new_file, remove
-
-_MAX_YAML = 2**20  # bytes of settings
-_MAX_NESTED = 32  # brackets in them
 
 
 class DamagedArrayError(Exception):
@@ -40,27 +34,6 @@ def load_arrays(path: Path) -> dict[str, Any]:
             return {name: file[name] for name in file.files}
     except Exception as error:
         raise DamagedArrayError(_line(error)) from error
-
-
-def read_yaml(path: Path, what: str) -> Any:
-    """What a small YAML file says, None where it is empty. Raises BadInputError where it cannot be read."""
-    try:
-        if path.stat().st_size > _MAX_YAML:
-            raise BadInputError(f"{what} {path} has more than {_MAX_YAML:,} bytes")
-        text = path.read_text(encoding="utf-8")
-        if _depth(text) > _MAX_NESTED:  # the parser's time is the square of it
-            raise BadInputError(f"{path} is no YAML of settings: brackets are nested more than {_MAX_NESTED} deep")
-        return yaml.safe_load(text)
-    except OSError as error:
-        raise BadInputError(f"{what} {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BadInputError(f"{path} is no YAML: {str(error).splitlines()[0]}") from error
-
-
-def _depth(text: str) -> int:
-    """How deep brackets are nested in a text, at most."""
-    steps = (1 if c in "[{" else -1 for c in text if c in "[{]}")
-    return max(itertools.accumulate(steps), default=0)
 
 
 def _line(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from fsearch.indexer.storage.schema.views import VIEWS
 from fsearch.indexer.storage.sql import quoted
 
 if TYPE_CHECKING:
-    from fsearch.indexer.storage.catalog import Connection
+    import duckdb
 
 
 def version_settings() -> dict[str, str]:
@@ -22,13 +22,13 @@ def version_settings() -> dict[str, str]:
     return {"schema_version": str(VERSION), "fsearch_version": fsearch.__version__}
 
 
-def write_settings(con: Connection, values: Mapping[str, str]) -> None:
+def write_settings(con: duckdb.DuckDBPyConnection, values: Mapping[str, str]) -> None:
     """Insert or replace settings."""
     rows = list(values.items())
     con.executemany("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", rows)
 
 
-def make_views(con: Connection, only: Sequence[str] = ()) -> None:
+def make_views(con: duckdb.DuckDBPyConnection, only: Sequence[str] = ()) -> None:
     """Create or replace the views, so that they show the metadata columns there are now, with their comments.
 
     `only` are made for this connection alone, in place of those that the catalog has.
@@ -45,14 +45,14 @@ def make_views(con: Connection, only: Sequence[str] = ()) -> None:
             con.execute(statement)
 
 
-def comment_tables(con: Connection) -> None:
+def comment_tables(con: duckdb.DuckDBPyConnection) -> None:
     """Store what each table and column means in the catalog itself: duckdb_tables() and duckdb_columns() show it."""
     for table in TABLES:
         for statement in table.comments():
             con.execute(statement)
 
 
-def insert(con: Connection, table: str, rows: pa.Table, *, replace: bool = False) -> None:
+def insert(con: duckdb.DuckDBPyConnection, table: str, rows: pa.Table, *, replace: bool = False) -> None:
     """Insert `rows` into one of the schema's own tables, by column name; columns that `rows` lacks become null.
 
     `replace` replaces rows of the same key whole: DuckDB would keep the old value of a column that is not named.
@@ -66,7 +66,7 @@ def insert(con: Connection, table: str, rows: pa.Table, *, replace: bool = False
     con.unregister("incoming")
 
 
-def scalar(con: Connection, query: str, parameters: Sequence[object] = ()) -> int:
+def scalar(con: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[object] = ()) -> int:
     """The one whole number that `query` returns."""
     row = con.execute(query, list(parameters)).fetchone()
     assert row is not None

@@ -6,10 +6,15 @@ would become what nobody wrote.
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
+from fsearch.indexer.errors import BadInputError
+
 MAX_BYTES = 64 * 2**20
+_MAX_SETTINGS = 2**20  # bytes of a file of settings
+_MAX_NESTED = 32  # brackets in it
 
 
 def read_yaml(path: Path, *, text: bool = False) -> Any:
@@ -33,3 +38,25 @@ def read_yaml(path: Path, *, text: bool = False) -> Any:
     if len(data) > MAX_BYTES:
         raise ValueError(f"it is larger than {MAX_BYTES // 2**20} MiB")
     return yaml.load(data.decode("utf-8-sig"), Loader)  # noqa: S506 - a SafeLoader
+
+
+def read_settings(path: Path, what: str) -> Any:
+    """What a small YAML file says, None where it is empty. Raises BadInputError where it cannot be read."""
+    import yaml
+
+    try:
+        if path.stat().st_size > _MAX_SETTINGS:
+            raise BadInputError(f"{what} {path} has more than {_MAX_SETTINGS:,} bytes")
+        if _depth(path.read_text(encoding="utf-8")) > _MAX_NESTED:  # the parser's time is the square of it
+            raise BadInputError(f"{path} is no YAML of settings: brackets are nested more than {_MAX_NESTED} deep")
+        return read_yaml(path)
+    except OSError as error:
+        raise BadInputError(f"{what} {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise BadInputError(f"{path} is no YAML: {str(error).splitlines()[0]}") from error
+
+
+def _depth(text: str) -> int:
+    """How deep brackets are nested in a text, at most."""
+    steps = (1 if c in "[{" else -1 for c in text if c in "[{]}")
+    return max(itertools.accumulate(steps), default=0)

@@ -22,8 +22,8 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import Source, rejecting
 from fsearch.indexer.sources.decode import RejectedImageError, decode, to_rgb
 from fsearch.indexer.sources.kind import kind_of
-from fsearch.indexer.sources.paths import is_url
 from fsearch.indexer.sources.resolve import SourceOptions, open_source
+from fsearch.indexer.sources.urls import is_url
 from fsearch.indexer.storage.inside import remove
 from fsearch.indexer.storage.layout import cache_folder
 from fsearch.indexer.workspace.source_registry import Location, locations

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.choices import Interpolation, Layout, Resize
-from fsearch.indexer.storage.files import read_yaml
+from fsearch.indexer.storage.yaml_file import read_settings
 
 _LATER = (("interpolation", "bilinear"), ("crop_pct", 1.0))  # defaults of options that older digests do not know
 _MODES = {1: "L", 3: "RGB"}  # Pillow's, by channels
@@ -79,7 +79,7 @@ def read_beside(model: Path) -> InputOptions:
     path = next((p for p in (model.with_suffix(".yaml"), model.with_suffix(".yml")) if p.is_file()), None)
     if path is None:
         return InputOptions()
-    options = read_yaml(path, "input options") or {}
+    options = read_settings(path, "input options") or {}
     known = {f.name for f in fields(InputOptions)}
     if not isinstance(options, dict) or not set(options) <= known:
         wrong = sorted(map(str, set(options) - known)) if isinstance(options, dict) else ["no mapping"]

@@ -1,0 +1,10 @@
+"""URLs: which places are some, and the schemes that images are fetched by. Loads nothing, for the command line."""
+
+from __future__ import annotations
+
+SCHEMES = ("http", "https", "s3", "gs")
+
+
+def is_url(text: str) -> bool:
+    """Whether `text` has a scheme, allowed or not."""
+    return "://" in text
