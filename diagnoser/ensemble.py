@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.special
 from numpy.typing import NDArray
 
 from fsearch.diagnoser import ridge
@@ -187,6 +186,8 @@ def predict(
     points: NDArray[np.float32],
 ) -> Floats:
     """(b, m) each member's expected loss at each of `points`, (m, d); `margins` gives what its trees say there."""
+    from scipy.special import expit
+
     said = margins(points).astype(np.float64)
-    trees = transform.backward(scipy.special.expit(said) if transform.kind == "logistic" else said)
+    trees = transform.backward(expit(said) if transform.kind == "logistic" else said)
     return stacking.mix(trees, transform.backward(ridge.predict(coefficients, points)))

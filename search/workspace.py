@@ -208,7 +208,7 @@ class Workspace:
         return maintenance.check(self.root, repair, named(progress, "checking"))
 
     def trust(self) -> tuple[str, ...]:
-        """Trust this workspace with the encoder and data sets that it names now, unnamed by the caller; returns these."""
+        """Trust this workspace with the encoder and data sets that it names now; returns these."""
         from fsearch.search import maintenance
 
         return maintenance.trust(self.root)
