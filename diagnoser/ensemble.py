@@ -165,7 +165,7 @@ def _train_member(
     import xgboost
 
     matrix.set_weight(weights)
-    unseen = weights == 0
+    unseen = (weights == 0) if (weights == 0).any() else np.ones(len(weights), bool)  # one group may hold all images
     truth = learned[unseen]
 
     def error(predicted: NDArray[np.float32], _: Any) -> tuple[str, float]:

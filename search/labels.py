@@ -87,7 +87,7 @@ def _from_column(store: Store, column: str) -> tuple[Said, bool]:
 
 def _from_table(store: Store, path: Path) -> tuple[Said, bool]:
     """What a table says, and whether an image that it names shows no label but those it is given."""
-    from fsearch.indexer.losses.matching import image_key, workspace_images
+    from fsearch.indexer.losses.matching import find_images, image_key, unknown_keys, workspace_images
 
     file = TableFile(path, "labels file", text=("label",))
     table = file.read()
@@ -98,7 +98,11 @@ def _from_table(store: Store, path: Path) -> tuple[Said, bool]:
     keys = [image_key(k, row, path) for row, k in enumerate(table[key_column].to_pylist(), start=1)]
     known = workspace_images(store, known=True)
     distinct = list(dict.fromkeys(keys))
-    places = dict(zip(distinct, known.find(distinct, path), strict=True))
+    index = known.index(None)
+    found, unmatched = find_images(index, distinct, known.keys, path, known.sources)
+    if len(unmatched) == len(distinct):
+        raise unknown_keys(index, list(enumerate(distinct)), len(distinct), path)
+    places = dict(zip(distinct, found, strict=True))
     ids = [None if (place := places[k]) is None or known.image_ids[place] < 0 else known.image_ids[place] for k in keys]
     label = find_column(table.column_names, ["label"])
     if label is not None:

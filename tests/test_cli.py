@@ -119,8 +119,10 @@ GOLDEN_QUERY = """\
 dark skin tone: FAILS (predicted and observed loss are both higher, q = #)
  predicted loss #, baseline #, lift # [#, #]
  above #% of reference phrases; observed lift #, n_effective #, p #
- # loss # #.png
- # loss # #.png"""
+ fails loss # # frowning #.png
+ fails loss # # smiling #.png
+ passes loss # # smiling #.png
+ passes loss # # frowning #.png"""
 
 
 def test_query_prints_the_whole_answer(fitted: Path) -> None:
@@ -190,6 +192,7 @@ def test_info_is_golden(fitted: Path) -> None:
     _, out, _ = run("info", "-w", fitted)
     lines = masked(out.replace(str(fitted), "W")).splitlines()
     assert lines[:3] == ["workspace W", "encoder demo, # dimensions", "images # present, # missing, # embeddings"]
+    assert lines.pop(3) == "groups # of near-duplicates, the largest of #: fsearch info --groups"
     assert lines.pop(3) == "index exact, # vectors"
     assert lines[3].startswith("source /")
     assert lines[3].endswith("/images: # images")

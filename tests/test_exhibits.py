@@ -79,7 +79,9 @@ def test_a_run_keeps_its_images_by_kind_and_slice(fitted: Path, tmp_path: Path) 
             stored = [r for r in rows if r["rank"] == rank and r["kind"] == kind]
             assert [(r["key"], r["loss"], r["label"]) for r in stored] == [(n.key, n.loss, n.label) for n in images]
             assert {r["within"] for r in stored} <= {answer.within}
-    (shares,) = ws.sql("SELECT shows FROM loss_histograms WHERE rank = 1")["shows"].to_pylist()
+    (shares,) = ws.sql("SELECT shows FROM loss_histograms WHERE rank = 1 ORDER BY run_id DESC LIMIT 1")[
+        "shows"
+    ].to_pylist()
     assert ranking.answers[0].histogram is not None
     assert tuple(shares) == ranking.answers[0].histogram.shows
 

@@ -70,7 +70,7 @@ def test_a_folder_of_many_suffixes_is_indexed_whole_and_the_rest_is_counted() ->
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
     assert lines[0] == "7 images found: 7 embedded"
-    assert lines[1] == f"no image, left out: {'2 .heic, ' if heic else ''}1 .txt, 1 without a suffix"
+    assert lines[1] == f"no image, left out: {'2 .heic, ' if heic else ''}1 without a suffix, 1 .txt"
     if heic:
         assert lines[2] == "HEIC images need the library pillow-heif: pip install pillow-heif"
     assert lines[-1] == "hidden, or a system's own, left out: 2 hidden files or folders, 1 @eaDir, 1 __MACOSX"

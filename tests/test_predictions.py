@@ -316,7 +316,10 @@ def test_models_that_do_not_fit_say_why(ws: Workspace, tmp_path: Path) -> None:
         (["--black-box", net, "--classes", "a,b,c"], "3 class names for predictions of 2 classes"),
         (["--black-box", "timm:resnet_nothing", "--weights", checkpoint], "timm knows no model 'resnet_nothing'"),
         (["--black-box", "timm:test_resnet", "--weights", checkpoint], "does not fit timm's test_resnet"),
-        (["--black-box", "timm:test_resnet", "--weights", tmp_path / "pickled.pt"], "more than tensors"),
+        (
+            ["--black-box", "timm:test_resnet", "--weights", tmp_path / "pickled.pt"],
+            "holds no tensors by name; save its state_dict",
+        ),
     ]
     for args, message in cases:
         code, _, err = run("losses", "add", "--model", "m", "--task", "cross-entropy", *args)

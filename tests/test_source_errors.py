@@ -127,7 +127,7 @@ def member(path: str, inside: str) -> str:
             "no column looks like images (seen: who)",
         ),
         (lambda: write("m.csv", "path\na.png\n"), {"image_column": "img"}, "has no column 'img' (seen: path)"),
-        (lambda: write("m.csv", "path,x\na.png,1,9\n"), {}, "cannot be read"),
+        (lambda: write("m.csv", "path,x\na.png,1,9\n"), {}, "m.csv row 1: 3 cells where the header has 2"),
         (lambda: write("m.jsonl", "{oops\n"), {}, "m.jsonl row 1 is no JSON"),
         (lambda: write("m.parquet", "no parquet"), {}, "cannot be read"),
         (lambda: write("m.json", "[1]"), {}, "is no COCO file: it has no list 'images'"),

@@ -215,7 +215,9 @@ def test_the_command_line_chooses(tmp_path: Path) -> None:
         result = CliRunner().invoke(app, ["index", str(manifest), *args])
         return result.output.strip()
 
-    assert run("--limit", "4", "-w", "a") == "4 images found: 4 embedded"
+    first, form = run("--limit", "4", "-w", "a").splitlines()
+    assert first == "4 images found: 4 embedded"
+    assert form.endswith("photos.csv (UTF-8, commas): 24 rows read")
     assert run("--sample", "5", "--seed", "2", "-w", "b") == "5 images found: 5 embedded"
     assert run("--where", "label = 'fancy'", "-w", "c") == "8 images found: 8 embedded"
     assert run("--where", "label = 'fancy'", "-w", "c") == "8 images found: 8 unchanged"

@@ -209,9 +209,11 @@ class Catalog:
             status = os.stat(self.layout.catalog)
             known = (os.path.abspath(self.layout.catalog), status.st_dev, status.st_ino, read_only)
             database = con.execute("SELECT current_database()").fetchall()[0][0]
-            if read_only:
-                con.execute(SEARCH_PATH.format(database=database))
-            con.execute("SET lock_configuration = true")
+            locked = con.execute("SELECT current_setting('lock_configuration')").fetchall()[0][0]
+            if not locked:  # of a database that a connection of this process has open, it is locked already
+                if read_only:
+                    con.execute(SEARCH_PATH.format(database=database))
+                con.execute("SET lock_configuration = true")
             if known not in _ADMITTED:
                 intruder = find_intruder(con, writing=not read_only)
                 if intruder is not None:

@@ -93,7 +93,7 @@ def fitting_rows(rows: pa.Table, width: int, left_out_first: Sequence[str]) -> p
 
 def _seen(cell: Callable[[Answer], str]) -> Callable[[int, Answer], Text]:
     """A cell that is empty where no image speaks for the phrase."""
-    return lambda _, a: Text("" if a.verdict == Verdict.UNSEEN else cell(a))
+    return lambda _, a: Text(printable("" if a.verdict == Verdict.UNSEEN else cell(a)))
 
 
 def _signed(value: float | None) -> str:
@@ -101,14 +101,14 @@ def _signed(value: float | None) -> str:
 
 
 _CELLS: dict[str, Callable[[int, Answer], Text]] = {
-    "rank": lambda i, _: Text(str(i)),
+    "rank": lambda i, _: Text(printable(str(i))),
     "hypothesis": lambda _, a: Text(printable(a.title)),
     "verdict": lambda _, a: Text(a.verdict, style=a.verdict.style),
     "lift": _seen(lambda a: _signed(a.lift)),
     "90% interval": _seen(lambda a: f"[{a.lo:+.3f}, {a.hi:+.3f}]"),
     "observed": _seen(lambda a: _signed(a.observed_lift)),
-    "adjusted": lambda _, a: Text(_signed(a.adjusted_lift)),
-    "vs group": lambda _, a: Text(_signed(a.contrast)),
+    "adjusted": lambda _, a: Text(printable(_signed(a.adjusted_lift))),
+    "vs group": lambda _, a: Text(printable(_signed(a.contrast))),
     "n eff": _seen(lambda a: f"{a.n_effective:.0f}"),
     "q": _seen(lambda a: f"{a.q_value:.3f}" if a.q_value >= 0.001 else "<.001"),
 }
