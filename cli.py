@@ -146,7 +146,7 @@ def rank(
         if not listed:
             raise BadInputError(f"name a file of hypotheses, or one that comes with fsearch: {', '.join(shipped())}")
         for name, path in shipped().items():
-            typer.echo(f"{name:<12} {path}")
+            say(f"{name:<12} {path}")
         return
     from fsearch.search.terminal.progress import bars
 
@@ -164,7 +164,7 @@ def rank(
         print_json(ranking.as_dict())
     else:
         print_ranking(ranking, explain)
-        typer.echo(f"stored as run {ranking.run_id}; all of it: fsearch runs show {ranking.run_id} --json")
+        say(f"stored as run {ranking.run_id}; all of it: fsearch runs show {ranking.run_id} --json")
 
 
 @app.command()
