@@ -219,7 +219,7 @@ def test_the_command_line_chooses(tmp_path: Path) -> None:
     assert first == "4 images found: 4 embedded"
     assert form.endswith("photos.csv (UTF-8, commas): 24 rows read")
     assert run("--sample", "5", "--seed", "2", "-w", "b").splitlines()[0] == "5 images found: 5 embedded"
-    assert run("--where", "label = 'fancy'", "-w", "c") == "8 images found: 8 embedded"
-    assert run("--where", "label = 'fancy'", "-w", "c") == "8 images found: 8 unchanged"
+    assert run("--where", "label = 'fancy'", "-w", "c").splitlines()[0] == "8 images found: 8 embedded"
+    assert run("--where", "label = 'fancy'", "-w", "c").splitlines()[0] == "8 images found: 8 unchanged"
     assert run("--kind", "coco").startswith(f"fsearch: {manifest} is no JSON")
     assert f"source      {manifest}: 8 images" in str(fsearch.open("c").info())
