@@ -16,6 +16,8 @@ import pytest
 import fsearch
 from fsearch.indexer.errors import BadInputError, FsearchError, WorkspaceError
 from fsearch.indexer.storage import statement
+from fsearch.indexer.storage.catalog import Catalog
+from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.storage.sql import positions_where
 
 FOREVER = "SELECT count(*) FROM range(10000000000000) a(x), range(1000) b(y) WHERE hash(x) <> y"
@@ -86,6 +88,17 @@ def test_functions_of_a_catalog_are_not_called_when_it_is_read(received: Path) -
     assert ws.sql("SELECT count(*) AS n, max(abs(loss)) AS m FROM examples").to_pylist() == [{"n": 6, "m": 5.0}]
     with pytest.raises(WorkspaceError, match="a function of its own"):
         ws.losses.remove("model")
+
+
+def test_no_connection_calls_the_functions_of_a_catalog(received: Path) -> None:
+    names = ("count(x)", "max(x)", "current_database()", "current_setting(x)")
+    say(received, *(f"CREATE MACRO {name} AS error('called')" for name in names))
+    catalog = Catalog(Layout(received))
+    with catalog.shared():
+        for _ in range(2):  # cursors of one connection
+            assert catalog.sql("SELECT count(*) AS n FROM images").to_pylist() == [{"n": 6}]
+    with catalog.read(), catalog.read() as second:  # to a database that this process has open
+        assert second.execute("SELECT count(*), max(width) FROM images").fetchall() == [(6, 8)]
 
 
 def test_views_of_a_catalog_are_not_believed(received: Path) -> None:

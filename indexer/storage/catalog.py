@@ -118,6 +118,7 @@ class Catalog:
             if shared.connection is None:
                 shared.connection = self._connect(read_only=True)
             con = shared.connection.cursor()
+            self._bypass_macros(con)
         watch = threading.Timer(OUR_SECONDS, con.interrupt)
         watch.daemon = True
         watch.start()
@@ -203,16 +204,19 @@ class Catalog:
                     raise WorkspaceError(f"{path} is held by another process: {error_line(error)}") from error
                 time.sleep(0.01)
 
+    def _bypass_macros(self, con: Connection) -> None:
+        """Functions are DuckDB's own. A cursor, and a second connection to an open database, do not inherit this."""
+        con.execute(SEARCH_PATH.format(database=self.layout.catalog.stem))
+
     def _admitted(self, con: Connection, read_only: bool) -> Connection:
         """A connection to a catalog that holds what fsearch makes. Raises WorkspaceError for another one."""
         try:
             status = os.stat(self.layout.catalog)
             known = (os.path.abspath(self.layout.catalog), status.st_dev, status.st_ino, read_only)
-            database = con.execute("SELECT current_database()").fetchall()[0][0]
+            if read_only:
+                self._bypass_macros(con)
             locked = con.execute("SELECT current_setting('lock_configuration')").fetchall()[0][0]
             if not locked:  # of a database that a connection of this process has open, it is locked already
-                if read_only:
-                    con.execute(SEARCH_PATH.format(database=database))
                 con.execute("SET lock_configuration = true")
             if known not in _ADMITTED:
                 intruder = find_intruder(con, writing=not read_only)
