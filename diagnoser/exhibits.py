@@ -86,11 +86,11 @@ def exhibits(diagnosis: Diagnosis, texts: NDArray[np.float32], top: int) -> list
 def _images(diagnosis: Diagnosis, retrieved: Retrieved, i: int, top: int) -> dict[Kind, Shown]:
     near, weights = retrieved.neighbours[i], retrieved.memberships[i]
     above = diagnosis.losses[near] - diagnosis.baseline
-    such = weights >= SHOWS
+    such = (weights >= SHOWS) & (retrieved.copies[i] > 0)  # one that is nearest and sampled too is shown once
     chosen = {
         Kind.FAILING: _first(weights * above, such & (above > 0), top),
         Kind.PASSING: _first(-weights * above, such & (above <= 0), top),
-        Kind.NEAREST: np.arange(min(top, len(near))),
+        Kind.NEAREST: np.flatnonzero(retrieved.copies[i] > 0)[:top],
     }
     return {
         kind: Shown(
@@ -120,7 +120,7 @@ def _edges(losses: Floats) -> Floats:
 
 def _histogram(diagnosis: Diagnosis, retrieved: Retrieved, i: int, edges: Floats, every: Floats) -> Histogram:
     losses = diagnosis.losses[retrieved.neighbours[i]]
-    shows = np.histogram(losses, edges, weights=retrieved.memberships[i])[0]
+    shows = np.histogram(losses, edges, weights=retrieved.weights[i])[0]
     return Histogram(tuple(edges.tolist()), _shares(shows), _shares(np.maximum(every - shows, 0)))
 
 

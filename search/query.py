@@ -57,17 +57,21 @@ def reference_bank(encoder: TextEncoder, templates: Sequence[str] = ()) -> Refer
     """
     if not encoder.spec.has_text:
         return ReferenceBank(np.empty((0, encoder.spec.dim), np.float32), encoder.logit_scale)
-    if encoder.vocabulary is None:
-        phrases = from_phrases(PHOTOGRAPHS.read_text(encoding="utf-8").splitlines())
-    else:
-        phrases = read_hypotheses(PORTRAITS)
-    texts = embed(encoder, phrases, templates)
+    texts = _reference_texts(encoder, templates)
     if encoder.vocabulary is None and not encoder.spec.is_code:  # what is embedded here is kept for questions to come
         embed(encoder, [h for file in STARTERS for h in read_hypotheses(file)], templates)
     if encoder.support:
         return ReferenceBank(texts, encoder.logit_scale, SupportThresholds(*encoder.support))
     rivals = from_phrases([f"a {name}" for name in sorted(vocabulary())])
     return ReferenceBank(texts, encoder.logit_scale, vocabulary=embed(encoder, rivals, templates))
+
+
+def _reference_texts(encoder: TextEncoder, templates: Sequence[str]) -> NDArray[np.float32]:
+    if encoder.vocabulary is None:
+        phrases = from_phrases(PHOTOGRAPHS.read_text(encoding="utf-8").splitlines())
+    else:
+        phrases = read_hypotheses(PORTRAITS)
+    return embed(encoder, phrases, templates)
 
 
 @cache
@@ -79,7 +83,7 @@ def vocabulary() -> frozenset[str]:
 
 def measuring_phrases(store: Store, load: Callable[[], TextEncoder]) -> Callable[[], NDArray[np.float32]] | None:
     """Phrases to measure an index with, embedded when called; None where the workspace has no text side."""
-    return (lambda: reference_bank(load(), store.templates).texts) if store.encoder.has_text else None
+    return (lambda: _reference_texts(load(), store.templates)) if store.encoder.has_text else None
 
 
 def answer(

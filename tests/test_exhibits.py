@@ -7,6 +7,7 @@ import os
 import shutil
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from PIL import Image
 from tests.conftest import Planted
 
 import fsearch
-from fsearch.diagnoser.exhibits import SHOWS
+from fsearch.diagnoser.exhibits import SHOWS, Kind, exhibits
+from fsearch.diagnoser.retrieval import EVERY, Retriever
 from fsearch.indexer.sources.base import GONE
 from fsearch.indexer.sources.decode import RejectedImageError
 from fsearch.indexer.storage.layout import cache_folder
+from fsearch.indexer.vector_index.exact_search import ExactSearch
 from fsearch.indexer.workspace.image_reader import IN_MEMORY, NOT_TRUSTED, ImageReader, ImageRow, prune
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.workspace import Workspace
@@ -38,6 +41,34 @@ def test_one_strip_fails_and_the_other_does_not(ws: Workspace, planted: Planted)
     assert np.mean([tones[n.key] >= 7 for n in answer.failing]) > 0.9
     losses = {f"{i:03d}.png": v for i, v in enumerate(planted.values)}
     assert all(n.loss == pytest.approx(losses[n.key], abs=1e-6) for n in (*answer.failing, *answer.passing))
+
+
+def test_among_many_images_each_is_shown_once_and_the_sampled_ones_count_for_the_rest() -> None:
+    """Past EVERY images a phrase is judged by the nearest and a sample, which holds some of the nearest again."""
+    rng = np.random.default_rng(5)
+    n = EVERY + 2000
+    such = np.arange(n) < 3600  # more than are taken as nearest
+    vectors = rng.normal(size=(n, 32)) * 0.3
+    vectors[such, 0] += 3.0
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    losses = np.where(such, 2.0, 0.0) + rng.random(n)
+    few = SimpleNamespace(
+        losses=losses,
+        image_ids=np.arange(n),
+        baseline=float(losses.mean()),
+        retriever=Retriever(ExactSearch(vectors), np.arange(n), 100.0),
+        whole=None,
+    )
+    text = np.eye(32, dtype=np.float32)[:1]
+    (found,) = exhibits(few, text, 3000)  # type: ignore[arg-type]
+    for kind in Kind:
+        ids = found.images[kind].image_ids
+        assert len(ids) == len(set(ids.tolist()))
+    middles = np.convolve(found.histogram.edges, [0.5, 0.5], "valid")
+    weights = few.retriever.find(text).weights[0]
+    images = few.retriever.find(text).neighbours[0]
+    assert np.dot(middles, found.histogram.shows) == pytest.approx(np.average(losses[images], weights=weights), abs=0.1)
+    assert np.dot(middles, found.histogram.rest) < 1.5
 
 
 def test_each_image_says_label_prediction_and_a_path_that_opens(few: Planted) -> None:

@@ -26,6 +26,7 @@ def demo_config() -> ModelConfig:
     return ModelConfig.parse(json.loads(demo_file(".json").read_bytes()), DEMO_CONFIG)
 
 
+@functools.cache
 def demo_vocabulary() -> frozenset[str]:
     """The only words it knows."""
     return frozenset((DEMO_FOLDER / "words.txt").read_text().split())

@@ -6,7 +6,7 @@ What a workspace stores is loaded again only where the caller names it, or trust
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,42 +30,14 @@ from fsearch.indexer.workspace.trust import is_trusted
 Named = Any  # what a caller names: a name as in EncoderSpec, or an object of the caller's own
 
 
-class Encoder(Protocol):
+class Encoder(TextEncoder, Protocol):
     """A dual encoder, loaded: images and phrases become unit vectors of one space."""
-
-    @property
-    def spec(self) -> EncoderSpec:
-        """Its identity, as the workspace stores it."""
-
-    @property
-    def vocabulary(self) -> frozenset[str] | None:
-        """The only words it knows, or None for an open vocabulary."""
-
-    @property
-    def only_side(self) -> int | None:
-        """Side in pixels of the only images it knows (the demo's portraits), or None for any photograph."""
-
-    @property
-    def logit_scale(self) -> float:
-        """Inverse temperature it was trained with: a cosine times this is in nats."""
-
-    @property
-    def support(self) -> tuple[float, float] | None:
-        """Least similarity and mass of a phrase whose images exist, where that was measured; else None."""
 
     def prepare(self, image: Image.Image) -> Any:
         """One RGB image as the input of the image tower. Any thread may call it."""
 
     def embed_images(self, prepared: Sequence[Any]) -> NDArray[np.float32]:
         """Embed what `prepare` gave: (n, dim) float32, unit rows, or NaN where there is no embedding."""
-
-    def embed_texts(
-        self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None
-    ) -> NDArray[np.float32]:
-        """Embed phrases: (n, dim) float32, unit rows."""
-
-    def unknown_words(self, text: str) -> tuple[str, ...]:
-        """The words of `text` that are not in `vocabulary`."""
 
 
 def open_encoder(named: Named, weights: str | None = None, device: Device = "auto") -> Encoder:

@@ -23,11 +23,11 @@ Progress = Callable[[int, int], None]
 
 
 class TextEncoder(Protocol):
-    """The text side of a dual encoder; see `encoder.Encoder` for its attributes."""
+    """The text side of a dual encoder, loaded."""
 
     @property
     def spec(self) -> EncoderSpec:
-        """Its identity."""
+        """Its identity, as the workspace stores it."""
 
     @property
     def vocabulary(self) -> frozenset[str] | None:
@@ -35,15 +35,15 @@ class TextEncoder(Protocol):
 
     @property
     def only_side(self) -> int | None:
-        """Side in pixels of the only images it knows, or None."""
+        """Side in pixels of the only images it knows (the demo's portraits), or None for any photograph."""
 
     @property
     def logit_scale(self) -> float:
-        """Inverse temperature it was trained with."""
+        """Inverse temperature it was trained with: a cosine times this is in nats."""
 
     @property
     def support(self) -> tuple[float, float] | None:
-        """Least similarity and mass of a phrase whose images exist, where that was measured."""
+        """Least similarity and mass of a phrase whose images exist, where that was measured; else None."""
 
     def embed_texts(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """Embed phrases: (n, dim) float32, unit rows."""
@@ -52,12 +52,10 @@ class TextEncoder(Protocol):
         """The words of `text` that are not in `vocabulary`."""
 
 
-@dataclass(frozen=True)
-class TowerTexts:
-    """The text side of an open_clip encoder by its exported tower; torch is not loaded."""
+class _WordsOfSpec:
+    """What the identity of an encoder tells of the words and images that it knows."""
 
     spec: EncoderSpec
-    tower: TextTower
 
     @property
     def vocabulary(self) -> frozenset[str] | None:
@@ -68,6 +66,18 @@ class TowerTexts:
     def only_side(self) -> int | None:
         """See TextEncoder."""
         return demo_files.demo_side() if self.spec.name == DEMO else None
+
+    def unknown_words(self, text: str) -> tuple[str, ...]:
+        """The words of `text` that are not in `vocabulary`."""
+        return unknown_words(self.vocabulary, text)
+
+
+@dataclass(frozen=True)
+class TowerTexts(_WordsOfSpec):
+    """The text side of an open_clip encoder by its exported tower; torch is not loaded."""
+
+    spec: EncoderSpec
+    tower: TextTower
 
     @property
     def support(self) -> tuple[float, float] | None:
@@ -83,12 +93,8 @@ class TowerTexts:
         """(n, dim) float32, unit rows."""
         return self.tower.embed_texts(texts, progress)
 
-    def unknown_words(self, text: str) -> tuple[str, ...]:
-        """The words of `text` that are not in `vocabulary`."""
-        return unknown_words(self.vocabulary, text)
 
-
-class KeptTexts:
+class KeptTexts(_WordsOfSpec):
     """The text side of the encoder of `store`, which `load` loads; the catalog is asked first, and keeps what is new.
 
     `on_kept` is called with the generation that the catalog had before something was kept.
@@ -101,16 +107,6 @@ class KeptTexts:
     @cached_property
     def _loaded(self) -> TextEncoder:
         return self._load()
-
-    @cached_property
-    def vocabulary(self) -> frozenset[str] | None:
-        """See TextEncoder."""
-        return demo_files.demo_vocabulary() if self.spec.name == DEMO else None
-
-    @property
-    def only_side(self) -> int | None:
-        """See TextEncoder."""
-        return demo_files.demo_side() if self.spec.name == DEMO else None
 
     @property
     def support(self) -> tuple[float, float] | None:
@@ -132,10 +128,6 @@ class KeptTexts:
             if (before := keep_texts(self._store, found)) is not None:
                 self._on_kept(before)
         return np.stack([known[text] for text in texts])
-
-    def unknown_words(self, text: str) -> tuple[str, ...]:
-        """The words of `text` that are not in `vocabulary`."""
-        return unknown_words(self.vocabulary, text)
 
 
 def unknown_words(vocabulary: frozenset[str] | None, text: str) -> tuple[str, ...]:
