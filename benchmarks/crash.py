@@ -22,6 +22,7 @@ import json
 import random
 import signal
 import sys
+import tarfile
 import tempfile
 import time
 from collections import Counter
@@ -53,6 +54,7 @@ from fsearch.indexer.workspace.store import Store
 SIZES = BatchSizes(batch=4, shard_rows=4)
 POOL, AT_ONCE, LONGEST = 90, 40, 0.3
 POINTS = ("random", "after a shard", "before a commit", "after a commit", "in the index", "after the index")
+OLD_WORKSPACE = Path(__file__).parents[1] / "tests" / "data" / "workspace-0.1.0.tar.xz"
 TOLERANCE = 2e-3  # half-precision rounding of a unit vector, between batches of different sizes
 
 
@@ -154,24 +156,26 @@ class World:
         return str(fsearch.open(self.workspace).info().images)
 
     def aged(self) -> None:
-        """The workspace as schema 2 had it."""
-        with duckdb.connect(str(self.workspace / "catalog.duckdb")) as con:
-            for name, *_ in con.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall():
-                con.execute(f"DROP VIEW {name}")
-            for table in ("sources", "black_boxes", "pending_losses", "prediction_errors", "vector_index"):
-                con.execute(f"DROP TABLE {table}")
-            con.execute("CREATE TABLE kept AS SELECT * EXCLUDE (target_digest) FROM losses")
-            con.execute("DROP TABLE losses")
-            con.execute("CREATE TABLE losses AS FROM kept LIMIT 0")
-            con.execute("ALTER TABLE losses ADD PRIMARY KEY (model, image_id)")
-            con.execute("INSERT INTO losses BY NAME FROM kept")
-            con.execute("DROP TABLE kept")
-            con.execute("ALTER TABLE rankings RENAME COLUMN expected_loss TO predicted_loss")
-            for name in migrations.NEW_IN_5:
-                con.execute(f"ALTER TABLE rankings DROP COLUMN {name}")
-            con.execute("ALTER TABLE runs DROP COLUMN options")
+        """The workspace as version 0.1.0 would have it: the tables of one that it made, and of each row what fits."""
+        new, old = self.workspace / "catalog.duckdb", self.workspace / "old.duckdb"
+        with tarfile.open(OLD_WORKSPACE) as archive:
+            packed = archive.extractfile("catalog.duckdb")
+            assert packed is not None
+            old.write_bytes(packed.read())
+        with duckdb.connect(str(old)) as con:
+            con.execute(f"ATTACH '{new}' AS new (READ_ONLY)")
+            query = "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = ? AND NOT internal"
+            there = set(con.execute(query, ["new"]).fetchall())
+            here = con.execute(query, ["old"]).fetchall()
+            for (table,) in con.execute(
+                "SELECT table_name FROM duckdb_tables() WHERE database_name = 'old'"
+            ).fetchall():
+                shared = ", ".join(f'"{column}"' for t, column in here if t == table and (t, column) in there)
+                con.execute(f"DELETE FROM {table}")
+                con.execute(f"INSERT INTO {table} BY NAME SELECT {shared} FROM new.{table}")
             con.execute("DELETE FROM settings WHERE name = 'fsearch_version'")
-            con.execute("UPDATE settings SET value = '2' WHERE name = 'schema_version'")
+            con.execute("UPDATE settings SET value = '1' WHERE name = 'schema_version'")
+        old.replace(new)
 
     def killed(self, name: str, work: Callable[[], Any]) -> bool:
         """Run `work` and kill it at a point drawn at random; whether it had ended before that."""

@@ -115,7 +115,7 @@ def _arrays(entry: Any, where: str) -> list[Detection]:
         corners = [[float(v) for v in box] for box, _, _ in rows]
         if any(len(box) != 4 for box in corners):
             raise ValueError("a box has four corners")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise BadInputError(f"{where}: equally long 'boxes', 'labels' and 'scores' are needed: {error}") from error
     found = []
     for (left, top, right, bottom), (_, label, score) in zip(corners, rows, strict=True):

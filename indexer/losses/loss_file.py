@@ -92,7 +92,7 @@ def _own_names(metadata: pa.Table) -> pa.Table:
 def _loss(value: object, row: int, path: Path) -> float:
     try:
         loss = math.nan if value is None else number(value) if isinstance(value, str) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise BadInputError(f"{path} row {row}, column 'loss': {value!r} is not a number") from None
     if not math.isfinite(loss):
         raise BadInputError(

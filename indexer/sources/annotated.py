@@ -6,6 +6,7 @@ from it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -143,12 +144,12 @@ def find_key(file_name: str, paths: PathResolver, where: str) -> str:
         key, refused = paths.key(file_name, where), None
     except BadInputError as error:
         key, refused = "", error
-    if key and (is_url(key) or (paths.root / key).exists()):
+    if key and (is_url(key) or os.path.exists(paths.root / key)):
         return key
     parts = [p for p in file_name.replace("\\", "/").split("/") if p not in ("", ".", "..")]
     for first in range(len(parts)):
         tail = "/".join(parts[first:])
-        if "\0" not in tail and len(tail) < 4096 and (paths.root / tail).is_file():
+        if os.path.isfile(paths.root / tail):
             return paths.key(tail, where)
     if refused is not None:
         raise refused

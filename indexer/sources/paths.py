@@ -96,10 +96,10 @@ class PathResolver:
 
 def as_written(path: Path) -> Path:
     """The path as the disk spells it: composed (NFC) or decomposed (NFD) characters, whichever there is."""
-    if path.exists() or str(path).isascii():
+    if os.path.exists(path) or str(path).isascii():  # unlike Path.exists, of any name
         return path
     forms = (Path(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD"))
-    return next((form for form in forms if form.exists()), path)
+    return next((form for form in forms if os.path.exists(form)), path)
 
 
 def _fetch(url: str) -> Callable[[], bytes]:

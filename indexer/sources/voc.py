@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def _read(path: Path) -> tuple[str, tuple[int | None, int | None], list[dict[str
     """File name, size and objects of one XML file."""
     root = _parse(path)
     sides = [_text(root, f"size/{side}") for side in ("width", "height")]
-    size = tuple(int(float(s)) if re.fullmatch(r"\d+(\.0*)?", s) and float(s) > 0 else None for s in sides)
+    size = tuple(int(float(s)) if re.fullmatch(r"\d{1,9}(\.0*)?", s) and float(s) > 0 else None for s in sides)
     objects = []
     for row, element in enumerate(root.iter("object"), start=1):
         try:
@@ -90,10 +91,10 @@ def _text(element: ElementTree.Element, path: str) -> str:
 def _image_file(folder: Path, name: str, stem: str) -> Path:
     """The image of an XML file: the one that it names, else the one of its own stem."""
     plain = Path(name.replace("\\", "/")).name
-    if plain and (folder / plain).is_file():
+    if plain and os.path.isfile(folder / plain):
         return folder / plain
     beside = (folder / f"{stem}{s}" for suffix in sorted(suffixes()) for s in (suffix, suffix.upper()))
-    return next((p for p in beside if p.is_file()), folder / (plain or f"{stem}.jpg"))
+    return next((p for p in beside if os.path.isfile(p)), folder / (plain or f"{stem}.jpg"))
 
 
 def _splits(folder: Path) -> dict[str, str]:

@@ -91,7 +91,7 @@ def _root(folder: Path, path: Any) -> Path:
     """The folder that splits are relative to: `path` where that is there, else the configuration's own."""
     if not isinstance(path, str):
         return folder
-    named = next((p for p in (folder / path, folder / Path(path).name) if p.is_dir()), folder)
+    named = next((p for p in (folder / path, folder / Path(path).name) if os.path.isdir(p)), folder)
     return named if named.resolve().is_relative_to(folder.resolve()) else folder
 
 
@@ -116,7 +116,7 @@ def _listed(root: Path, folder: Path, text: str) -> list[Path]:
     """The images of a folder, or of a text file that lists them; of a path of another machine the tail that is here."""
     parts = [p for p in text.replace("\\", "/").split("/") if p not in ("", ".", "..")]
     tails = ["/".join(parts[i:]) for i in range(len(parts) + 1)]
-    found_at = (base / t for t in tails for base in (root, folder) if t and (base / t).exists())
+    found_at = (base / t for t in tails for base in (root, folder) if t and os.path.exists(base / t))
     place = next(found_at, None)
     if place is None:
         return []

@@ -97,7 +97,7 @@ def _option(name: str, value: Any, path: Path) -> Any:
             return tuple(float(v) for v in (value if isinstance(value, list) else [value]))
         if name == "classes":
             return tuple(str(v) for v in value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise BadInputError(f"{path}, {name}: {value!r} cannot be used: {error}") from error
     if name in _CHOICES and value not in _CHOICES[name]:
         raise BadInputError(f"{path}, {name}: {value!r} is none of {', '.join(map(str, _CHOICES[name]))}")

@@ -139,7 +139,7 @@ def as_matrix(predictions: Any, names: Sequence[str], width: int | None = None) 
             raise BadInputError(f"{name}: a prediction of {row.size} values where {expected} are expected")
     try:
         return np.array([np.full(expected, np.nan) if r is None else r for r in rows], np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise BadInputError(f"{names[0]}: predictions must be numbers: {error}") from error
 
 

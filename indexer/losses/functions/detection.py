@@ -123,7 +123,7 @@ def read_boxes(objects: Sequence[Mapping[str, Any]], name: str, size: tuple[int,
             np.array([bool(o.get("iscrowd", 0)) for o in objects], bool),
             clipped,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise BadInputError(
             f"{name}: a box needs a numeric 'category_id', and 'score' if it is a detection: {error}"
         ) from error
@@ -132,7 +132,7 @@ def read_boxes(objects: Sequence[Mapping[str, Any]], name: str, size: tuple[int,
 def _corners(coco: Mapping[str, Any], name: str) -> list[float]:
     try:
         left, top, width, height = (float(v) for v in coco["bbox"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise BadInputError(f"{name}: 'bbox' must be four numbers, left, top, width, height") from None
     if not np.isfinite([left, top, width, height]).all():
         raise BadInputError(f"{name}: 'bbox' holds a number that is not finite")
