@@ -206,6 +206,9 @@ def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the demo's portraits go.")] = Path(
         "fsearch-demo"
     ),
+    truth: Annotated[
+        bool, typer.Option("--truth", help="Print the true lift of each hypothesis too, known from the renderer.")
+    ] = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """See the whole story on portraits and a really biased model: render, judge, index, fit, rank. Offline."""
@@ -215,7 +218,7 @@ def demo(
 
     with bars() as progress:
         report = run_demo(open_workspace(workspace), folder, progress)
-    print_ranking(report.ranking)
+    print_ranking(report.ranking, truths=report.truths if truth else None)
     here = "" if workspace == HERE else f" -w {workspace}"
     for line in demo_lines(report, called_as(), here):
         say(line)

@@ -8,15 +8,16 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from fsearch.data.portraits import Portrait, draw_many, sample
+from fsearch.data.portraits import Portrait, draw_many, named_in, sample
 from fsearch.diagnoser.fit_report import FitReport
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.files import write_atomic
@@ -35,12 +36,19 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class DemoReport:
-    """What the demo did. `seconds` holds the wall time of each stage, in order."""
+    """What the demo did.
+
+    Attributes
+    ----------
+    truths : by hypothesis, the true lift: what the portraits that were drawn to show it lose beyond the mean of all.
+    seconds : wall time of each stage, in order.
+    """
 
     accuracy: float
     mean_loss: float
     fit: FitReport
     ranking: Ranking
+    truths: dict[str, float]
     seconds: dict[str, float]
 
 
@@ -57,7 +65,7 @@ def run_demo(workspace: Workspace, folder: Path, progress: Progress | None = Non
 
     portraits = sample(count, SEED)
     images = timed("render", lambda: _render(portraits, folder / _FOLDER, progress))
-    accuracy, mean_loss = timed("black box", lambda: _judge(portraits, images, folder / "losses.csv"))
+    accuracy, judged = timed("black box", lambda: _judge(portraits, images, folder / "losses.csv"))
     losses = folder / "losses.csv"
     timed(
         "index",
@@ -65,7 +73,19 @@ def run_demo(workspace: Workspace, folder: Path, progress: Progress | None = Non
     )
     fit = timed("fit", lambda: workspace.fit(MODEL, progress=progress))
     ranking = timed("rank", lambda: workspace.rank(STARTER, model=MODEL, progress=progress))
-    return DemoReport(accuracy, mean_loss, fit, ranking, seconds)
+    truths = true_lifts(portraits, judged, [a.text for a in ranking.answers])
+    return DemoReport(accuracy, float(judged.mean()), fit, ranking, truths, seconds)
+
+
+def true_lifts(portraits: Sequence[Portrait], losses: NDArray[np.float64], texts: Sequence[str]) -> dict[str, float]:
+    """Of each phrase in words of the renderer, how much the portraits that show it lose beyond the mean of all."""
+    found = {}
+    for text in texts:
+        concepts = named_in(text)
+        shows = np.array([all(c.holds(p) for c in concepts) for p in portraits])
+        if concepts and shows.any():
+            found[text] = float(losses[shows].mean() - losses.mean())
+    return found
 
 
 def _refuse_foreign(workspace: Workspace, folder: Path) -> None:
@@ -97,7 +117,7 @@ def _render(portraits: list[Portrait], folder: Path, progress: Progress | None) 
     return images
 
 
-def _judge(portraits: list[Portrait], images: list[Image.Image], losses: Path) -> tuple[float, float]:
+def _judge(portraits: list[Portrait], images: list[Image.Image], losses: Path) -> tuple[float, NDArray[np.float64]]:
     """Let the black box judge every portrait and write its losses, with the true attributes as further columns."""
     from fsearch.data.blackbox.model import judge, load
 
@@ -120,4 +140,4 @@ def _judge(portraits: list[Portrait], images: list[Image.Image], losses: Path) -
     writer.writeheader()
     writer.writerows(rows)
     write_atomic(losses, text.getvalue().encode())
-    return float((says == smiling).mean()), float(judged.losses.mean())
+    return float((says == smiling).mean()), np.asarray(judged.losses, np.float64)

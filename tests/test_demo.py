@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import fsearch
 from fsearch.cli import app
 from fsearch.data.blackbox import model as blackbox
-from fsearch.data.portraits import draw, phrases, sample
+from fsearch.data.portraits import draw, named_in, phrases, sample
 from fsearch.data.training.measure import auroc
 from fsearch.indexer.embedding.encoder import Encoder
 from fsearch.indexer.embedding.open_clip_encoder import DEMO_FOLDER
@@ -57,6 +57,26 @@ def test_the_black_box_fails_on_dark_skin(portraits: list) -> None:
     assert judged.losses[dark].mean() > 3 * judged.losses[~dark].mean()
 
 
+@pytest.mark.parametrize(
+    ("phrase", "names"),
+    [
+        ("Dark skin tone", ["dark skin"]),
+        ("very dark skin", ["very dark skin"]),
+        ("sunglasses at night", ["sunglasses", "city at night"]),
+        ("a bald person with a beard", ["a beard", "bald"]),
+        ("no hat", ["no hat"]),
+        ("a wheelchair", []),
+    ],
+)
+def test_a_phrase_names_its_concepts(phrase: str, names: list[str]) -> None:
+    assert sorted(c.name for c in named_in(phrase)) == sorted(names)
+
+
+def test_each_wording_names_its_own_concept() -> None:
+    for wording, concept in phrases():
+        assert [c.holds for c in named_in(wording)] == [concept.holds], wording
+
+
 @pytest.mark.slow
 def test_the_demo_finds_dark_skin_and_can_be_run_again() -> None:
     ws = fsearch.open("w")
@@ -72,12 +92,15 @@ def test_the_demo_finds_dark_skin_and_can_be_run_again() -> None:
         "SELECT avg(loss) FILTER (skin_tone >= 7) AS dark, avg(loss) AS all_ FROM worst_images"
     ).to_pylist()[0]
     assert losses["dark"] > losses["all_"]
+    assert list(report.truths) == [a.text for a in report.ranking.answers]
+    assert report.truths["dark skin tone"] > 0.15 > 0 > report.truths["light skin tone"]
+    assert np.mean([a.lo <= report.truths[a.text] <= a.hi for a in report.ranking.answers]) >= 0.8
     again = run_demo(ws, Path("demo"), count=1200)
     assert [a.text for a in again.ranking.answers] == [a.text for a in report.ranking.answers]
     assert again.ranking.run_id == report.ranking.run_id + 1
 
 
-GOLDEN_HEAD = "rank hypothesis verdict lift 90% interval observed adjusted vs group n eff q"
+GOLDEN_HEAD = "rank hypothesis verdict lift 90% interval observed adjusted vs group n eff q true lift"
 GOLDEN_TAIL = """\
  weights: trees # (# a member), linear #
  out of bag: Spearman #, R# # (Spearman with permuted losses: #)
@@ -93,7 +116,7 @@ Try next:
 @pytest.mark.slow
 def test_the_demo_prints_its_story(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["fsearch"])
-    result = CliRunner().invoke(app, ["demo"])
+    result = CliRunner().invoke(app, ["demo", "--truth"])
     assert result.exit_code == 0, result.output[-500:]
     lines = result.stdout.splitlines()
     assert " ".join(lines[0].split()) == GOLDEN_HEAD

@@ -6,7 +6,7 @@ fsearch's workspace, models or statistics; only numpy and Pillow are needed.
 
 from fsearch.data.portraits.attributes import EVEN, Mix, Portrait, sample
 from fsearch.data.portraits.captions import caption, known_words
-from fsearch.data.portraits.concepts import CONCEPTS, Concept, phrases
+from fsearch.data.portraits.concepts import CONCEPTS, Concept, named_in, phrases
 from fsearch.data.portraits.draw import SIZE, draw, draw_many, pixels
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "draw",
     "draw_many",
     "known_words",
+    "named_in",
     "phrases",
     "pixels",
     "sample",

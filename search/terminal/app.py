@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -130,13 +130,13 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=1).replace("\x7f", "\\u007f"))  # all others JSON escapes itself
 
 
-def print_ranking(ranking: Any, explain: bool = False) -> None:
+def print_ranking(ranking: Any, explain: bool = False, truths: Mapping[str, float] | None = None) -> None:
     """A ranking as a table, then its notes and, if asked, what went into each verdict."""
     from fsearch.search.terminal.explain import explanation
     from fsearch.search.terminal.render import ranking_table
 
     terminal = console()
-    terminal.print(ranking_table(ranking, terminal.width))
+    terminal.print(ranking_table(ranking, terminal.width, truths))
     for note in ranking.notes:
         say(f"note: {note}")
     if explain:

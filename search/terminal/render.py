@@ -30,6 +30,7 @@ _WIDTHS = {
     "vs group": 8,
     "n eff": 5,
     "q": 5,
+    "true lift": 9,
 }
 _LEAST_PHRASE = 20  # characters that a text keeps in a line
 _LEFT_OUT_FIRST = ("vs group", "adjusted", "observed", "n eff", "90% interval")  # verdict, lift and q stay
@@ -54,9 +55,14 @@ def answers_text(answers: Answers, explain: bool = False, nearest: bool = False)
     return Text("\n").join(blocks)
 
 
-def ranking_table(ranking: Ranking, width: int = UNBOUNDED) -> Table:
-    """One line a hypothesis, worst first, on a terminal of `width`: where that is narrow, columns are left out."""
+def ranking_table(ranking: Ranking, width: int = UNBOUNDED, truths: Mapping[str, float] | None = None) -> Table:
+    """One line a hypothesis, worst first, on a terminal of `width`: where that is narrow, columns are left out.
+
+    `truths` are true lifts by hypothesis, where they are known: one more column.
+    """
     cells = {name: [cell(i, a) for i, a in enumerate(ranking.answers, 1)] for name, cell in _CELLS.items()}
+    if truths is not None:
+        cells["true lift"] = [Text(_signed(truths.get(a.text))) for a in ranking.answers]
     for name in ("adjusted", "vs group"):
         if not any(cells[name]):
             del cells[name]
