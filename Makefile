@@ -68,3 +68,4 @@ screenshots: $(READY) ## the pictures of the README, from the demo's workspace (
 
 docs: $(READY) ## make the pages that come from the code
 	$(BIN)/python -m fsearch.indexer.storage.schema > docs/schema.md
+	$(BIN)/python -m fsearch.search.json_schema > docs/schema.json

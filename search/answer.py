@@ -19,6 +19,26 @@ if TYPE_CHECKING:
     from PIL import Image
 
 COLUMNS = tuple(field.name for field in fields(Finding))
+_OF_UNSEEN = (
+    "hypothesis",
+    "verdict",
+    "reason",
+    "within",
+    "baseline",
+    "loss_std",
+    "min_effect",
+    "conformal",
+    "calibrated",
+)
+_OF_PRESENCE = ("shown", "similarity", "log_mean_exp", "margin", "winners")
+_THRESHOLDS = ("similarity_threshold", "log_mean_exp_threshold", "margin_threshold")
+# what is found of the images that show a phrase: of a phrase that none shows, it would be about other images
+FOUND = frozenset(COLUMNS) - {*_OF_UNSEEN, *_OF_PRESENCE, *_THRESHOLDS}
+
+
+def known(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of `rankings` without numbers that look like findings, where the phrase is `unseen`."""
+    return row | dict.fromkeys(FOUND & row.keys()) if row["verdict"] == Verdict.UNSEEN else row
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +137,11 @@ class Answer(Finding):
         return f"{self.text} [{self.within}]" if self.within else self.text
 
     def as_row(self) -> dict[str, Any]:
-        """One flat row without the images: the columns of `rankings`, with the hypothesis' group and template."""
-        columns = {name: getattr(self, name) for name in COLUMNS}
+        """One flat row without the images: the columns of `rankings`, with the hypothesis' group and template.
+
+        What is FOUND is None where the verdict is `unseen`.
+        """
+        columns = known({name: getattr(self, name) for name in COLUMNS})
         return {"hypothesis": self.text, "group": self.group, "template": self.template} | columns
 
     def as_dict(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from fsearch.indexer.storage.rows import insert, scalar, utc_now
 from fsearch.indexer.storage.schema import columns_of
 from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.answer import COLUMNS, Answer, Ranking
+from fsearch.search.answer import COLUMNS, Answer, Ranking, known
 from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.options import QueryOptions
 from fsearch.search.run_diff import RunDiff, changed, size_of_change
@@ -163,7 +163,7 @@ class StoredRun:
         """Ready for JSON."""
         return {
             "settings": self.settings | {"created_at": self.settings["created_at"].isoformat()},
-            "ranking": self.rows.to_pylist(),
+            "ranking": [known(row) for row in self.rows.to_pylist()],
         }
 
     def __str__(self) -> str:
