@@ -30,7 +30,7 @@ from fsearch.indexer.storage.files import DamagedArrayError, file_sha256, load_a
 from fsearch.indexer.storage.inside import remove
 from fsearch.indexer.storage.layout import Layout
 
-_FORMAT = 6
+_FORMAT = 7
 _TREES = ("nodes", "roots", "counts", "base")
 _ARRAYS = ("rows", "groups", "members", "out_of_bag", "texts", "vocabulary", "bank_lifts", "coefficients", *_TREES)
 _MANIFEST_BYTES = 2**20
@@ -44,8 +44,8 @@ class FitArtifact:
     ----------
     rows : (n,) int64 global rows of the images with a prediction, rising.
     groups : (n,) int32 group of repeated images that each belongs to, numbered in order of first appearance.
-    members : (b, n) float32 predictions; `out_of_bag` : (b, n) bool.
-    predict : (m, d) points to (b, m) expected losses.
+    members : (b, n) float32 expected losses less the mean loss; `out_of_bag` : (b, n) bool.
+    predict : (m, d) points to (b, m) such.
     bank : result of the reference phrases among the images of the fit; None where it was not stored.
     """
 

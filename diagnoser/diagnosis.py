@@ -32,7 +32,7 @@ class Diagnosis:
     ----------
     losses, image_ids : (n,) float64 losses and int64 ids of the images.
     groups : (n,) int32 group of repeated images that each belongs to, numbered from 0 in order of first appearance.
-    residuals : (n,) float64 losses less their out-of-bag predictions.
+    residuals : (n,) float64 losses less their mean and what is predicted beyond it out of bag.
     retriever : retrieval among these images; `whole` : the diagnosis of all images, where this is one of a subset.
     stale : whether the fit was made with other images or losses.
     """
@@ -69,7 +69,7 @@ class Diagnosis:
         self._base = out_of_bag_base(self._members, self._out_of_bag)
         predicted = out_of_bag_mean(self._members, self._out_of_bag)
         predicted = np.where(np.isfinite(predicted), predicted, self._members.mean(axis=0))
-        self.residuals = self.losses - predicted
+        self.residuals = self.losses - self.baseline - predicted
         self.scale = Scale(self.loss_std, float(predicted.std()))
         self._draws: dict[tuple[int, int, int], Singles] = {}
 

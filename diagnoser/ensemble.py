@@ -48,7 +48,7 @@ class Bagged:
     Attributes
     ----------
     boosters : the members' trees; `coefficients` : (b, d + 1) their linear sides, intercept last.
-    members : (b, n) float32, each member's prediction for each row, in units of the loss.
+    members : (b, n) float32, each member's prediction for each row: the expected loss less the mean loss.
     out_of_bag : (b, n) bool, True where the member did not train on the row.
     rounds : trees kept by each member.
     """
@@ -62,11 +62,11 @@ class Bagged:
     rounds: tuple[int, ...]
 
     def prediction(self) -> Floats:
-        """(n,) mean over the members that did not train on the row; NaN where every member did."""
-        return out_of_bag_mean(self.members, self.out_of_bag)
+        """(n,) expected loss by the members that did not train on the row; NaN where every member did."""
+        return out_of_bag_mean(self.members, self.out_of_bag) + self.stacking.level
 
     def predict(self, points: NDArray[np.float32]) -> Floats:
-        """(b, m) each member's expected loss at any `points`, (m, d)."""
+        """(b, m) each member's expected loss less the mean loss, at any `points`, (m, d)."""
         return predict(self._margins, self.coefficients, self.transform, self.stacking, points)
 
     def _margins(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -185,7 +185,10 @@ def predict(
     stacking: Stacking,
     points: NDArray[np.float32],
 ) -> Floats:
-    """(b, m) each member's expected loss at each of `points`, (m, d); `margins` gives what its trees say there."""
+    """(b, m) what each member expects at each of `points`, (m, d), beyond the mean loss.
+
+    `margins` gives what its trees say there.
+    """
     from scipy.special import expit
 
     said = margins(points).astype(np.float64)

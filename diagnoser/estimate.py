@@ -13,11 +13,12 @@ from fsearch.diagnoser.calibration import half_errors
 from fsearch.diagnoser.diagnosis import Diagnosis
 from fsearch.diagnoser.evidence import Design, group_means
 from fsearch.diagnoser.lift import Lift, combine, conformal_quantile, half_width, member_variance
-from fsearch.diagnoser.observed import Observed, observe
+from fsearch.diagnoser.observed import Observed, observe, q_values
 from fsearch.diagnoser.reference_bank import BankResult
 from fsearch.diagnoser.retrieval import Retrieved
 from fsearch.diagnoser.rivals import Rivalry, rivalry
 from fsearch.diagnoser.support import Presence
+from fsearch.diagnoser.verdict import Q_LEVEL
 
 Floats = NDArray[np.float64]
 
@@ -33,6 +34,7 @@ class Estimates(NamedTuple):
     percentile : of the lift among the reference phrases, 0 to 100.
     observed : real losses of the images that show it against the rest.
     presence : whether the index holds images of the phrase.
+    nearest_fail : bool, whether the nearest few images lose significantly more; these lift `hi` to what they say.
     """
 
     lift: Lift
@@ -41,6 +43,7 @@ class Estimates(NamedTuple):
     percentile: Floats
     observed: Observed
     presence: Presence
+    nearest_fail: NDArray[np.bool_]
 
 
 def estimate(
@@ -65,13 +68,17 @@ def estimate(
         seen.append(observe(part, design, diagnosis.losses, diagnosis.groups, draws))
     lift = Lift(*_joined(lifts))
     width = half_width(lift.error, bank.conformal)
+    observed = Observed(*_joined(seen))
+    nearest_fail = q_values(observed.nearest_p) <= Q_LEVEL
+    reach = np.where(nearest_fail, observed.nearest_lift + half_width(observed.nearest_error, 0.0), -np.inf)
     return Estimates(
         lift,
         lift.value - width,
-        lift.value + width,
+        np.maximum(lift.value + width, reach),
         bank.percentile(lift.value),
-        Observed(*_joined(seen)),
+        observed,
         diagnosis.artifact.reference.in_force.presence(retrieved.support, *rivals),
+        nearest_fail,
     )
 
 

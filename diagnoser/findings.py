@@ -165,6 +165,7 @@ class _Slice:
             absent=bool(self.estimates.presence.absent[i]),
             doubtful=bool(self.estimates.presence.doubtful[i]),
             uncertain=bool(self.estimates.presence.uncertain[i]),
+            nearest_fail=bool(self.estimates.nearest_fail[i]),
             unknown_words=phrase.unknown_words,
             foreign_images=foreign_images,
             signal=diagnosis.report.signal,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.choices import Correction
-from fsearch.diagnoser.evidence import Design, group_means
+from fsearch.diagnoser.evidence import Design, group_means, nearest_evidence
 from fsearch.diagnoser.retrieval import Retrieved
 
 Floats = NDArray[np.float64]
@@ -30,12 +30,16 @@ class Observed(NamedTuple):
     n_effective : how many groups of images carry the evidence (Kish, 1965).
     p_value : of a studentised permutation of the losses, group by group; never zero.
     error : standard error of the lift, robust to unequal spread.
+    nearest_lift, nearest_error, nearest_p : of the nearest few images alone; see `nearest_evidence`.
     """
 
     lift: Floats
     n_effective: Floats
     p_value: Floats
     error: Floats
+    nearest_lift: Floats
+    nearest_error: Floats
+    nearest_p: Floats
 
 
 def normalised(memberships: Floats) -> Floats:
@@ -53,8 +57,8 @@ def observe(retrieved: Retrieved, design: Design, losses: Floats, groups: Groups
     """
     values = (losses - losses.mean())[retrieved.neighbours]
     slope = design.slope(values, group_means(losses, groups))
-    p = design.p_values(values, draws)
-    return Observed(slope.value, design.n_effective, p, np.sqrt(slope.variance))
+    nearest = nearest_evidence(retrieved, losses, groups, draws)
+    return Observed(slope.value, design.n_effective, design.p_values(values, draws), np.sqrt(slope.variance), *nearest)
 
 
 def q_values(p: Floats, correction: Correction = "bh") -> Floats:

@@ -12,10 +12,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Stacking:
-    """level + trees * (tree prediction - tree_level) + linear * (linear prediction - linear_level).
+    """trees * (tree prediction - tree_level) + linear * (linear prediction - linear_level): the loss less its `level`.
 
     The weights are not forced to sum to one: where neither explains anything out of bag both go to zero, and the
-    ensemble predicts the mean loss everywhere.
+    ensemble predicts the mean loss, `level`, everywhere.
     """
 
     trees: float
@@ -36,5 +36,5 @@ class Stacking:
         return cls(float(weights[0]), float(weights[1]), *means)
 
     def mix(self, trees: Floats, linear: Floats) -> Floats:
-        """Both predictions, of any one shape, as one expected loss."""
-        return self.level + self.trees * (trees - self.tree_level) + self.linear * (linear - self.linear_level)
+        """Both predictions, of any one shape, as one: the expected loss less `level`."""
+        return self.trees * (trees - self.tree_level) + self.linear * (linear - self.linear_level)

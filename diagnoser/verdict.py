@@ -11,6 +11,7 @@ not.
 | unclear | lift of half of `min_effect` or more, with interval > 0 or q <= 0.10; but perhaps no image shows it |
 | fails   | q <= 0.10, an ensemble better than chance predicts a lift, interval > 0, lift of `min_effect` or more |
 | suspect | lift of half of `min_effect` or more, with interval > 0 or q <= 0.10 |
+| suspect | the nearest 12 images lose significantly more (plain permutation, q <= 0.10), and `min_effect` or more |
 | fine    | `min_effect` is above the interval and the observed lift's one-sided 95% bound; 10 such images are there |
 | unclear | anything else: the data cannot tell |
 """
@@ -68,6 +69,7 @@ class VerdictInputs:
     shown : expected number of images that show the phrase.
     absent : whether the index seems to hold no image of the phrase.
     doubtful, uncertain : whether it perhaps holds none, so that the phrase is not called failing, or not fine.
+    nearest_fail : whether the nearest few images lose significantly more than the rest.
     signal : whether the fit is better than chance.
     """
 
@@ -84,6 +86,7 @@ class VerdictInputs:
     absent: bool = False
     doubtful: bool = False
     uncertain: bool = False
+    nearest_fail: bool = False
     unknown_words: tuple[str, ...] = ()
     foreign_images: bool = False
     signal: bool = True
@@ -125,13 +128,15 @@ def _significant(inputs: VerdictInputs) -> bool:
 
 def _higher_loss(inputs: VerdictInputs) -> bool:
     """Whether the nearest images seem to fail, whatever they show: such a phrase is not hidden among the unseen."""
-    return _significant(inputs) or inputs.lo > 0
+    return _significant(inputs) or inputs.lo > 0 or inputs.nearest_fail
 
 
 def _judged(inputs: VerdictInputs) -> tuple[Verdict, str]:
     matters = inputs.lift >= inputs.min_effect / 2
     if matters and (inputs.lo > 0 or _significant(inputs)):
         return _higher(inputs)
+    if inputs.nearest_fail and inputs.hi >= inputs.min_effect:
+        return _nearest_fail(inputs)
     if max(inputs.hi, inputs.observed_lift + _ONE_SIDED_95 * inputs.observed_error) < inputs.min_effect:
         if not inputs.signal:
             return Verdict.UNCLEAR, "no higher loss is shown"
@@ -141,6 +146,13 @@ def _judged(inputs: VerdictInputs) -> tuple[Verdict, str]:
             return Verdict.UNCLEAR, "no higher loss is shown, but on images like it"
         return Verdict.FINE, f"a lift of {inputs.min_effect:.3g} or more is ruled out"
     return Verdict.UNCLEAR, "neither a higher loss that matters nor its absence is shown"
+
+
+def _nearest_fail(inputs: VerdictInputs) -> tuple[Verdict, str]:
+    said = "the 12 nearest images lose significantly more"
+    if inputs.doubtful or inputs.absent:
+        return Verdict.UNCLEAR, f"{said}, but perhaps none of them shows it"
+    return Verdict.SUSPECT, f"{said}, though not all images that may show it"
 
 
 def _higher(inputs: VerdictInputs) -> tuple[Verdict, str]:

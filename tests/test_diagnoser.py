@@ -58,6 +58,11 @@ NOTHING = {"predicted_lift": 0.0, "lift": 0.0, "lo": -0.1, "hi": 0.1, "observed_
         ({"doubtful": True}, "unclear"),
         ({**NOTHING, "observed_error": 0.05, "hi": 0.3}, "unclear"),
         ({**NOTHING, "observed_error": 0.2}, "unclear"),
+        ({**NOTHING, "observed_error": 0.05, "hi": 0.3, "nearest_fail": True}, "suspect"),
+        ({**NOTHING, "observed_error": 0.05, "hi": 0.3, "nearest_fail": True, "doubtful": True}, "unclear"),
+        ({**NOTHING, "observed_error": 0.05, "hi": 0.3, "nearest_fail": True, "absent": True}, "unclear"),
+        ({**NOTHING, "observed_error": 0.05, "nearest_fail": True}, "fine"),
+        ({"nearest_fail": True}, "fails"),
         ({**NOTHING, "observed_error": 0.05, "min_effect": 0.1}, "unclear"),
     ],
 )
@@ -92,7 +97,8 @@ def test_what_matters_is_a_small_effect_or_half_the_mean_loss() -> None:
 @given(st.lists(st.floats(0, 100), min_size=2, max_size=50))
 def test_target_goes_there_and_back(losses: list[float]) -> None:
     values = np.array(losses)
-    for target in (LossTransform("log1p"), LossTransform("identity"), LossTransform("logistic")):
+    scaled = [LossTransform("log1p", origin=-1.0, unit=4.0), LossTransform("identity", origin=3.0, unit=0.5)]
+    for target in (LossTransform("log1p"), LossTransform("identity"), LossTransform("logistic"), *scaled):
         np.testing.assert_allclose(target.backward(target.forward(values)), values, atol=1e-9, rtol=1e-9)
 
 
@@ -102,6 +108,18 @@ def test_the_target_follows_the_losses() -> None:
     assert LossTransform.of(rng.lognormal(0, 2, 500)).kind == "log1p"
     assert LossTransform.of(rng.lognormal(0, 2, 500) - 5).kind == "identity"
     assert LossTransform.of(rng.uniform(0, 1, 500)).kind == "identity"
+
+
+@pytest.mark.parametrize(("factor", "shift"), [(1e-10, 0.0), (1e8, 0.0), (1.0, 1e6), (1e-3, 7.0)])
+@pytest.mark.parametrize(("noise", "kind"), [(0.3, "identity"), (2.0, "log1p")])
+def test_no_unit_and_no_zero_point_of_the_losses_matter(factor: float, shift: float, noise: float, kind: str) -> None:
+    x, losses, plain = planted_bag(3, noise)
+    other = ensemble.train(ensemble.local_trainer(x), x, losses * factor + shift, members=6, seed=3)
+    assert other.transform.kind == plain.transform.kind == kind
+    expected = plain.prediction() * factor + shift
+    spread = losses.std() * factor
+    np.testing.assert_allclose(other.prediction(), expected, atol=0.02 * spread)
+    np.testing.assert_allclose(other.members, plain.members * factor, atol=0.1 * spread)
 
 
 def test_smearing_makes_the_mean_of_log_targets_unbiased() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from retrievals import retrieval, shown
 
 from fsearch.diagnoser.calibration import half_errors
-from fsearch.diagnoser.evidence import Design, group_means, shuffled_means, tail_p
+from fsearch.diagnoser.evidence import NEAREST, Design, exponential_tail_p, group_means, shuffled_means, tail_p
 from fsearch.diagnoser.membership import effective_number
 from fsearch.diagnoser.observed import Observed, observe, q_values
 from fsearch.diagnoser.retrieval import Retrieved
@@ -48,6 +48,38 @@ def test_a_sure_retrieval_gives_the_plain_difference_of_means() -> None:
     losses, truth = rng.gamma(1.0, 1.0, 300), rng.random((2, 300)) < 0.2
     expected = [losses[t].mean() - losses[~t].mean() for t in truth]
     np.testing.assert_allclose(seen(shown(truth), losses).lift, expected, rtol=1e-6)
+
+
+def test_what_few_images_show_is_seen_though_memberships_count_many() -> None:
+    """Twenty images fail among six hundred that the encoder holds for such."""
+    rng = np.random.default_rng(4)
+    chance = np.append(np.full(600, 0.9), np.full(1400, 1e-6))
+    losses = rng.gamma(1.0, np.append(np.full(20, 1.5), np.full(1980, 0.2)))
+    found = seen(retrieval(chance[None], np.arange(2000)[None], 2000), losses)
+    assert found.lift[0] < 0.15
+    assert found.nearest_lift[0] > 0.8
+    assert found.nearest_p[0] < 1e-6
+    whole = seen(retrieval(chance[None], np.arange(2000)[None], 2000), losses, groups=np.arange(2000) // NEAREST)
+    assert whole.nearest_p[0] > 1e-3  # frames of one clip are one piece of evidence
+
+
+@pytest.mark.parametrize("shape", [0.3, 1.0, 5.0])
+def test_p_values_of_the_nearest_mean_what_they_say_far_out(shape: float) -> None:
+    rng = np.random.default_rng(7)
+    n, q = 3000, 4000
+    losses = rng.gamma(shape, 1.0, n)
+    places = np.stack([rng.choice(n, NEAREST, replace=False) for _ in range(q)])
+    p = seen(retrieval(np.full((q, NEAREST), 0.9), places, n), losses, permutations=2000).nearest_p
+    assert (p <= 0.05).mean() == pytest.approx(0.05, abs=0.015)
+    assert (p <= 0.001).mean() < 0.003
+    assert p.min() > 0
+
+
+@given(st.floats(-5, 50), st.floats(0, 20), st.integers(0, 1000))
+def test_an_exponential_tail_falls(low: float, more: float, seed: int) -> None:
+    null = np.random.default_rng(seed).gamma(12.0, 1.0, (1, 500))
+    first, second = exponential_tail_p(np.array([low]), null), exponential_tail_p(np.array([low + more]), null)
+    assert 0 < second[0] <= first[0] <= 1
 
 
 def test_a_sampled_rest_stands_for_all_of_it() -> None:
