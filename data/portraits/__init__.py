@@ -6,8 +6,9 @@ fsearch's workspace, models or statistics; only numpy and Pillow are needed.
 
 from fsearch.data.portraits.attributes import EVEN, Mix, Portrait, sample
 from fsearch.data.portraits.captions import caption, known_words
-from fsearch.data.portraits.concepts import CONCEPTS, Concept, named_in, phrases
+from fsearch.data.portraits.concepts import CONCEPTS, Concept, phrases
 from fsearch.data.portraits.draw import SIZE, draw, draw_many, pixels
+from fsearch.data.portraits.naming import named_in
 
 __all__ = [
     "CONCEPTS",

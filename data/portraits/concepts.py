@@ -6,7 +6,6 @@ and a phrase is judged against the predicate, so words and truth cannot drift ap
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -289,14 +288,3 @@ def phrases() -> Iterator[tuple[str, Concept]]:
     for concept in CONCEPTS:
         for wording in concept.wordings:
             yield wording, concept
-
-
-def named_in(phrase: str) -> tuple[Concept, ...]:
-    """The concepts that a phrase names, by their longest wordings; empty for a phrase in other words."""
-    found, left = [], phrase.lower()
-    for wording, concept in sorted(phrases(), key=lambda pair: -len(pair[0])):
-        rest = re.sub(rf"\b{re.escape(wording)}\b", " ", left)
-        if rest != left:
-            found.append(concept)
-            left = rest
-    return tuple(found)
