@@ -34,7 +34,8 @@ class Estimates(NamedTuple):
     percentile : of the lift among the reference phrases, 0 to 100.
     observed : real losses of the images that show it against the rest.
     presence : whether the index holds images of the phrase.
-    nearest_fail : bool, whether the nearest few images lose significantly more; these lift `hi` to what they say.
+    nearest_fail : bool, whether the nearest few images lose significantly more. Where their own interval lies above that
+        of the lift, `hi` is their mean.
     """
 
     lift: Lift
@@ -70,11 +71,12 @@ def estimate(
     width = half_width(lift.error, bank.conformal)
     observed = Observed(*_joined(seen))
     nearest_fail = q_values(observed.nearest_p) <= Q_LEVEL
-    reach = np.where(nearest_fail, observed.nearest_lift + half_width(observed.nearest_error, 0.0), -np.inf)
+    least = observed.nearest_lift - half_width(observed.nearest_error, 0.0)
+    contradicted = nearest_fail & (least > lift.value + width)
     return Estimates(
         lift,
         lift.value - width,
-        np.maximum(lift.value + width, reach),
+        np.where(contradicted, observed.nearest_lift, lift.value + width),
         bank.percentile(lift.value),
         observed,
         diagnosis.artifact.reference.in_force.presence(retrieved.support, *rivals),
