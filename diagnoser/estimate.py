@@ -34,8 +34,8 @@ class Estimates(NamedTuple):
     percentile : of the lift among the reference phrases, 0 to 100.
     observed : real losses of the images that show it against the rest.
     presence : whether the index holds images of the phrase.
-    nearest_fail : bool, whether the nearest few images lose significantly more. Where their own interval lies above that
-        of the lift, `hi` is their mean.
+    nearest_fail : bool, whether the nearest few images lose significantly more; where their own interval lies above
+        that of the lift, `hi` is their mean.
     """
 
     lift: Lift
