@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fsearch.indexer.storage.metadata import column_names
 from fsearch.indexer.vector_index.index_stats import IndexStats, read_stats
 from fsearch.indexer.workspace.image_groups import grouped_by
 from fsearch.indexer.workspace.store import Store
@@ -123,7 +124,7 @@ def inventory(store: Store) -> Info:
         sources = rows("SELECT source, count(*) FROM images WHERE status = 'present' GROUP BY source ORDER BY source")
         refused = rows(f"SELECT key, reason FROM rejected ORDER BY key LIMIT {_SHOWN}")
         ((version,),) = rows("SELECT value FROM settings WHERE name = 'fsearch_version'")
-        metadata = [str(name) for name, *_ in rows("DESCRIBE metadata") if name != "image_id"]
+        metadata = column_names(con)
     return Info(
         workspace=str(store.layout.root),
         fsearch_version=str(version),

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.storage.sql import quoted
+from fsearch.indexer.storage.metadata import column_names, values_of
 from fsearch.indexer.storage.tabular import KEY_COLUMNS, TableFile, find_column, is_table
 from fsearch.indexer.workspace.store import Store
 
@@ -62,24 +62,24 @@ def read_labels(store: Store, source: str) -> ImageLabels:
 
 def _from_column(store: Store, column: str) -> tuple[Said, bool]:
     with store.catalog.read() as con:
-        kinds = {name.lower(): (name, kind) for name, kind, *_ in con.execute("DESCRIBE metadata").fetchall()}
-        kinds.pop("image_id")
-        table = "metadata"
-        if "label" not in kinds:  # what a losses file says was right
-            kinds["label"] = ("label", "VARCHAR")
-            table = "losses" if column.lower() == "label" else table
-        if column.lower() not in kinds:
-            there = ", ".join(name for name, _ in kinds.values())
+        names = {name.lower(): name for name in column_names(con)}
+        if column.lower() in names:
+            name, values = names[column.lower()], values_of(con, names[column.lower()])
+        elif column.lower() == "label":  # what a losses file says was right
+            name, values = "label", "SELECT image_id, any_value(label) AS value FROM losses GROUP BY image_id"
+        else:
+            there = ", ".join(dict.fromkeys([*names.values(), "label"]))
             raise BadInputError(f"--labels {column}: no such file, and no such column of the images (there: {there})")
-        name, kind = kinds[column.lower()]
         query = (
-            f"SELECT image_id, CAST(any_value({quoted(name)}) AS VARCHAR) FROM {table} JOIN images USING (image_id) "
-            f"WHERE status = 'present' AND {quoted(name)} IS NOT NULL GROUP BY image_id ORDER BY image_id"
+            f"SELECT image_id, CAST(value AS VARCHAR), typeof(value) = 'BOOLEAN' FROM ({values}) "
+            "JOIN images USING (image_id) WHERE status = 'present' AND value IS NOT NULL ORDER BY image_id"
         )
-        rows = [(i, value.strip()) for i, value in con.execute(query).fetchall() if value.strip()]
+        found = con.execute(query).fetchall()
+    rows = [(i, value.strip()) for i, value, _ in found if value.strip()]
+    boolean = any(is_boolean for *_, is_boolean in found)
     ids, values = [i for i, _ in rows], [value for _, value in rows]
     lowered = {v.lower() for v in values}
-    if kind == "BOOLEAN" or (lowered and lowered <= _YES | _NO | _UNKNOWN):
+    if boolean or (lowered and lowered <= _YES | _NO | _UNKNOWN):
         known = [(i, v.lower() in _YES) for i, v in rows if v.lower() not in _UNKNOWN]
         return ([i for i, _ in known], [name] * len(known), [yes for _, yes in known]), False
     return (ids, values, [True] * len(ids)), True

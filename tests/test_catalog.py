@@ -108,7 +108,7 @@ def test_every_table_view_and_column_says_what_it_is(ws: Workspace) -> None:
     assert {name: columns[name] for name in declared} == declared
     without = {name for name, comment in columns.items() if comment is None}
     own = {"eyewear", "skin_tone"}  # the user's own: their meaning is not ours to tell
-    assert without == {f"{place}.{name}" for place in ("metadata", "examples", "worst_images") for name in own}
+    assert without == {f"{place}.{name}" for place in ("model_metadata", "examples", "worst_images") for name in own}
     assert columns["examples.loss_split"] == declared["losses.split"]
     assert columns["worst_images.predicted_loss"] == declared["predictions.predicted_loss"]
 
@@ -132,7 +132,9 @@ def test_a_table_says_what_happens_to_its_rows_when_their_image_or_model_goes() 
         assert (table.with_image is not None) == ("image_id" in names and table.name != "images"), table.name
         assert (table.with_pixels is not None) == (table.with_image is not None), table.name
         assert (table.with_model is not None) == ("model" in names), table.name
-    assert set(DELETED_WITH_IMAGE) == {"losses", "predictions", "metadata", "pending_losses", "prediction_errors"}
+    assert set(DELETED_WITH_IMAGE) == {
+        *("losses", "predictions", "metadata", "model_metadata", "pending_losses", "prediction_errors")
+    }
     assert set(DELETED_WITH_PIXELS) == set(DELETED_WITH_IMAGE) - {"metadata"}
     assert set(DELETED_WITH_MODEL) == (set(DELETED_WITH_IMAGE) - {"metadata"}) | {"models", "black_boxes"}
 

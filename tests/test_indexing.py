@@ -122,14 +122,16 @@ def test_metadata_keeps_its_types_and_must_keep_them(few: Planted) -> None:
     ws = fsearch.open("w")
     ws.index(few.folder, few.losses)
     kinds = dict(
-        rows("w", "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'metadata'")
+        rows("w", "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'model_metadata'")
     )
-    assert kinds == {"image_id": "BIGINT", "eyewear": "VARCHAR", "skin_tone": "BIGINT"}
+    assert kinds == {"model": "VARCHAR", "image_id": "BIGINT", "eyewear": "VARCHAR", "skin_tone": "BIGINT"}
     Path("more.csv").write_text('image,loss,"odd ""name"" ; DROP TABLE images"\n000.png,1,7\n')
     ws.index(few.folder, "more.csv", model="second")
     assert rows(
-        "w", 'SELECT "odd ""name"" ; DROP TABLE images", skin_tone IS NOT NULL FROM metadata WHERE image_id = 0'
-    ) == [(7, True)]
+        "w",
+        'SELECT "odd ""name"" ; DROP TABLE images", skin_tone IS NOT NULL FROM model_metadata WHERE image_id = 0 '
+        "ORDER BY 1",
+    ) == [(7, False), (None, True)]
     Path("clash.csv").write_text("image,loss,skin_tone\n000.png,9,pale\n")
     with pytest.raises(BadInputError, match="'skin_tone' is VARCHAR in this file and BIGINT in the workspace"):
         ws.index(few.folder, "clash.csv", model="second")
@@ -226,3 +228,19 @@ def test_every_twin_of_an_image_without_embedding_is_rejected(few: Planted, monk
     assert (report.embedded, report.duplicates, report.rejected) == (59, 0, 4)
     refused = rows("w", "SELECT key FROM rejected WHERE reason = 'the encoder gave no finite embedding' ORDER BY key")
     assert refused == [("000.png",), ("twin0.png",), ("twin1.png",), ("twin2.png",)]
+
+
+def test_a_column_with_a_name_of_the_catalogs_own_is_stored_under_another_and_said(few: Planted) -> None:
+    lines = few.losses.read_text().splitlines()
+    Path("own.csv").write_text(
+        "\n".join([f"{lines[0]},Key,Source", *(f"{row},k{i},s" for i, row in enumerate(lines[1:]))])
+    )
+    ws = fsearch.open("w")
+    said = "column names that are taken: 'Key' is stored as 'Key_', 'Source' is stored as 'Source_'"
+    assert said in str(ws.index(few.folder, "own.csv", model="m"))
+    assert said in ws.losses.add("n", losses="own.csv").rows
+    assert rows("w", "SELECT DISTINCT Source_ FROM examples") == [("s",)]
+    Path("manifest.csv").write_text(f"image,Loss,place,Place\n{few.folder}/000.png,7,rome,x\n")
+    report = fsearch.open("v").index("manifest.csv")
+    assert "taken: 'Loss' is stored as 'Loss_', 'Place' is stored as 'Place_'" in str(report)
+    assert rows("v", "SELECT Loss_, place, Place_ FROM metadata") == [(7, "rome", "x")]

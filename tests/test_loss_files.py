@@ -157,3 +157,83 @@ def test_listed_is_the_former_name_of_list(ws: Workspace) -> None:
         former = ws.losses.listed()
     assert former == ws.losses.list()
     assert former["model"].to_pylist() == ["m"]
+
+
+def with_column(path: str, values: dict[str, object], column: str, loss: float = 1.0) -> str:
+    Path(path).write_text(f"image,loss,{column}\n" + "".join(f"{k},{loss},{v}\n" for k, v in values.items()))
+    return path
+
+
+def shown(ws: Workspace, columns: str) -> list[tuple[object, ...]]:
+    """Rows of the view `examples`."""
+    return [tuple(r.values()) for r in ws.sql(f"SELECT model, key, {columns} FROM examples ORDER BY ALL").to_pylist()]
+
+
+def test_a_column_that_comes_with_losses_belongs_to_their_model(ws: Workspace) -> None:
+    ws.index(folder("one", range(2)))
+    ws.losses.add("a", losses=with_column("a.csv", {name(0): 0.9, name(1): 0.8}, "confidence"))
+    ws.losses.add("b", losses=with_column("b.csv", {name(0): 1, name(1): 0}, "Confidence"))
+    ws.losses.add("c", losses=losses("c.csv", range(2)))
+    expected = [("a", name(0), 0.9), ("a", name(1), 0.8), ("b", name(0), 1.0), ("b", name(1), 0.0)]
+    assert shown(ws, "confidence") == [*expected, ("c", name(0), None), ("c", name(1), None)]
+    assert ws.sql("SELECT count(*) AS n FROM worst_images WHERE confidence > 0.5")["n"].to_pylist() == [3]
+    ws.losses.remove("a")
+    ws.losses.add("b", losses=with_column("b.csv", {name(0): 0.5}, "confidence"))  # without the other image
+    assert shown(ws, "confidence") == [("b", name(0), 0.5), ("c", name(0), None), ("c", name(1), None)]
+    ws.losses.add("b", losses=losses("b.csv", range(2)))
+    assert "confidence" not in ws.info().metadata
+    assert ws.sql("SELECT * FROM examples").num_rows == 4
+    assert ws.check().sound
+
+
+def test_a_column_of_losses_stands_before_the_one_of_the_images(ws: Workspace) -> None:
+    folder("one", range(3))
+    Path("m.csv").write_text("image,shade,city\n" + "".join(f"one/{name(i)},{i},rome\n" for i in range(3)))
+    ws.index("m.csv")
+    ws.losses.add("a", losses=with_column("a.csv", {f"one/{name(0)}": 9.5, f"one/{name(1)}": ""}, "shade"))
+    ws.losses.add("b", losses=losses("b.csv", range(1), prefix="one/"))
+    keys = [f"one/{name(i)}" for i in range(2)]
+    assert shown(ws, "shade, city") == [
+        ("a", keys[0], 9.5, "rome"),
+        ("a", keys[1], 1.0, "rome"),
+        ("b", keys[0], 0.0, "rome"),
+    ]
+    with pytest.raises(BadInputError, match="'city' is BIGINT in this file and VARCHAR in the workspace"):
+        ws.losses.add("b", losses=with_column("c.csv", {keys[0]: 5}, "city"))
+
+
+def test_a_split_that_came_with_one_model_says_nothing_of_another(ws: Workspace) -> None:
+    ws.index(folder("one", range(2)))
+    ws.losses.add("a", losses=with_column("a.csv", {name(0): "train", name(1): "test"}, "split"))
+    ws.losses.add("b", losses=losses("b.csv", range(2)))
+    ws.losses.add("c", black_box=lambda images: [float(i.width) for i in images], task="loss")
+    query = "SELECT model, split FROM losses ORDER BY model, image_id"
+    assert [tuple(r.values()) for r in ws.sql(query).to_pylist()] == [
+        ("a", "train"), ("a", "held-out"), ("b", None), ("b", None), ("c", None), ("c", None),
+    ]  # fmt: skip
+
+
+def test_a_column_of_losses_may_be_a_target_or_a_group_unless_models_differ(ws: Workspace) -> None:
+    ws.index(folder("one", range(2)))
+    ws.losses.add("a", losses=with_column("a.csv", {name(0): 64, name(1): 60}, "truth"))
+    added = ws.losses.add("w", black_box=lambda i: [x.width for x in i], task="absolute-error", target="truth")
+    assert (added.added, added.mean) == (2, 2.0)
+    ws.index("one", group_by="truth")
+    assert ws.info().grouped_by == "truth"
+    ws.losses.add("b", losses=with_column("b.csv", {name(0): 64, name(1): 61}, "truth"))
+    with pytest.raises(BadInputError, match="'truth' came with the losses of several models, and differs between them"):
+        ws.losses.add("w", black_box=lambda i: [x.width for x in i], task="huber", target="truth")
+
+
+def test_losses_of_another_origin_take_the_columns_of_a_file_with_them(ws: Workspace) -> None:
+    ws.index(folder("one", range(2)))
+    ws.losses.add("a", losses=with_column("a.csv", {name(0): 0.9, name(1): 0.8}, "confidence"))
+    ws.losses.add("a", black_box=lambda i: [1.0 for _ in i], task="loss")
+    assert ws.sql("SELECT count(*) AS n FROM model_metadata")["n"].to_pylist() == [0]
+
+
+def test_two_columns_never_become_one(ws: Workspace) -> None:
+    ws.index(folder("one", range(1)))
+    Path("a.csv").write_text(f"image,loss,Model,model_\n{name(0)},1,x,y\n")
+    ws.losses.add("a", losses="a.csv")
+    assert shown(ws, "Model__, model_") == [("a", name(0), "x", "y")]

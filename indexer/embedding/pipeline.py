@@ -22,6 +22,7 @@ from fsearch.indexer.errors import BadInputError, FsearchError
 from fsearch.indexer.sources.base import Item, Source, storable
 from fsearch.indexer.sources.prefetch import prefetch, read_image
 from fsearch.indexer.storage.catalog import Connection
+from fsearch.indexer.storage.metadata import free_names, renamed_note
 from fsearch.indexer.workspace.store import Store
 
 Progress = Callable[[int, int], None]  # (images done, images in all; 0 where that is not known)
@@ -100,7 +101,8 @@ def index_images(
     writer.flush()
     report.changed, report.renamed = writer.changed, writer.renamed
     report.duplicates -= writer.renamed
-    report.notes = source.notes
+    renamed = renamed_note(free_names(map(str, writer.columns)))
+    report.notes = (*source.notes, *([renamed] if renamed else []))
     return report
 
 

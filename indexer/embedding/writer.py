@@ -84,6 +84,7 @@ class BatchWriter:
         self._changed_ids: list[int] = []
         self._missing_ids: list[int] = []
         self._lost_rejects: list[str] = []
+        self.columns: dict[str, None] = {}  # names of the user's own, as the source has them
         self.changed = 0
         self.renamed = 0
 
@@ -99,6 +100,7 @@ class BatchWriter:
     def add_metadata(self, item: Item, slot: int) -> None:
         """Add the metadata of an image that has an identity."""
         if item.metadata:
+            self.columns |= dict.fromkeys(c for c, v in item.metadata.items() if not isinstance(v, bytes))
             self._metadata.append({**own_columns(item.metadata), "image_id": self.snapshot.image_id(slot)})
 
     def add_embedding(self, image: ImageRecord, vector: NDArray[np.float32]) -> int:

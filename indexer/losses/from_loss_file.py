@@ -40,9 +40,10 @@ def add_loss_file(
     that it names.
 
     Rows of images that are known but not there (rejected, missing, not selected, of another source) are counted and
-    left out; rows of unknown images are an error, unless `ignore_unknown`. The file's further columns go to the table
-    `metadata`. `split` says whether the model was trained on these images; without it a column 'split' of the file, or
-    of the metadata, does. `also` stores what belongs with them, in the same transaction.
+    left out; rows of unknown images are an error, unless `ignore_unknown`. The file's further columns belong to the
+    model: they go to the table `model_metadata`. `split` says whether the model was trained on these images; without
+    it a column 'split' of the file, or of the images, does. `also` stores what belongs with them, in the same
+    transaction.
 
     Raises BadInputError, and writes nothing, where a name matches no image or several. Call inside `store.writer()`.
     """
@@ -75,7 +76,8 @@ def add_loss_file(
     metadata = pa.table({"image_id": image_ids, **{c: own[c] for c in own.column_names}})
     sources = None if partial else {known.sources[i] for i in found if i is not None}
     report = replace_losses(store, model, given, metadata, str(table.path), sources, also)
-    return replace(report, rows=f"{table.path} ({table.form}): {counts.rows:,} rows read, {counts}")
+    said = [f"{table.path} ({table.form}): {counts.rows:,} rows read, {counts}", table.note]
+    return replace(report, rows="; ".join(filter(None, said)))
 
 
 def other_names(store: Store, images: Images | None) -> dict[str, Sequence[str]]:

@@ -20,7 +20,7 @@ from fsearch.indexer.sources.kind import kind_of_objects
 from fsearch.indexer.sources.paths import PathResolver
 from fsearch.indexer.sources.resolve import reader_of
 from fsearch.indexer.storage.column_types import text_of
-from fsearch.indexer.storage.sql import quoted
+from fsearch.indexer.storage.metadata import column_names, values_of
 from fsearch.indexer.workspace.store import Store
 
 USUAL_COLUMNS = ("label", "target", "labels")
@@ -77,7 +77,7 @@ def find_ground_truth(store: Store, task: LossFunction, loss_spec: LossSpec, kno
 def _columns(store: Store, task: LossFunction, loss_spec: LossSpec, known: WorkspaceImages) -> GroundTruth:
     """Targets from columns of the images' metadata."""
     with store.catalog.read() as con:
-        seen = [str(name) for name, *_ in con.execute("DESCRIBE metadata").fetchall() if name != "image_id"]
+        seen = column_names(con)
         columns = list(loss_spec.target) or [c for c in USUAL_COLUMNS if c in seen][:1]
         missing = [c for c in columns if c not in seen]
         if missing or not columns:
@@ -87,9 +87,9 @@ def _columns(store: Store, task: LossFunction, loss_spec: LossSpec, known: Works
             raise BadInputError(
                 f"{what} to judge by; the images have: {', '.join(seen) or 'none'} (choose with --target)"
             )
-        chosen = ", ".join(quoted(c) for c in columns)
-        rows = con.execute(f"SELECT image_id, {chosen} FROM metadata").fetchall()
-    found = {i: values[0] if len(values) == 1 else list(values) for i, *values in rows}
+        values = [dict(con.execute(values_of(con, c)).fetchall()) for c in columns]
+    ids = sorted({i for by_image in values for i in by_image})
+    found = {i: values[0][i] if len(values) == 1 else [v.get(i) for v in values] for i in ids}
     if all(value is None for value in found.values()):
         raise BadInputError(f"the column {', '.join(columns)} is empty for every image")
     folders = _folder_classes(store, found) if columns == ["label"] else ()

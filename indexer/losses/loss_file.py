@@ -13,7 +13,7 @@ from fsearch.indexer.losses.choices import Split
 from fsearch.indexer.losses.matching import read_keys
 from fsearch.indexer.storage.column_types import number, texts_of
 from fsearch.indexer.storage.delimited import ROW_NAME
-from fsearch.indexer.storage.metadata import free_name
+from fsearch.indexer.storage.metadata import free_names, renamed_note
 from fsearch.indexer.storage.tabular import TableFile, find_column
 
 LOSS_COLUMN = "loss"
@@ -33,6 +33,7 @@ class LossTable:
     metadata : the file's further columns, n rows.
     path : the file, for messages.
     form : what the file was taken for, such as "UTF-8, commas".
+    note : columns that are stored under another name.
     """
 
     keys: list[str]
@@ -42,6 +43,7 @@ class LossTable:
     metadata: pa.Table
     path: Path
     form: str = ""
+    note: str = ""
 
     def splits(self) -> list[Split | None]:
         """Whether the model was trained on each of the n images, by the file's column 'split'; None where unknown."""
@@ -72,21 +74,20 @@ def read_losses(path: Path, key_column: str | None = None) -> LossTable:
     optional = [find_column(table.column_names, [c]) for c in _OPTIONAL]
     labels, predictions = (_texts(table, c) for c in optional)
     taken = [c for c in (key_column, loss_column, *optional, ROW_NAME) if c in table.column_names]
-    metadata = _own_names(table.drop_columns(taken))
-    return LossTable(keys, values, labels, predictions, metadata, path, file.form)
+    own = table.drop_columns(taken)
+    names = _own_names(own)
+    metadata = own.rename_columns([names[c] for c in own.column_names])
+    return LossTable(keys, values, labels, predictions, metadata, path, file.form, renamed_note(names))
 
 
-def _own_names(metadata: pa.Table) -> pa.Table:
-    """The columns, those with a name that the catalog uses itself with an underscore behind it.
-
-    Raises BadInputError for two that differ only in case.
-    """
+def _own_names(metadata: pa.Table) -> dict[str, str]:
+    """What the file's columns are called here. Raises BadInputError for two that differ only in case."""
     lowered: dict[str, str] = {}
     for name in metadata.column_names:
         if name.lower() in lowered:
             raise BadInputError(f"the columns {lowered[name.lower()]!r} and {name!r} differ only in case; rename one")
         lowered[name.lower()] = name
-    return metadata.rename_columns([free_name(n) if n.lower() != "label" else f"{n}_" for n in metadata.column_names])
+    return free_names(metadata.column_names, {"label"})
 
 
 def _loss(value: object, row: int, path: Path) -> float:

@@ -18,7 +18,7 @@ from fsearch.indexer.losses.loss_file import TRAINING
 from fsearch.indexer.losses.loss_report import LossesReport
 from fsearch.indexer.storage.catalog import Connection
 from fsearch.indexer.storage.inside import remove
-from fsearch.indexer.storage.metadata import merge
+from fsearch.indexer.storage.metadata import replace_columns_of_model
 from fsearch.indexer.storage.rows import insert, scalar, utc_now
 from fsearch.indexer.storage.schema import DELETED_WITH_MODEL
 from fsearch.indexer.workspace.store import Store
@@ -109,6 +109,7 @@ class LossStaging:
             before = scalar(con, "SELECT count(*) FROM losses WHERE model = ?", model)
             if not same:
                 con.execute("DELETE FROM losses WHERE model = ?", model)
+                con.execute("DELETE FROM model_metadata WHERE model = ?", model)
                 con.execute("DELETE FROM predictions WHERE model = ?", model)  # of the ensemble fitted to them
             con.execute("DELETE FROM prediction_errors WHERE model = ?", model)
             con.execute(
@@ -154,7 +155,7 @@ def replace_losses(
     Parameters
     ----------
     losses : n rows of the columns of the table `losses`.
-    metadata : n rows of image_id and the user's own columns.
+    metadata : n rows of image_id and the file's further columns, which belong to the model.
     sources : on images of these all earlier losses are replaced; None for those on the n images only.
     also : stores what belongs with them, in the same transaction, after them.
     """
@@ -182,8 +183,7 @@ def replace_losses(
             con.execute("DELETE FROM prediction_errors WHERE model = ?", [model])
         insert(con, "losses", losses, replace=True)
         _record_origin(con, model, None, _joined_origin(con, model, origin) if others else origin, None)
-        if metadata.num_columns > 1:
-            merge(con, metadata, widen=False)
+        replace_columns_of_model(con, model, old.select(["image_id"]), metadata)
         _set_split(con, model, None)
         without, mean = _coverage(con, model)
         if also:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 import fsearch
 from fsearch.indexer.storage.schema import TABLES, VERSION, columns_of
-from fsearch.indexer.storage.schema.views import VIEWS
+from fsearch.indexer.storage.schema.views import VIEWS, OwnColumns
 from fsearch.indexer.storage.sql import quoted
 
 if TYPE_CHECKING:
@@ -33,16 +33,26 @@ def make_views(con: duckdb.DuckDBPyConnection, only: Sequence[str] = ()) -> None
 
     `only` are made for this connection alone, in place of those that the catalog has.
     """
-    labelled = any(str(name).lower() == "label" for name, *_ in con.execute("DESCRIBE metadata").fetchall())
+    own = user_columns(con)
     for view in VIEWS:
         if only:
             if view.name in only:
-                con.execute(view.ddl(labelled, temporary=True))
+                con.execute(view.ddl(own, temporary=True))
             continue
-        con.execute(view.ddl(labelled))
+        con.execute(view.ddl(own))
         columns = [str(name) for name, *_ in con.execute(f"DESCRIBE {view.name}").fetchall()]
         for statement in view.comments(columns):
             con.execute(statement)
+
+
+def user_columns(con: duckdb.DuckDBPyConnection) -> OwnColumns:
+    """The user's own columns, as they are now."""
+
+    def of(table: str, *ours: str) -> dict[str, str]:
+        found = con.execute(f"DESCRIBE {table}").fetchall()
+        return {str(name): str(kind) for name, kind, *_ in found if name not in ours}
+
+    return OwnColumns(of("metadata", "image_id"), of("model_metadata", "model", "image_id"))
 
 
 def comment_tables(con: duckdb.DuckDBPyConnection) -> None:
@@ -68,9 +78,8 @@ def insert(con: duckdb.DuckDBPyConnection, table: str, rows: pa.Table, *, replac
 
 def scalar(con: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[object] = ()) -> int:
     """The one whole number that `query` returns."""
-    row = con.execute(query, list(parameters)).fetchone()
-    assert row is not None
-    return int(row[0])
+    ((value,),) = con.execute(query, list(parameters)).fetchall()  # to the end: a connection waits for what is left
+    return int(value)
 
 
 def utc_now() -> datetime:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.catalog import Connection
+from fsearch.indexer.storage.metadata import column_names, values_of
 from fsearch.indexer.storage.rows import scalar, write_settings
 from fsearch.indexer.storage.schema import columns_of
 from fsearch.indexer.storage.sql import quoted
@@ -23,7 +24,6 @@ from fsearch.indexer.workspace.store import Store
 
 NEAR_DUPLICATES = "near-duplicates"  # in place of a column: find them
 _SETTING = "group_by"
-_PRESENT = "FROM images i LEFT JOIN metadata m USING (image_id) WHERE i.status = 'present'"
 _WRITE = (
     "UPDATE images SET group_id = g.id FROM ({}) g "
     "WHERE images.image_id = g.image_id AND images.group_id IS DISTINCT FROM g.id"
@@ -88,15 +88,17 @@ def groups_of(store: Store, rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _by_column(con: Connection, column: str) -> None:
     """Images of one value are one group; an image without a value is its own."""
-    own = {name.lower(): name for name, *_ in con.execute(f"DESCRIBE SELECT i.*, m.* {_PRESENT}").fetchall()}
-    name = own.get(column.lower())
+    names = {name.lower(): name for name in [*columns_of("images"), *column_names(con)]}
+    name = names.get(column.lower())
     if name is None:
-        raise BadInputError(f"--group-by {column}: no such column of the images; there are: {', '.join(own)}")
-    value = f"{'i' if name in columns_of('images') else 'm'}.{quoted(name)}"
-    if scalar(con, f"SELECT count({value}) {_PRESENT}") == 0:
+        raise BadInputError(f"--group-by {column}: no such column of the images; there are: {', '.join(names)}")
+    ours = name in columns_of("images")
+    values = f"SELECT image_id, {quoted(name)} AS value FROM images" if ours else values_of(con, name)
+    present = f"FROM images i LEFT JOIN ({values}) m USING (image_id) WHERE i.status = 'present'"
+    if scalar(con, f"SELECT count(m.value) {present}") == 0:
         raise BadInputError(f"--group-by {column}: no image has a value in it")
-    group = f"CASE WHEN {value} IS NULL THEN i.image_id ELSE min(i.image_id) OVER (PARTITION BY {value}) END"
-    con.execute(_WRITE.format(f"SELECT i.image_id, {group} AS id {_PRESENT}"))
+    group = "CASE WHEN m.value IS NULL THEN i.image_id ELSE min(i.image_id) OVER (PARTITION BY m.value) END"
+    con.execute(_WRITE.format(f"SELECT i.image_id, {group} AS id {present}"))
 
 
 def _by_vectors(con: Connection, labels: NDArray[np.int64]) -> None:

@@ -172,10 +172,19 @@ DATA_TABLES: tuple[Table, ...] = (
     ),
     Table(
         "metadata",
-        "The user's own columns, added as sources and losses files bring them.",
+        "The user's own columns of images, added as sources bring them.",
         (("image_id", "BIGINT", "the image"),),
         "image_id",
         with_image="deleted",
         with_pixels="kept",
+    ),
+    Table(
+        "model_metadata",
+        "The user's own columns of a black box's losses, added as losses files bring them.",
+        (("model", "VARCHAR", "name of the black box"), ("image_id", "BIGINT", "the image")),
+        "model, image_id",
+        with_image="deleted",
+        with_pixels="deleted",
+        with_model="deleted",
     ),
 )

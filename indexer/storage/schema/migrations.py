@@ -166,6 +166,11 @@ def m009_presence_and_intervals(con: Connection) -> None:
         con.execute(f"ALTER TABLE rankings ADD COLUMN {name} {kind}")
 
 
+def m010_columns_of_models(con: Connection) -> None:
+    """The table of columns that came with a black box's losses; those of before stay with the images."""
+    con.execute("CREATE TABLE model_metadata (model VARCHAR, image_id BIGINT, PRIMARY KEY (model, image_id))")
+
+
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     2: m002_conditions_contrasts_and_confounding,
     3: m003_sources_and_black_boxes,
@@ -175,6 +180,7 @@ MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     7: m007_evidence,
     8: m008_text_vectors,
     9: m009_presence_and_intervals,
+    10: m010_columns_of_models,
 }
 
 

@@ -7,8 +7,46 @@ from dataclasses import dataclass, field
 
 from fsearch.indexer.storage.schema import TABLES
 from fsearch.indexer.storage.schema.table import comments
+from fsearch.indexer.storage.sql import quoted
 
 _MEANINGS = {(t.name, name): meaning for t in TABLES for name, _, meaning in t.columns}
+
+
+_METADATA = "LEFT JOIN metadata m USING (image_id) LEFT JOIN model_metadata o USING (model, image_id)"
+NUMBERS = ("BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE")
+
+
+def wider(kind: str, other: str) -> str:
+    """The SQL type that holds values of both: any number, else text."""
+    return kind if kind == other else "DOUBLE" if {kind, other} <= set(NUMBERS) else "VARCHAR"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnColumns:
+    """The user's own columns, name and SQL type: of `images`, and of the losses of `models`."""
+
+    images: dict[str, str]
+    models: dict[str, str]
+
+    def selected(self) -> str:
+        """What a view selects of tables m and o, a comma behind each; a model's own value stands before the image's."""
+        of_models = {name.lower(): name for name in self.models}
+        parts = []
+        for name, kind in self.images.items():
+            twin = of_models.pop(name.lower(), None)
+            if name.lower() == "label":  # see `label`
+                continue
+            value = f"m.{quoted(name)}"
+            if twin is not None:
+                both = wider(kind, self.models[twin])
+                value = f"coalesce(CAST(o.{quoted(twin)} AS {both}), CAST({value} AS {both})) AS {quoted(name)}"
+            parts.append(value)
+        return "".join(f"{part}, " for part in [*parts, *(f"o.{quoted(name)}" for name in of_models.values())])
+
+    def label(self) -> str:
+        """A source may bring a column `label` of its own: it stands where the losses have none."""
+        labelled = any(name.lower() == "label" for name in self.images)
+        return "coalesce(l.label, CAST(m.label AS VARCHAR)) AS label" if labelled else "l.label"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +65,9 @@ class View:
     tables: tuple[str, ...]
     own: dict[str, str] = field(default_factory=dict)
 
-    def ddl(self, labelled: bool, *, temporary: bool = False) -> str:
-        """The CREATE statement; views are made anew whenever the columns of `metadata` change.
-
-        A source may bring a column `label` of its own: it stands where the losses have none. `labelled` says so.
-        """
-        query = self.query
-        if labelled:
-            query = query.replace("l.label", "coalesce(l.label, CAST(m.label AS VARCHAR)) AS label")
-            query = query.replace("EXCLUDE (image_id)", "EXCLUDE (image_id, label)")
+    def ddl(self, own: OwnColumns, *, temporary: bool = False) -> str:
+        """The CREATE statement; views are made anew whenever the user's `own` columns change."""
+        query = self.query.format(own=own.selected(), label=own.label(), metadata=_METADATA)
         return f"CREATE OR REPLACE {'TEMP ' if temporary else ''}VIEW {self.name} AS {query}"
 
     def comments(self, columns: Iterable[str]) -> list[str]:
@@ -54,10 +86,10 @@ VIEWS: tuple[View, ...] = (
     View(
         "examples",
         "Every present image with its loss, the user's own columns and its size: what --where and --by speak about.",
-        "SELECT l.model, i.key, l.loss, l.label, l.prediction, m.* EXCLUDE (image_id), l.split AS loss_split, "
+        "SELECT l.model, i.key, l.loss, {label}, l.prediction, {own}l.split AS loss_split, "
         "l.image_id, i.row AS embedding_row, p.predicted_loss, i.source, i.width, i.height FROM losses l "
         "JOIN images i USING (image_id) LEFT JOIN predictions p USING (model, image_id) "
-        "LEFT JOIN metadata m USING (image_id) WHERE i.status = 'present'",
+        "{metadata} WHERE i.status = 'present'",
         ("losses", "images", "predictions"),
         {
             "loss_split": _MEANINGS["losses", "split"],
@@ -67,9 +99,9 @@ VIEWS: tuple[View, ...] = (
     View(
         "worst_images",
         "Images by real loss, worst first, with the user's own columns.",
-        "SELECT l.model, i.key, l.loss, p.predicted_loss, l.label, l.prediction, m.* EXCLUDE (image_id), l.image_id "
+        "SELECT l.model, i.key, l.loss, p.predicted_loss, {label}, l.prediction, {own}l.image_id "
         "FROM losses l JOIN images i USING (image_id) LEFT JOIN predictions p USING (model, image_id) "
-        "LEFT JOIN metadata m USING (image_id) WHERE i.status = 'present' ORDER BY l.loss DESC, l.image_id",
+        "{metadata} WHERE i.status = 'present' ORDER BY l.loss DESC, l.image_id",
         ("losses", "images", "predictions"),
     ),
     View(
@@ -93,7 +125,7 @@ VIEWS: tuple[View, ...] = (
     View(
         "latest_evidence",
         "The images shown with the last run: of each hypothesis the failing, the passing and the nearest, in order.",
-        "SELECT r.rank, r.hypothesis, r.within, r.verdict, e.kind, e.place, i.key, e.loss, l.label, l.prediction, "
+        "SELECT r.rank, r.hypothesis, r.within, r.verdict, e.kind, e.place, i.key, e.loss, {label}, l.prediction, "
         "e.similarity, e.membership, e.image_id, i.source FROM evidence e JOIN runs u USING (run_id) "
         "JOIN rankings r ON r.run_id = e.run_id AND r.hypothesis_id = e.hypothesis_id "
         "AND coalesce(r.within, '') = e.within JOIN images i ON i.image_id = e.image_id "
