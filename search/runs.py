@@ -34,6 +34,7 @@ _LIST = (
 )
 _RUN_COLUMNS, _RANKING_COLUMNS = (columns_of(table) for table in ("runs", "rankings"))
 _IGNORED = ("run_id", "created_at", "options")
+_PATIENCE = 120.0  # seconds that a ranking waits for the commit of another process
 _ENGINES = ("torch", "open_clip_torch", "xgboost", "duckdb", "numpy", "scipy")
 
 
@@ -73,10 +74,15 @@ class Run:
         }
 
 
-def record(store: Store, run: Run, answers: Sequence[Answer]) -> tuple[int, datetime]:
-    """Store `answers`, in order of rank, in one transaction. Call inside `store.writer()`."""
+def record(store: Store, run: Run, answers: Sequence[Answer]) -> tuple[int, datetime, tuple[int, ...]]:
+    """Store `answers`, in order of rank, in one transaction: its id, its time, and the catalog's generation before it.
+
+    No other writer touches what it writes, so it waits for the end of a transaction, not of a whole run of `losses add`
+    or `fit`.
+    """
     now = utc_now()
-    with store.catalog.write() as con:
+    with store.catalog.write(_PATIENCE) as con:
+        before = store.layout.generation()
         run_id = scalar(con, "SELECT coalesce(max(run_id), 0) + 1 FROM runs")
         ids = _hypothesis_ids(con, [Hypothesis(a.text, a.group, a.template) for a in answers])
         insert(con, "runs", pa.Table.from_pylist([{"run_id": run_id, "created_at": now, **run.as_row()}]))
@@ -102,7 +108,7 @@ def record(store: Store, run: Run, answers: Sequence[Answer]) -> tuple[int, date
             (a.within or "", a.text, other): {"overlap": overlap} for a in answers for other, overlap in a.shares_with
         }
         _insert_keyed(con, "shared_images", run_id, ("within", "hypothesis", "other"), shared)
-    return run_id, now
+    return run_id, now, before
 
 
 def _insert_keyed(

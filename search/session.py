@@ -135,12 +135,12 @@ class Session:
                 self._texts = load_texts(store.encoder, device)
             return self._texts
 
-        return KeptTexts(store, load, lambda before: self._kept(before, store))
+        return KeptTexts(store, load, lambda before: self.kept(before, store))
 
-    def _kept(self, before: tuple[int, ...], store: Store) -> None:
-        """Embeddings of phrases were kept in the catalog, which was of generation `before`: no fit or loss changed."""
+    def kept(self, before: tuple[int, ...], store: Store) -> None:
+        """A ranking or embeddings of phrases were stored in the catalog of generation `before`: no fit, no loss."""
         if before == self._generation:
-            self.nothing_changed(store)
+            self._generation = store.layout.generation()
 
     def fitted(self, store: Store, model: str) -> FitArtifact:
         """The fit of `model`."""
@@ -149,10 +149,6 @@ class Session:
         if model not in self._fits:
             self._fits[model] = fits.load(store.layout, model, store.encoder.dim)
         return self._fits[model]
-
-    def nothing_changed(self, store: Store) -> None:
-        """Say that what was just committed changes no fit and no loss."""
-        self._generation = store.layout.generation()
 
     def scope(self, root: Path, model: str | None, options: QueryOptions) -> Scope:
         """What the catalog says of a question, read in one go."""

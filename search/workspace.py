@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from fsearch.indexer.device import Device, choose
-from fsearch.indexer.errors import require_one_of
+from fsearch.indexer.errors import WorkspaceError, require_one_of
 from fsearch.search.options import EngineName, IndexOptions, Named, Progress, QueryOptions, named
 from fsearch.search.session import Session
 
@@ -158,23 +158,24 @@ class Workspace:
         options = replace(options, **changes)
         self._session.name(encoder)
         store = self._session.store(self.root)
-        with store.writer():
-            answers = self._ask(asked, model, options, named(progress, "asking"), text_vectors)
-            fit = self._session.fitted(store, answers.model).report
-            run = Run(
-                model=answers.model,
-                encoder=str(store.encoder),
-                source=source,
-                options=options,
-                permutations=PERMUTATIONS,
-                templates=store.templates,
-                images=answers.images,
-                fit_seed=fit.seed,
-                fit_images=fit.sampled,
-            )
-            order = ranked(answers.answers)
-            run_id, created = record(store, run, order)
-            self._session.nothing_changed(store)
+        if not os.access(store.layout.catalog, os.W_OK):
+            raise WorkspaceError(f"{store.layout.catalog} cannot be written, so no ranking can be stored: use query")
+        answers = self._ask(asked, model, options, named(progress, "asking"), text_vectors)
+        fit = self._session.fitted(store, answers.model).report
+        run = Run(
+            model=answers.model,
+            encoder=str(store.encoder),
+            source=source,
+            options=options,
+            permutations=PERMUTATIONS,
+            templates=store.templates,
+            images=answers.images,
+            fit_seed=fit.seed,
+            fit_images=fit.sampled,
+        )
+        order = ranked(answers.answers)
+        run_id, created, before = record(store, run, order)
+        self._session.kept(before, store)
         ranking = Ranking(run_id, answers.model, order, (*table_notes(source), *answers.notes), created, options.fdr)
         if out is not None:
             write_ranking(ranking, Path(out))

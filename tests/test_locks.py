@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from tests.conftest import Planted
 
-from fsearch.indexer.errors import WorkspaceError
+import fsearch
+from fsearch.indexer.errors import NotReadyError, WorkspaceError
 from fsearch.indexer.workspace.store import Store
 
 
@@ -67,3 +69,75 @@ def test_a_killed_writer_leaves_the_workspace_free(copied: Path) -> None:
     with store.writer():
         pass
     assert not store.layout.lock_holder.exists()
+
+
+ADDING = """
+import sys, time
+from pathlib import Path
+import fsearch
+calls = []
+def slow(images):
+    Path("begun").touch()
+    while not Path("ranked").exists():  # the run goes on until the ranking is stored
+        time.sleep(0.05)
+    return [float(i.width) for i in images]
+print(fsearch.open(sys.argv[1]).losses.add("slow", black_box=slow, task="loss", images=sys.argv[2]).added)
+"""
+
+
+def test_a_ranking_is_stored_while_losses_are_added(copied: Path, planted: Planted) -> None:
+    """Were the ranking to wait for the run, it would wait for ever: the run ends after it."""
+    command = [sys.executable, "-c", ADDING, str(copied), str(planted.folder)]
+    adding = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        while not Path("begun").exists() and adding.poll() is None:
+            time.sleep(0.05)
+        Path("h.txt").write_text("dark skin tone\na hat\n")
+        ranking = [sys.executable, "-m", "fsearch.cli", "rank", "h.txt", "--model", "planted", "-w", str(copied)]
+        done = subprocess.run(ranking, capture_output=True, text=True, check=False)
+        assert adding.poll() is None
+        Path("ranked").touch()
+        out, err = adding.communicate()
+    finally:
+        adding.kill()
+    assert done.returncode == 0, done.stderr
+    assert out == f"{len(planted.portraits)}\n", err
+    ws = fsearch.open(copied)
+    assert ws.runs.list()["hypotheses"].to_pylist() == [2]
+    assert ws.losses.list()["model"].to_pylist() == ["planted", "slow"]
+    assert ws.check().sound
+
+
+def test_two_rankings_at_once_are_both_stored(copied: Path) -> None:
+    Path("h.txt").write_text("dark skin tone\na hat\n")
+    command = [sys.executable, "-m", "fsearch.cli", "rank", "h.txt", "-w", str(copied)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    errors = [process.communicate()[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], errors
+    assert fsearch.open(copied).runs.list()["hypotheses"].to_pylist() == [2, 2, 2]
+
+
+def test_a_ranking_hides_no_commit_of_another_process(copied: Path) -> None:
+    """A session keeps what it loaded past its own ranking, but not past losses that came in between."""
+    ws = fsearch.open(copied)
+    ws.query("a hat")
+    drop = "import sys, fsearch\nfsearch.open(sys.argv[1]).losses.remove('planted')"
+    subprocess.run([sys.executable, "-c", drop, str(copied)], check=True)
+    with pytest.raises(NotReadyError, match="no losses"):
+        ws.rank(["a hat"])
+
+
+def test_a_writer_at_rest_lets_others_write_and_a_reading_one_does_not(copied: Path) -> None:
+    store = Store.open(copied)
+    with store.writer():
+        store.models()
+        with store.catalog.read() as con:  # a read that goes on keeps the catalog as it is
+            code = (
+                "import sys; from pathlib import Path; from fsearch.indexer.workspace.store import Store\n"
+                "with Store.open(Path(sys.argv[1])).catalog.write(float(sys.argv[2])) as con: con.execute('SELECT 1')"
+            )
+            other = [sys.executable, "-c", code, str(copied)]
+            assert "held by another process" in subprocess.run([*other, "2"], capture_output=True, text=True).stderr
+            assert con.execute("SELECT count(*) FROM images").fetchall()
+        assert subprocess.run([*other, "60"], capture_output=True, text=True).returncode == 0
+        assert store.models() == ["planted"]

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -28,6 +29,7 @@ from fsearch.indexer.storage.received import SEARCH_PATH, find_intruder, schema_
 from fsearch.indexer.storage.rows import comment_tables, make_views, version_settings, write_settings
 from fsearch.indexer.storage.schema import TABLES, VERSION
 from fsearch.indexer.storage.schema.views import VIEWS
+from fsearch.indexer.storage.shared_connection import SharedConnection
 from fsearch.indexer.storage.sql import SAFE, check_select, error_line
 from fsearch.indexer.storage.statement import SECONDS, fetch, is_abandoned, limited
 
@@ -46,20 +48,7 @@ _NEWER = re.compile(
 Connection = duckdb.DuckDBPyConnection
 
 
-@dataclass(slots=True)
-class _Shared:
-    """The connection that reads of one catalog share, once there is one."""
-
-    path: Path
-    connection: Connection | None = None
-
-    def close(self) -> None:
-        if self.connection is not None:
-            self.connection.close()
-            self.connection = None
-
-
-_SHARED: ContextVar[_Shared | None] = ContextVar("shared", default=None)  # a new thread has none
+_SHARED: ContextVar[SharedConnection | None] = ContextVar("shared", default=None)  # a new thread has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +77,17 @@ class Catalog:
         part.replace(self.layout.catalog)
 
     @contextmanager
-    def shared(self) -> Iterator[None]:
+    def shared(self, *, yielding: bool = False) -> Iterator[None]:
         """Reads of this thread within go through one connection, which a write closes.
 
-        It keeps writers of other processes out: hold the workspace for writing, or do nothing but read within.
+        It keeps writers of other processes out, so that all reads see one state: do nothing but read within. Where it
+        is `yielding`, it does so only while there are reads: for whoever holds the workspace for writing, and others
+        may store meanwhile what changes none of what is read (rankings, embeddings of phrases).
         """
         if self._shared() is not None:
             yield
             return
-        shared = _Shared(self.layout.catalog)
+        shared = SharedConnection(self.layout.catalog, yielding)
         token = _SHARED.set(shared)
         try:
             yield
@@ -115,9 +106,7 @@ class Catalog:
         if shared is None:
             con = self._connect(read_only=True)
         else:
-            if shared.connection is None:
-                shared.connection = self._connect(read_only=True)
-            con = shared.connection.cursor()
+            con = shared.begin(partial(self._connect, read_only=True))
             self._bypass_macros(con)
         watch = threading.Timer(OUR_SECONDS, con.interrupt)
         watch.daemon = True
@@ -132,6 +121,8 @@ class Catalog:
             watch.cancel()
             if not is_abandoned(con):
                 con.close()
+            if shared is not None:
+                shared.end()
 
     @contextmanager
     def write(self, patience: float = _TIMEOUT) -> Iterator[Connection]:
@@ -180,7 +171,7 @@ class Catalog:
             except duckdb.Error as error:
                 raise BadInputError(f"SQL: {error_line(error)}") from error
 
-    def _shared(self) -> _Shared | None:
+    def _shared(self) -> SharedConnection | None:
         shared = _SHARED.get()
         return shared if shared is not None and shared.path == self.layout.catalog else None
 

@@ -110,7 +110,7 @@ class Store:
 
         Shard files that a crash left are deleted first, unless not `tidy`. Reads within share a connection.
         """
-        with writer_lock(self.layout), self.catalog.shared():
+        with writer_lock(self.layout), self.catalog.shared(yielding=True):
             if tidy:
                 drop_orphans(self.layout, self.shards())
             yield
