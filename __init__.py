@@ -56,8 +56,8 @@ def images(held: Any, **options: Any) -> Images:
     """The images of a data set, or a part of them, for `Workspace.index`; nothing is read yet.
 
     `held` is a path, a pattern of shards, `module:object`, a torch `Dataset`, or a list or dictionary of images. The
-    options are those of `fsearch.indexer.sources.resolve.open_images`: kind, image_column, root, allow_outside, where,
-    sample, seed, limit, name.
+    options are those of `fsearch.indexer.sources.resolve.open_images`: kind, image_column, root, allow_outside,
+    allow_private_hosts, where, sample, seed, limit, name.
     """
     from fsearch.indexer.sources.resolve import open_images
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import begin, send, server
 from PIL import Image
 
 from fsearch.indexer.errors import BadInputError
@@ -27,40 +25,9 @@ from fsearch.search.hypotheses import read_hypotheses
 GOOD = {"name": "m", "inputs": [{"name": "x", "shape": [-1, 3, 8, 8], "datatype": "FP32"}], "outputs": []}
 
 
-@contextmanager
-def server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
-    """A server on this machine that answers every request so; the address of its model."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            try:
-                answer(self)
-            except OSError:  # the client has hung up
-                return
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    served = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served.daemon_threads = True
-    threading.Thread(target=served.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{served.server_port}/v2/models/m"
-    finally:
-        served.shutdown()
-        served.server_close()
-
-
-def send(handler: BaseHTTPRequestHandler, data: bytes, **headers: str) -> None:
-    handler.send_response(200)
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.end_headers()
-    handler.wfile.write(data)
-
-
 def slowly(handler: BaseHTTPRequestHandler) -> None:
-    send(handler, b"{")
+    begin(handler)
+    handler.wfile.write(b"{")
     for _ in range(600):
         handler.wfile.write(b" ")
         handler.wfile.flush()
@@ -68,7 +35,7 @@ def slowly(handler: BaseHTTPRequestHandler) -> None:
 
 
 def endlessly(handler: BaseHTTPRequestHandler) -> None:
-    send(handler, b"")
+    begin(handler)
     while True:
         handler.wfile.write(b" " * 2**16)
 
@@ -90,7 +57,7 @@ def test_an_endpoint_is_bounded_in_bytes_and_seconds(answer: Any, message: str) 
     with server(answer) as url:
         began = time.monotonic()
         with pytest.raises(BadInputError, match=message) as caught:
-            Endpoint(url, InputOptions(), retries=0, timeout=1.0)
+            Endpoint(f"{url}/v2/models/m", InputOptions(), retries=0, timeout=1.0)
         assert time.monotonic() - began < 40
         assert "\n" not in str(caught.value)
 
@@ -113,7 +80,7 @@ def test_metadata_of_any_form_is_one_line(metadata: Any) -> None:
         server(lambda h: send(h, json.dumps(metadata).encode())) as url,
         pytest.raises(BadInputError, match="Open Inference Protocol v2") as caught,
     ):
-        Endpoint(url, InputOptions(), retries=0)
+        Endpoint(f"{url}/v2/models/m", InputOptions(), retries=0)
     assert "\n" not in str(caught.value)
     assert endpoint.__doc__
 

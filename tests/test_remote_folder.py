@@ -201,7 +201,7 @@ def test_items_are_read_in_another_process(website: str, tmp_path: Path) -> None
 def test_a_folder_that_fails_to_be_listed_is_not_an_empty_one(website: str, tmp_path: Path, ws: Workspace) -> None:
     ws.index(f"{website}/classes")
     (tmp_path / "web" / "classes" / "forbidden").mkdir()
-    with pytest.raises(BadInputError, match=r"folder http://.*/classes cannot be listed: 403"):
+    with pytest.raises(BadInputError, match=r"folder http://.*/classes cannot be listed: HTTP 403"):
         ws.index(f"{website}/classes")
     assert ws.sql("SELECT count(*) AS n FROM images WHERE status = 'present'")["n"].to_pylist() == [COUNT]
 
@@ -262,7 +262,7 @@ def test_a_key_is_no_url(bucket: str, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("s3fs") is not None, reason="s3fs is installed")
 def test_a_library_that_is_missing_is_named(ws: Workspace) -> None:
-    message = r"s3://bucket/images/: s3:// needs a library that is missing: pip install 'fsspec\[http,s3,gs\]'"
+    message = r"s3://bucket/images/: s3:// needs a library that is missing: pip install 'fsspec\[s3,gs\]'"
     with pytest.raises(BadInputError, match=message):
         ws.index("s3://bucket/images/")
     with pytest.raises(RejectedImageError, match=message):

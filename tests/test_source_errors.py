@@ -19,7 +19,7 @@ from made_sources import COUNT, MADE, csv_manifest, files, name, png, portraits,
 import fsearch
 from fsearch.indexer.errors import BadInputError, FsearchError
 from fsearch.indexer.sources.decode import RejectedImageError
-from fsearch.indexer.sources.resolve import open_source
+from fsearch.indexer.sources.resolve import SourceOptions, open_source
 from fsearch.search.workspace import Workspace
 
 
@@ -197,7 +197,7 @@ def test_a_url_that_is_refused_says_the_status(tmp_path: Path) -> None:
         host = f"http://127.0.0.1:{server.server_port}"
         Path("m.csv").write_text(f"url\n{host}/a.jpg?sig=old\n{host}/old/a.jpg\n{host}/gone.jpg\n")
         reasons = []
-        for item in open_source("m.csv").items():
+        for item in open_source("m.csv", SourceOptions(allow_private_hosts=True)).items():
             with pytest.raises(RejectedImageError) as caught:
                 item.read()
             reasons.append(str(caught.value))

@@ -136,10 +136,11 @@ def test_images_come_over_http(website: str, tmp_path: Path) -> None:
     rows = [f"{website}/photos/{name(i)},{label(i)}" for i in range(COUNT)]
     Path("urls.csv").write_text("\n".join(["url,label", *rows, f"{website}/photos/gone.png,plain"]) + "\n")
     ws: Workspace = fsearch.open("w.fsearch")
-    report = ws.index("urls.csv")
+    urls = fsearch.images("urls.csv", allow_private_hosts=True)
+    report = ws.index(urls)
     assert (report.embedded, report.rejected) == (COUNT, 1)
     assert "cannot be fetched" in ws.sql("SELECT reason FROM rejected")["reason"][0].as_py()
-    again = ws.index("urls.csv")
+    again = ws.index(urls)
     assert (again.unchanged, again.rejected) == (COUNT, 1)
     added = ws.losses.add("w", black_box=lambda images: [1.0] * len(images), task="loss")
     assert added.added == COUNT

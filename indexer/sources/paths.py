@@ -14,30 +14,38 @@ from typing import IO, Any
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import Item, first_line, is_utf8, reject, sized_item, unreadable
 from fsearch.indexer.sources.decode import MAX_BYTES, RejectedImageError
-from fsearch.indexer.sources.urls import SCHEMES, is_url
+from fsearch.indexer.sources.urls import SCHEMES, is_url, is_web
+from fsearch.indexer.sources.web import fetch, streaming
+from fsearch.indexer.sources.web_address import Hosts
+from fsearch.indexer.sources.web_listing import WebFolders
+from fsearch.indexer.storage.files import open_regular
 
 
 def check_url(url: str, where: str, schemes: Sequence[str] = SCHEMES) -> None:
     """Raise BadInputError where `url` is of a scheme that is not allowed, or its file system is not installed."""
-    import fsspec
-
     scheme = url.split("://", 1)[0].lower()
-    if scheme not in schemes or "::" in url:
+    if scheme not in schemes or ("::" in url and not is_web(url)):
         raise BadInputError(
             f"{where}: {url!r} is refused; allowed are paths and {', '.join(f'{s}://' for s in schemes)}"
         )
+    if is_web(url):
+        return
+    import fsspec
+
     try:
         fsspec.get_filesystem_class(scheme)
     except ImportError as error:
         raise BadInputError(
-            f"{where}: {scheme}:// needs a library that is missing: pip install 'fsspec[http,s3,gs]'"
+            f"{where}: {scheme}:// needs a library that is missing: pip install 'fsspec[s3,gs]'"
         ) from error
 
 
-def open_stream(place: str) -> IO[bytes]:
-    """Open a local path or an allowed URL for reading in order."""
+def open_stream(place: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+    """Open a local path, or an allowed URL that the user named, for reading in order."""
     if not is_url(place):
-        return open(place, "rb")
+        return open_regular(place)
+    if is_web(place):
+        return streaming(place, Hosts.of(place))
     import fsspec
 
     stream: Any = fsspec.open(place, "rb").open()
@@ -45,7 +53,9 @@ def open_stream(place: str) -> IO[bytes]:
 
 
 def open_file_system(url: str) -> tuple[Any, str]:
-    """The fsspec file system of an allowed URL, and the URL's path on it."""
+    """The file system of an allowed URL that the user named, and the URL's path on it."""
+    if is_web(url):
+        return WebFolders(Hosts.of(url)), url
     import fsspec
 
     files, path = fsspec.core.url_to_fs(url)
@@ -54,10 +64,14 @@ def open_file_system(url: str) -> tuple[Any, str]:
 
 @dataclass(frozen=True, slots=True)
 class PathResolver:
-    """Resolves the paths in a data set: relative to `root`, and not outside it unless allowed."""
+    """Resolves the paths in a data set: relative to `root`, and not outside it unless allowed.
+
+    Its URLs may lead to hosts at private addresses only where `allow_private_hosts`.
+    """
 
     root: Path
     allow_outside: bool = False
+    allow_private_hosts: bool = False
 
     def key(self, text: str, where: str) -> str:
         """The key of a path: relative to the root where it lies below it, else absolute. A URL is its own key.
@@ -81,7 +95,7 @@ class PathResolver:
     def item(self, key: str, metadata: dict[str, Any]) -> Item:
         """The item of a key that the method `key` returned."""
         if is_url(key):
-            return Item(key, _fetch(key), 0, 0, metadata)
+            return Item(key, _fetch(key, Hosts(private=self.allow_private_hosts)), 0, 0, metadata)
         path = as_written(self.root / key)
         try:
             status = path.stat()
@@ -102,10 +116,15 @@ def as_written(path: Path) -> Path:
     return next((form for form in forms if os.path.exists(form)), path)
 
 
-def _fetch(url: str) -> Callable[[], bytes]:
+def _fetch(url: str, hosts: Hosts) -> Callable[[], bytes]:
+    """What reads the file at a URL that a table names."""
+
     def read() -> bytes:
-        with fetching(), open_stream(url) as stream:
-            return stream.read(MAX_BYTES + 1)
+        with fetching():
+            if is_web(url):
+                return fetch(url, MAX_BYTES + 1, hosts)
+            with open_stream(url) as stream:
+                return stream.read(MAX_BYTES + 1)
 
     return read
 

@@ -1,4 +1,4 @@
-"""A folder of image files on any file system that fsspec can list: S3, Google Cloud Storage, a web server's index."""
+"""A folder of image files on a file system that fsspec can list (S3, Google Cloud Storage), or on a web server."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from fsearch.indexer.sources.base import UNKNOWN_KEY, Item, first_line, rejectin
 from fsearch.indexer.sources.decode import MAX_BYTES, RejectedImageError
 from fsearch.indexer.sources.listing import FolderListing, LeftOut, is_image, is_key, is_left_out, label_of
 from fsearch.indexer.sources.paths import check_url, fetching, open_file_system
-from fsearch.indexer.sources.urls import SCHEMES
+from fsearch.indexer.sources.urls import SCHEMES, is_web
+from fsearch.indexer.sources.web import fetch
+from fsearch.indexer.sources.web_address import Hosts
 
 _SCHEMES = (*SCHEMES, "memory")  # of a folder that the user names; a table may not point to the last
 _TIMES = ("mtime", "LastModified", "last_modified", "updated")  # of the last change, as file systems call it
 _DEPTH = 64  # of sub-folders; some web servers answer every path with the same index
+_FOLDERS = 100_000
 _PART = 2**20  # bytes that are read at once
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -40,11 +43,10 @@ class RemoteFile:
     def __call__(self) -> bytes:
         """Its content, at most limit + 1 bytes. Raises RejectedImageError where it cannot be fetched."""
         with fetching():
+            if is_web(self.folder):
+                return fetch(f"{self.folder}/{self.key}", self.limit + 1, Hosts.of(self.folder))
             files, root = open_file_system(self.folder)  # the key is no part of the URL: it may look like one
             path = f"{root}/{self.key}"
-            if _is_web(self.folder):  # a stream: a server need not keep to the range that is asked for
-                with files.open(path, "rb", block_size=0, size=self.size or None) as stream:
-                    return self._capped(stream)
             if self.size:
                 content: bytes = files.cat_file(path, end=self.limit + 1)  # one request, not two
                 return content
@@ -97,7 +99,7 @@ class RemoteFolder(FolderListing):
     def _check(self) -> None:
         """Raise BadInputError where the URL cannot be that of a folder."""
         check_url(self.url, self.url, _SCHEMES)
-        if _is_web(self.url) and set("?#") & set(self.url):
+        if is_web(self.url) and set("?#") & set(self.url):
             raise BadInputError(f"{self.url}: a folder's address ends before '?' and '#', which no file below it has")
 
     def read(self, key: str) -> bytes:
@@ -113,15 +115,18 @@ class RemoteFolder(FolderListing):
 
     def _is_key(self, key: str) -> bool:
         """As `is_key`; in a web address `%2e%2e` is `..`, too."""
-        return is_key(key) and (not _is_web(self.url) or is_key(unquote(key)))
+        return is_key(key) and (not is_web(self.url) or is_key(unquote(key)))
 
     def _walk(self, left_out: LeftOut) -> Iterator[Item]:
         """The files, listed folder by folder: `walk` and `find` of fsspec omit folders that fail to be listed."""
         files, root = open_file_system(self.name)
         root = root.rstrip("/")
         files.invalidate_cache()  # of listings: instances live as long as the process
-        folders = [root]
+        folders, listed = [root], 0
         while folders:
+            listed += 1
+            if listed > _FOLDERS:
+                raise BadInputError(f"{self.url} has more than {_FOLDERS:,} folders; index a part of it")
             for info in files.ls(folders.pop(), detail=True):
                 path = str(info["name"]).rstrip("/")
                 key = path.removeprefix(f"{root}/")
@@ -142,10 +147,6 @@ class RemoteFolder(FolderListing):
         size = int(info.get("size") or 0)
         label = label_of(key, self.name) if self.labelled else {}
         return sized_item(key, RemoteFile(self.name, key, size), size, _mtime_ns(files, info), label)
-
-
-def _is_web(url: str) -> bool:
-    return url.lower().startswith(("http://", "https://"))
 
 
 def _mtime_ns(files: Any, info: dict[str, Any]) -> int | None:

@@ -32,12 +32,14 @@ class SourceOptions:
     image_column : the column of a table that holds the images.
     root : the folder that a table's paths are relative to; None for the table's own.
     allow_outside : whether a table may name files outside of it, and links may lead outside of a folder.
+    allow_private_hosts : whether URLs in a table may lead to hosts at private addresses.
     """
 
     kind: Kind | None = None
     image_column: str | None = None
     root: str | None = None
     allow_outside: bool = False
+    allow_private_hosts: bool = False
 
     def as_json(self) -> str:
         """As stored in the workspace, to open the source again."""
@@ -91,7 +93,7 @@ def _open_table(location: str, kind: Kind, options: SourceOptions) -> Source:
 
     path = Path(location)
     root = Path(options.root) if options.root else path if path.is_dir() else path.parent
-    paths = PathResolver(root, options.allow_outside)
+    paths = PathResolver(root, options.allow_outside, options.allow_private_hosts)
     if kind == "huggingface":
         return SavedDataset(path, paths, options.image_column)
     if kind == "manifest":
@@ -154,6 +156,7 @@ def open_images(
     image_column: str | None = None,
     root: str | os.PathLike[str] | None = None,
     allow_outside: bool = False,
+    allow_private_hosts: bool = False,
     where: str | None = None,
     sample: int | None = None,
     seed: int = 0,
@@ -166,7 +169,7 @@ def open_images(
     ----------
     images : a path, a URL of a folder, a pattern of shards, `module:object`, a torch `Dataset`, or a list or dictionary
         of images.
-    kind, image_column, root, allow_outside : see SourceOptions.
+    kind, image_column, root, allow_outside, allow_private_hosts : see SourceOptions.
     where : an SQL predicate on the data set's own columns, and `key`.
     sample, seed : how many to draw at random, and by which seed.
     limit : how many at most.
@@ -175,7 +178,7 @@ def open_images(
     Raises BadInputError where there is no such source, or its kind cannot be told.
     """
     full = None if root is None else str(Path(root).absolute())
-    options = SourceOptions(kind, image_column, full, allow_outside)
+    options = SourceOptions(kind, image_column, full, allow_outside, allow_private_hosts)
     location: str | None = None
     if isinstance(images, str | os.PathLike):
         location = _local(os.fspath(images))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -12,9 +14,23 @@ import numpy as np
 
 from fsearch.indexer.storage.inside import new_file, remove
 
+NO_FILE = "it is a pipe or a device, not a file"
+
 
 class DamagedArrayError(Exception):
     """A .npy or .npz file cannot be read; the message is one line."""
+
+
+def open_regular(path: Path | str) -> IO[bytes]:
+    """Open a file for reading. Raises OSError, also where it is a pipe or a device: these would be waited for."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, NO_FILE, str(path))
 
 
 def load_array(file: Path | IO[bytes], mmap_mode: Literal["r"] | None = None) -> Any:

@@ -45,6 +45,10 @@ RootOption = Annotated[
     Path | None, typer.Option(help="Folder that a table's paths are relative to; its own by default.")
 ]
 AllowOutsideOption = Annotated[bool, typer.Option("--allow-outside", help="Let a table name files outside its root.")]
+AllowPrivateHostsOption = Annotated[
+    bool,
+    typer.Option("--allow-private-hosts", help="Let URLs in a table lead to hosts at private addresses, as 10.0.0.7."),
+]
 RowsWhereOption = Annotated[
     str | None,
     typer.Option("--where", help='Only images whose own columns fulfil an SQL predicate, e.g. "year > 2020".'),
