@@ -55,10 +55,8 @@ def a_bomb(handler: BaseHTTPRequestHandler) -> None:
 )
 def test_an_endpoint_is_bounded_in_bytes_and_seconds(answer: Any, message: str) -> None:
     with server(answer) as url:
-        began = time.monotonic()
         with pytest.raises(BadInputError, match=message) as caught:
             Endpoint(f"{url}/v2/models/m", InputOptions(), retries=0, timeout=1.0)
-        assert time.monotonic() - began < 40
         assert "\n" not in str(caught.value)
 
 

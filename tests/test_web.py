@@ -85,15 +85,13 @@ def redirecting(to: Callable[[BaseHTTPRequestHandler], str]) -> Callable[[BaseHT
     return lambda handler: send(handler, b"", 302, Location=to(handler))
 
 
-@pytest.mark.parametrize("answer", [in_headers, in_content, in_chunk_lengths, in_interim_answers, nothing])
+@pytest.mark.parametrize("answer", [in_headers, in_content, in_chunk_lengths, nothing])
 def test_an_answer_that_does_not_end_is_given_up(answer: Any) -> None:
     with server(answer) as url:
-        began = time.monotonic()
         with pytest.raises(WebError, match="its answer took longer than 1 s"):
             fetch(url, 2**30, ANY, seconds=1.0)
         with pytest.raises(WebError, match="took longer than 1 s"), streaming(url, ANY, seconds=1.0) as stream:
             stream.read()
-        assert time.monotonic() - began < 40
 
 
 def test_an_endless_answer_is_read_up_to_the_limit() -> None:
@@ -128,6 +126,7 @@ def test_a_stream_may_take_long_if_it_goes_on() -> None:
         (lambda h: h.wfile.write(b"\xff\xfe nonsense\r\n\r\n"), "nonsense"),
         (lambda h: h.wfile.write(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 10**6), "line"),
         (lambda h: h.wfile.write(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000), "headers"),
+        (in_interim_answers, "its headers are larger than 1 MiB"),
         (redirecting(lambda h: "/again"), "it redirects more than 5 times"),
         (redirecting(lambda h: "file:///etc/passwd"), "it redirects from http to file, which is refused"),
         (redirecting(lambda h: "ftp://127.0.0.1/x"), "it redirects from http to ftp, which is refused"),

@@ -22,6 +22,7 @@ from fsearch.indexer.sources.web_address import Hosts, Place, WebError
 
 SECONDS = 60.0  # that one file may take, or LEAST bytes of a stream
 LEAST = 2**16
+_HEADERS = 2**20  # bytes that may come before the content
 _CONNECT_SECONDS = 10.0
 _ADDRESSES = 4  # of a host that are tried
 _REDIRECTS = 5
@@ -50,16 +51,20 @@ def streaming(url: str, hosts: Hosts, *, seconds: float = SECONDS) -> Iterator[A
     """A file to be read in order, however long; LEAST bytes of it must come in `seconds`. Raises WebError."""
     budget = _Budget(seconds)
     with _answer(url, hosts, budget) as response:
-        budget.least = LEAST
+        budget.least, budget.spent, budget.received = LEAST, 0.0, 0
         yield response
 
 
 @dataclass(slots=True)
 class _Budget:
-    """Seconds of waiting for an answer; where `least` bytes have come in them, they begin anew."""
+    """Seconds of waiting for an answer; where `least` bytes have come in them, they begin anew.
+
+    Until it has `begun`, status lines and headers come, which are bounded in bytes too.
+    """
 
     seconds: float
     least: float = float("inf")
+    begun: bool = False
     spent: float = 0.0
     received: int = 0
 
@@ -67,6 +72,8 @@ class _Budget:
         """Seconds that the next bytes may take. Raises WebError where none are left."""
         if self.received >= self.least:
             self.spent, self.received = 0.0, 0
+        if not self.begun and self.received > _HEADERS:
+            raise WebError(f"its headers are larger than {_HEADERS // 2**20} MiB")
         if self.spent >= self.seconds:
             raise self.error()
         return self.seconds - self.spent
@@ -165,9 +172,11 @@ class _Connection(http.client.HTTPConnection):
             headers["Authorization"] = f"Basic {base64.b64encode(at.user.encode()).decode()}"
         if self.sock is None:
             self.connect()
-        self.sock.budget = budget
+        self.sock.budget, budget.begun, budget.received = budget, False, 0
         self.request("GET", at.path, headers=headers)
-        return self.getresponse()
+        response = self.getresponse()
+        budget.begun = True
+        return response
 
 
 def _secured(sock: socket.socket, host: str) -> socket.socket:

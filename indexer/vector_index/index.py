@@ -22,10 +22,12 @@ from fsearch.indexer.storage.inside import new_file, remove
 from fsearch.indexer.storage.vectors import Embeddings, Vectors, blocks
 from fsearch.indexer.vector_index.build import kind_of, list_assigner
 from fsearch.indexer.vector_index.exact_search import Floats, Neighbors, Rows, empty_result, merge, scan
+from fsearch.indexer.vector_index.file_format import is_sound
 from fsearch.indexer.vector_index.gpu import Searcher
 from fsearch.indexer.vector_index.spec import IndexKind
 
 _RERANK_BATCH = 65_536  # candidates whose own vectors are read together
+_DAMAGED = "index.faiss does not hold each row of its shards once; run: fsearch check --repair"
 
 
 class VectorIndex:
@@ -86,11 +88,20 @@ class VectorIndex:
         fsync_folder(path.parent)
 
     def reconstruct(self, start: int, rows: int) -> Floats:
-        """(rows, dim) the vectors from row `start` on as decoded from their codes; lossless for some kinds only."""
+        """(rows, dim) the vectors from row `start` on as decoded from their codes; lossless for some kinds only.
+
+        Raises WorkspaceError where the index is damaged.
+        """
+        self.require_each_row()
         if self.kind.nlist:
             self._index.make_direct_map()
         vectors: Floats = self._index.reconstruct_n(start, rows)
         return vectors
+
+    def require_each_row(self) -> None:
+        """Raise WorkspaceError unless every row is in one list, once."""
+        if self.kind.nlist:
+            self._lists()
 
     def search(
         self, queries: Floats, k: int, allowed: NDArray[np.bool_] | None = None, *, nprobe: int | None = None
@@ -107,16 +118,25 @@ class VectorIndex:
         -------
         similarities : (q, k) float32 cosines, highest first.
         rows : (q, k) int64 global rows. k shrinks to the number of allowed rows.
+
+        Raises WorkspaceError where the index is damaged.
         """
         queries = np.ascontiguousarray(queries, np.float32)
         k = min(k, len(self.vectors) if allowed is None else int(allowed.sum()))
         indexed = None if allowed is None else allowed[: self.rows]
         count = min(k, self.rows if indexed is None else int(indexed.sum()))
-        found = self._search(queries, count, indexed, nprobe or self.nprobe) if count else empty_result(len(queries))
+        found = self._found(queries, count, indexed, nprobe or self.nprobe) if count else empty_result(len(queries))
         if self.rows < len(self.vectors):
             rest = scan(blocks(self.vectors, self.rows), queries, k, start=self.rows, allowed=allowed)
             found = merge(found, rest, k)
         return found
+
+    def _found(self, queries: Floats, k: int, allowed: NDArray[np.bool_] | None, nprobe: int) -> Neighbors:
+        """As `_search`, of rows that there are: a file may have any numbers in its lists."""
+        similarities, rows = self._search(queries, k, allowed, nprobe)
+        if (rows < 0).any() or (rows >= self.rows).any() or not np.isfinite(similarities).all():
+            raise WorkspaceError(_DAMAGED)
+        return similarities, rows
 
     def _search(self, queries: Floats, k: int, allowed: NDArray[np.bool_] | None, nprobe: int) -> Neighbors:
         """The k nearest among the rows that the index itself holds; at least k of these are allowed."""
@@ -152,6 +172,8 @@ class VectorIndex:
         for first in range(0, len(queries), per_batch):
             batch = slice(first, first + per_batch)
             rows = candidates[batch]
+            if (rows >= self.rows).any():
+                raise WorkspaceError(_DAMAGED)
             vectors = self.vectors[rows.clip(min=0).ravel()].astype(np.float32).reshape(*rows.shape, -1)
             similarities[batch] = np.where(rows < 0, -np.inf, (vectors @ queries[batch, :, None])[..., 0])
         order = np.argsort(-similarities, axis=1, kind="stable")
@@ -171,13 +193,19 @@ class VectorIndex:
         return int((seen < enough).sum(axis=1).max()) + 1
 
     def _lists(self) -> NDArray[np.int32]:
-        """(rows,) the number of the inverted list that each row is in."""
+        """(rows,) the number of the inverted list that each row is in. Raises WorkspaceError where one is in none."""
         if self._list_of_row is None:
             lists = self._index.invlists
-            self._list_of_row = np.empty(self.rows, np.int32)
+            found = np.full(self.rows, -1, np.int32)
             for number in range(self.kind.nlist):
                 if size := lists.list_size(number):
-                    self._list_of_row[faiss.rev_swig_ptr(lists.get_ids(number), size)] = number
+                    rows = faiss.rev_swig_ptr(lists.get_ids(number), size)
+                    if rows.min() < 0 or rows.max() >= self.rows:
+                        raise WorkspaceError(_DAMAGED)
+                    found[rows] = number
+            if (found < 0).any():
+                raise WorkspaceError(_DAMAGED)
+            self._list_of_row = found
         return self._list_of_row
 
 
@@ -189,14 +217,14 @@ def exact_index(vectors: Embeddings, dim: int, device: Device = "cpu") -> Vector
 def read_index(path: Path, vectors: Vectors, device: Device = "cpu", *, mapped: bool = False) -> VectorIndex | None:
     """The index at `path`; None where the file is missing, damaged, or not of these vectors.
 
-    `mapped` leaves inverted lists on disk: it opens at once, and cannot be added to.
+    `mapped` leaves inverted lists on disk: it opens at once, and cannot be added to. FAISS reads no file whose sizes
+    are not checked; the numbers of rows in it are checked when they are used.
     """
+    if not is_sound(path, *vectors.shape):
+        return None
     try:
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
     except RuntimeError:
         return None
     kind = kind_of(index)
-    rows, dim = vectors.shape
-    if kind is None or index.d != dim or index.ntotal > rows:
-        return None
-    return VectorIndex(kind, index, vectors, device)
+    return None if kind is None else VectorIndex(kind, index, vectors, device)

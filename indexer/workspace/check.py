@@ -117,6 +117,11 @@ def _index(store: Store, shards: list[Shard], sound: list[Shard]) -> Iterator[Pr
     if index is None:
         yield Problem("index", str(path), "it cannot be read, or is not of these shards")
         return
+    try:
+        index.require_each_row()
+    except WorkspaceError:
+        yield Problem("index", str(path), "it does not hold each row once")
+        return
     if not index.kind.lossless:
         known = read_stats(store.catalog)
         if known is not None and file_sha256(path) != known.sha256:

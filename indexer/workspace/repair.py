@@ -87,7 +87,10 @@ def _from_index(store: Store, shard: Shard, start: int) -> bytes | None:
     index = read_index(store.layout.index, store.vectors())
     if index is None or not index.kind.lossless or index.rows < start + shard.rows:
         return None
-    vectors: NDArray[np.float32] = index.reconstruct(start, shard.rows)
+    try:
+        vectors: NDArray[np.float32] = index.reconstruct(start, shard.rows)
+    except WorkspaceError:
+        return None
     data = encode(vectors)
     return data if hashlib.sha256(data).hexdigest() == shard.sha256 else None
 
