@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.storage.yaml_file import read_yaml
+from fsearch.indexer.storage.regular_files import read_regular
+from fsearch.indexer.storage.yaml_file import MAX_BYTES, read_yaml
 
 TEXT_COLUMNS = ("text", "hypothesis", "phrase", "query")
 MAX_WORDS = 60
@@ -118,9 +119,11 @@ def contrasted(phrases: Sequence[str]) -> list[str | Hypothesis]:
 def _text_lines(path: Path) -> list[_Row]:
     """One phrase a line; empty lines and lines that begin with # are for the reader."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_regular(path, MAX_BYTES).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise BadInputError(f"hypothesis file {path} is not UTF-8 text") from error
+    except OSError as error:
+        raise BadInputError(f"hypothesis file {path} cannot be read: {error.strerror}") from error
     named = [(f"{path} line {i}", line.strip()) for i, line in enumerate(lines, start=1)]
     return [(where, Hypothesis(line)) for where, line in named if line and not line.startswith("#")]
 
@@ -131,6 +134,8 @@ def _yaml_entries(path: Path) -> list[_Row]:
 
     try:
         content = read_yaml(path, text=True)
+    except OSError as error:
+        raise BadInputError(f"hypothesis file {path} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadInputError(f"hypothesis file {path} is not YAML: {str(error).splitlines()[0]}") from error
     if content is None:
@@ -146,7 +151,7 @@ def _yaml_entries(path: Path) -> list[_Row]:
 def _table_rows(path: Path) -> list[_Row]:
     from fsearch.indexer.storage.tabular import TableFile, find_column
 
-    table = TableFile(path, "hypothesis file", (*TEXT_COLUMNS, "group", "template")).read()
+    table = TableFile(path, "hypothesis file", (*TEXT_COLUMNS, "group", "template")).read(MAX_HYPOTHESES)
     if find_column(table.column_names, TEXT_COLUMNS) is None:
         raise BadInputError(f"hypothesis file {path} has no column 'text' (seen: {', '.join(table.column_names)})")
     lower = [n.lower() if n.lower() in (*TEXT_COLUMNS, "group", "template") else n for n in table.column_names]

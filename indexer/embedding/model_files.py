@@ -122,7 +122,7 @@ def _in_folder(name: str) -> ModelFiles:
     if not (folder / _CONFIG).is_file():
         raise EncoderError(f"{name}: there is no {_CONFIG} in {folder}")
     found = [folder / n for n in _CHECKPOINTS if (folder / n).is_file()]
-    found = found or sorted(p for p in folder.iterdir() if p.suffix in LOCAL)
+    found = found or sorted(p for p in folder.iterdir() if p.suffix in LOCAL and p.is_file())
     if not found:
         raise EncoderError(f"{name}: there is no checkpoint ({', '.join(LOCAL)}) in {folder}")
     if len(found) > 1 and found[0].name not in _CHECKPOINTS:

@@ -24,11 +24,13 @@ from fsearch.indexer.sources.base import Item
 from fsearch.indexer.sources.keys import normal_key
 from fsearch.indexer.sources.prefetch import prefetch, read_image
 from fsearch.indexer.storage.files import DamagedArrayError, load_array, load_arrays
+from fsearch.indexer.storage.regular_files import read_regular
 from fsearch.indexer.storage.tabular import TableFile
 from fsearch.indexer.workspace.store import Store
 
 SUFFIXES = (".npy", ".npz", ".parquet")
 VECTOR_COLUMNS = ("embedding", "embeddings", "vector", "vectors")
+_MAX_KEYS = 2**31  # bytes of a list of names
 _SAME = 2e-3  # difference of a coordinate that rounding to float16 explains
 
 ReadKeys = Callable[[pa.Table, Path], tuple[str, list[str]]]
@@ -86,7 +88,7 @@ def read_embeddings(path: Path, keys: Path | None, read_keys: ReadKeys) -> Embed
 def _read_keys(path: Path, keys: Path | None) -> list[str]:
     place = keys or path.with_suffix(".keys.txt")
     try:
-        lines = place.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_regular(place, _MAX_KEYS).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise BadInputError(f"{place} is not UTF-8 text") from error
     except OSError as error:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fsearch.indexer.embedding.batch_sizes import MERGE_EVERY
 from fsearch.indexer.embedding.hash_map import HashMap, halves, hash_prefix
 from fsearch.indexer.embedding.source_snapshot import SourceSnapshot, VisitedItem
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import Item, Source
 from fsearch.indexer.storage.catalog import Connection
 from fsearch.indexer.storage.metadata import own_columns, write_metadata
@@ -21,6 +22,7 @@ from fsearch.indexer.storage.schema import DELETED_WITH_PIXELS
 from fsearch.indexer.storage.shards import write_shard
 from fsearch.indexer.workspace.store import Store
 
+_COLUMNS = 10_000  # of the user's own
 _MARK_REJECTED = "UPDATE images SET status = 'missing' WHERE source = ? AND key IN (SELECT unnest(?::VARCHAR[]))"
 _MARK_MISSING = "UPDATE images SET status = 'missing' WHERE image_id IN (SELECT unnest(?::BIGINT[]))"
 _FORGET_REJECTED = "DELETE FROM rejected WHERE source = ? AND key IN (SELECT unnest(?::VARCHAR[]))"
@@ -101,6 +103,8 @@ class BatchWriter:
         """Add the metadata of an image that has an identity."""
         if item.metadata:
             self.columns |= dict.fromkeys(c for c, v in item.metadata.items() if not isinstance(v, bytes))
+            if len(self.columns) > _COLUMNS:
+                raise BadInputError(f"{self._source}: its images have more than {_COLUMNS:,} different columns")
             self._metadata.append({**own_columns(item.metadata), "image_id": self.snapshot.image_id(slot)})
 
     def add_embedding(self, image: ImageRecord, vector: NDArray[np.float32]) -> int:

@@ -15,6 +15,7 @@ from fsearch.indexer.losses.functions.base import LossFunction, Settings
 from fsearch.indexer.losses.functions.registry import find_task
 from fsearch.indexer.storage.encoding import decode_text
 from fsearch.indexer.storage.tabular import read_json
+from fsearch.indexer.storage.yaml_file import read_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +101,8 @@ def read_classes(text: str) -> tuple[str, ...]:
 
 def _declared(path: Path) -> list[str]:
     """Class names in a file of JSON or YAML. Raises BadInputError where there are none, or their numbers skip."""
-    import yaml
-
-    try:
-        said = read_json(path, "file") if path.suffix.lower() == ".json" else yaml.safe_load(decode_text(path))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BadInputError(f"{path} is no YAML: {str(error).splitlines()[0]}") from error
+    is_json = path.suffix.lower() == ".json"
+    said = read_json(path, "file") if is_json else read_settings(path, "file of class names")
     if isinstance(said, dict):
         said = next((said[k] for k in ("id2label", "names", "class_to_idx", "label2id") if k in said), said)
     if isinstance(said, dict) and said and all(str(k).isdecimal() for k in said):

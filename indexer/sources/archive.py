@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -16,6 +18,8 @@ from fsearch.indexer.sources.archive_members import TarMember, ZipMember, check_
 from fsearch.indexer.sources.base import UNKNOWN_KEY, Item, current, reject_duplicates, rejecting, sized_item
 from fsearch.indexer.sources.decode import MAX_BYTES, RejectedImageError
 from fsearch.indexer.sources.listing import LeftOut, is_image
+from fsearch.indexer.sources.tar_stream import FREE, TIMES, open_plain, open_streamed
+from fsearch.indexer.storage.regular_files import open_regular
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 SUFFIXES = (".zip", *TARS)
@@ -51,8 +55,9 @@ class Archive:
             raise BadInputError(f"no such archive: {self.path}")
         try:
             return self._zip_members() if self._is_zip else self._tar_members()
-        except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
-            raise BadInputError(f"archive {self.path} cannot be read: {str(error).splitlines()[0]}") from error
+        except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise BadInputError(f"archive {self.path} cannot be read: {reason}") from error
 
     @cached_property
     def _members(self) -> dict[str, tuple[int, int]]:
@@ -117,22 +122,32 @@ class Archive:
         archive = open_zip(self.path, self._mtime_ns)
         for name in archive.namelist():
             check_member(name, str(self.path))
-        return [(i.filename, i.file_size, 0) for i in archive.infolist() if not i.is_dir()]
+        files = [i for i in archive.infolist() if not i.is_dir()]
+        size, packed = sum(i.file_size for i in files), self.path.stat().st_size
+        if size > max(FREE, TIMES * packed):
+            raise zipfile.BadZipFile(f"it unpacks to more than {TIMES} times its size; unpack it, if you trust it")
+        return [(i.filename, i.file_size, 0) for i in files]
 
     def _tar_members(self) -> list[tuple[str, int, int]]:
         found = []
-        with tarfile.open(self.path) as tar:
+        with open_plain(self.path) if self._in_place else self._stream() as tar:
             for member in tar:
                 check_member(member.name, str(self.path))
                 if member.isfile():
                     found.append((member.name, member.size, member.offset_data))
                 elif member.issym() or member.islnk():  # a link is never followed, and is counted
                     found.append((f"{member.name} (link)", 0, 0))
+                tar.members = []  # type: ignore[attr-defined]  # else it keeps every header
         return found
+
+    @contextmanager
+    def _stream(self) -> Iterator[tarfile.TarFile]:
+        with open_regular(self.path) as file, open_streamed(file) as tar:
+            yield tar
 
     def _streamed(self, wanted: set[str]) -> Iterator[Item]:
         """The `wanted` members of a compressed tar, decompressed in order: their bytes are taken as they pass."""
-        with tarfile.open(self.path, "r|*") as tar:
+        with self._stream() as tar:
             for member in tar:
                 check_member(member.name, str(self.path))
                 if member.isfile() and member.name in wanted:

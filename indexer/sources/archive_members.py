@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.decode import MAX_BYTES, RejectedImageError
+from fsearch.indexer.sources.tar_stream import open_plain
+from fsearch.indexer.storage.regular_files import open_regular
 
 _OPEN_ZIPS = 4
 
@@ -38,7 +40,7 @@ class TarMember:
 
         Raises RejectedImageError where the archive ends within it, OSError where the archive cannot be read.
         """
-        with self.path.open("rb") as file:
+        with open_regular(self.path) as file:
             data = os.pread(file.fileno(), self.size, self.offset)
         if len(data) < self.size:
             raise RejectedImageError("cut off: the archive ends within it")
@@ -71,7 +73,7 @@ def open_zip(path: Path, mtime_ns: int) -> zipfile.ZipFile:
 def is_plain_tar(path: Path) -> bool:
     """Whether `path` is an uncompressed tar, whose members can be read at their offsets."""
     try:
-        with tarfile.open(path, "r:"):
+        with open_plain(path):
             return True
-    except (OSError, tarfile.TarError):
+    except (OSError, EOFError, tarfile.TarError):
         return False

@@ -11,9 +11,10 @@ from typing import Any
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.sources.base import UNKNOWN_KEY, Item, current, encoded_item, rejecting
+from fsearch.indexer.sources.base import UNKNOWN_KEY, Item, current, encoded_item, first_line, rejecting
 from fsearch.indexer.sources.decode import RejectedImageError
 from fsearch.indexer.sources.paths import PathResolver
+from fsearch.indexer.storage.regular_files import NO_FILE, find_irregular
 from fsearch.indexer.storage.tabular import name_classes
 from fsearch.indexer.storage.union import differences, in_columns, union_schema
 
@@ -58,10 +59,13 @@ class SavedDataset:
             import datasets
         except ImportError as error:
             raise BadInputError("Hugging Face data sets need the library datasets: pip install datasets") from error
+        odd = find_irregular(self.path)
+        if odd is not None:
+            raise BadInputError(f"data set {self.path} cannot be read: {odd.name}: {NO_FILE}")
         try:
             loaded = datasets.load_from_disk(str(self.path))
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-            raise BadInputError(f"data set {self.path} cannot be read: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # of a damaged description it raises whatever it stumbles over
+            raise BadInputError(f"data set {self.path} cannot be read: {first_line(error)}") from error
         return dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"": loaded}
 
     @cached_property

@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
+from fsearch.indexer.storage.parquet_batches import bounded_batches
+
 _BATCH = 16  # rows may hold whole images
 
 
@@ -27,7 +29,7 @@ def read_cell(files: Sequence[Path], row: int, column: str) -> Any:
             while row >= file.metadata.row_group(group).num_rows:
                 row -= file.metadata.row_group(group).num_rows
                 group += 1
-            for batch in file.iter_batches(_BATCH, row_groups=[group], columns=[column]):
+            for batch in bounded_batches(file, [column], str(path), groups=[group], rows=_BATCH):
                 if row < batch.num_rows:
                     batch.validate(full=True)  # pyarrow does not check all of a damaged file, and would crash
                     return batch.column(0)[row].as_py()

@@ -18,7 +18,7 @@ from fsearch.indexer.sources.urls import SCHEMES, is_url, is_web
 from fsearch.indexer.sources.web import fetch, streaming
 from fsearch.indexer.sources.web_address import Hosts
 from fsearch.indexer.sources.web_listing import WebFolders
-from fsearch.indexer.storage.files import open_regular
+from fsearch.indexer.storage.regular_files import open_regular
 
 
 def check_url(url: str, where: str, schemes: Sequence[str] = SCHEMES) -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from fsearch.indexer.errors import require_one_of
+from fsearch.indexer.errors import BadInputError, require_one_of
 from fsearch.indexer.sources.kind import Kind, is_file_url, kind_of
 from fsearch.indexer.sources.urls import is_url
 
@@ -47,8 +47,15 @@ class SourceOptions:
 
     @classmethod
     def from_json(cls, text: str) -> SourceOptions:
-        """The inverse of `as_json`."""
-        return cls(**json.loads(text))
+        """The inverse of `as_json`. Raises BadInputError for what is none."""
+        try:
+            found = cls(**json.loads(text))
+            texts, kinds = (found.image_column, found.root), (None, *get_args(Kind))
+            if found.kind not in kinds or not all(t is None or isinstance(t, str) for t in texts):
+                raise ValueError
+        except (ValueError, TypeError, RecursionError) as error:
+            raise BadInputError("the workspace does not say how its images are read, as fsearch would") from error
+        return found
 
 
 def open_source(location: str, options: SourceOptions = SourceOptions()) -> Source:

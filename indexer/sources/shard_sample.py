@@ -14,6 +14,10 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.archive_members import TarMember, check_member
 from fsearch.indexer.sources.decode import MAX_BYTES, suffixes
 from fsearch.indexer.sources.paths import open_stream
+from fsearch.indexer.sources.tar_stream import open_plain, open_streamed
+
+COMPANIONS = ("json", "cls", "label", "txt", "caption")  # what is known of an image
+MAX_METADATA = 2**24  # bytes of one of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ def local_groups(shard: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     groups: dict[str, dict[str, Any]] = {}
     last, damage = "", None
     try:
-        with tarfile.open(shard, "r:") as tar:
+        with open_plain(shard) as tar:
             for member in _files(tar, str(shard)):
                 prefix, suffix = base_plus_ext(_plain(member.name))
                 if prefix is not None:
@@ -69,8 +73,11 @@ def local_groups(shard: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def streamed_groups(shard: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The files of each sample by suffix, with their content, as `webdataset` groups what lies side by side."""
-    with open_stream(shard) as stream, tarfile.open(fileobj=stream, mode="r|*") as tar:
-        members = ({"fname": _plain(m.name), "data": _content(tar, m), "__url__": shard} for m in _files(tar, shard))
+    with open_stream(shard) as stream, open_streamed(stream) as tar:
+        budget = _Budget()
+        members = (
+            {"fname": _plain(m.name), "data": budget.content(tar, m), "__url__": shard} for m in _files(tar, shard)
+        )
         for sample in library("webdataset").tariterators.group_by_keys(members):
             yield sample["__key__"], {k: v for k, v in sample.items() if not k.startswith("__")}
 
@@ -89,8 +96,31 @@ def _plain(name: str) -> str:
 
 
 def _position(shard: Path, member: tarfile.TarInfo) -> TarMember | int:
-    too_large = member.size > MAX_BYTES
+    too_large = member.size > _most(member.name)
     return member.size if too_large else TarMember(shard, member.offset_data, member.size)
+
+
+def _most(name: str) -> int:
+    """Bytes that are read of a file: of an image, of what is known of it, or none."""
+    suffix = name.rsplit(".", 1)[-1].lower()
+    return MAX_BYTES if f".{suffix}" in suffixes() else MAX_METADATA if suffix in COMPANIONS else 0
+
+
+class _Budget:
+    """What the files of one sample may hold together, as they are kept until it is complete."""
+
+    def __init__(self) -> None:
+        self._sample, self._left = "", MAX_BYTES
+
+    def content(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | int:
+        """The content of a file; its size where it is too large, or not asked for."""
+        sample = member.name.rsplit("/", 1)[-1].split(".", 1)[0]
+        if sample != self._sample:
+            self._sample, self._left = sample, 2 * MAX_BYTES
+        if member.size > min(_most(member.name), self._left):
+            return max(member.size, MAX_BYTES + 1) if _most(member.name) == MAX_BYTES else member.size
+        self._left -= member.size
+        return _content(tar, member)
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | int:

@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.annotated import AnnotatedImage, AnnotatedSet
 from fsearch.indexer.sources.decode import suffixes
+from fsearch.indexer.sources.yolo import read_lines
+from fsearch.indexer.storage.regular_files import read_regular
 
 _MAX_BYTES = 2**24
 _IMAGES, _XML = ("JPEGImages", "images", "Images", "."), ("Annotations", "annotations", "xmls", ".")
@@ -66,7 +68,7 @@ def _read(path: Path) -> tuple[str, tuple[int | None, int | None], list[dict[str
 
 def _parse(path: Path) -> ElementTree.Element:
     try:
-        data = path.read_bytes() if path.stat().st_size <= _MAX_BYTES else b""
+        data = read_regular(path, _MAX_BYTES)
     except OSError as error:
         raise BadInputError(f"{path} cannot be read: {error.strerror}") from error
     if not data or b"<!" in re.sub(rb"<!--.*?-->", b"", data, flags=re.S):  # entities are how XML becomes a bomb
@@ -103,6 +105,6 @@ def _splits(folder: Path) -> dict[str, str]:
     for split in ("train", "val", "test"):
         path = folder / "ImageSets" / "Main" / f"{split}.txt"
         if path.is_file():
-            stems = path.read_text(encoding="utf-8", errors="replace").split()
-            found |= dict.fromkeys(stems, split)
+            stems = read_lines(path)
+            found |= {name: split for line in stems for name in line.split()}
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tarfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,9 @@ from fsearch.indexer.sources.decode import RejectedImageError
 from fsearch.indexer.sources.listing import is_image
 from fsearch.indexer.sources.paths import check_url, open_stream
 from fsearch.indexer.sources.shard_sample import images_of, library, local_groups, streamed_groups
+from fsearch.indexer.sources.tar_stream import open_streamed
 from fsearch.indexer.sources.urls import is_url
+from fsearch.indexer.storage.regular_files import open_regular
 
 _LABELS = ("cls", "label")
 _TEXTS = ("txt", "caption")
@@ -124,9 +127,9 @@ class WebDataset:
 def looks_like_shard(path: Path) -> bool:
     """Whether some image of a tar's first members has a companion: a file of the same name but for its suffix."""
     try:
-        with tarfile.open(path) as tar:
+        with open_regular(path) as file, open_streamed(file) as tar:
             names = [m.name for _, m in zip(range(_FIRST_MEMBERS), tar, strict=False) if m.isfile()]
-    except (OSError, EOFError, tarfile.TarError):
+    except (OSError, EOFError, tarfile.TarError, zlib.error):
         return False  # the archive's own adapter says what is wrong
     stems = {n.rsplit(".", 1)[0] for n in names if is_image(n)}
     return any(not is_image(n) and n.rsplit(".", 1)[0] in stems for n in names)
@@ -172,8 +175,8 @@ def _samples(shard: str, more: Counter[str] | None = None, *, with_metadata: boo
                 yield _item(f"{stem}/{found.key}", found.image, mtime_ns, metadata)
     except BadInputError:
         raise
-    except (OSError, EOFError, tarfile.TarError, ValueError) as error:
-        reason = str(error.args[0] if error.args else error).split("\n")[0]
+    except (OSError, EOFError, tarfile.TarError, ValueError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error.args[0] if error.args else error).split("\n")[0]
         yield Item(stem, reject(f"the shard cannot be read to its end: {reason}"), 0, None)
 
 
@@ -200,5 +203,5 @@ def _metadata(companions: Mapping[str, Any]) -> dict[str, Any]:
         data = next((sample[n] for n in names if n in sample), None)
         if data is not None:
             text = data.decode("utf-8", "replace").strip()
-            found[column] = int(text) if column == "label" and text.isdecimal() else text
+            found[column] = int(text) if column == "label" and text.isdecimal() and len(text) < 19 else text
     return found

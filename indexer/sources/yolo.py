@@ -10,11 +10,12 @@ from typing import Any
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.annotated import AnnotatedImage, AnnotatedSet
 from fsearch.indexer.sources.listing import is_image, is_left_out
+from fsearch.indexer.storage.regular_files import read_regular
 from fsearch.indexer.storage.yaml_file import read_settings
 
 _SPLITS = ("train", "val", "valid", "test")
 _CONFIGS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-_MAX_LABELS = 2**24  # bytes of one file of labels
+_MAX_LABELS, _MAX_LIST = 2**24, 2**28  # bytes of one file of labels, and of a list of images
 
 
 def config_of(folder: Path) -> Path | None:
@@ -62,9 +63,7 @@ def read_labels(path: Path) -> list[dict[str, Any]]:
     A sixth number of a box is its score. Values are shares of the image. Raises BadInputError.
     """
     try:
-        if path.stat().st_size > _MAX_LABELS:
-            raise BadInputError(f"{path} has more than {_MAX_LABELS:,} bytes")
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_regular(path, _MAX_LABELS).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadInputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return [_object(line.split(), f"{path} row {row}") for row, line in enumerate(lines, start=1) if line.strip()]
@@ -112,8 +111,11 @@ def _files(root: Path, folder: Path, content: dict[str, Any]) -> Iterator[tuple[
                     yield {"valid": "val"}.get(split or "", split), file
 
 
-def _listed(root: Path, folder: Path, text: str) -> list[Path]:
-    """The images of a folder, or of a text file that lists them; of a path of another machine the tail that is here."""
+def _listed(root: Path, folder: Path, text: str, *, lists: bool = True) -> list[Path]:
+    """The images of a folder, or of a text file that lists them; of a path of another machine the tail that is here.
+
+    What such a file lists are no `lists`: it might be in one of them itself.
+    """
     parts = [p for p in text.replace("\\", "/").split("/") if p not in ("", ".", "..")]
     tails = ["/".join(parts[i:]) for i in range(len(parts) + 1)]
     found_at = (base / t for t in tails for base in (root, folder) if t and os.path.exists(base / t))
@@ -123,13 +125,24 @@ def _listed(root: Path, folder: Path, text: str) -> list[Path]:
     if place.is_file():
         if is_image(place.name):
             return [place]
-        listed = place.read_text(encoding="utf-8", errors="replace").splitlines()
-        return [f for line in listed if line.strip() for f in _listed(root, place.parent, line.strip())]
+        if not lists:
+            return []
+        listed = read_lines(place)
+        found = (_listed(root, place.parent, line.strip(), lists=False) for line in listed if line.strip())
+        return [file for files in found for file in files]
     found = []
     for parent, folders, names in os.walk(place):
         folders[:] = [f for f in folders if not is_left_out(f)]
         found += [Path(parent, name) for name in names if is_image(name)]
     return sorted(found)
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list. Raises BadInputError where it is too large."""
+    try:
+        return read_regular(path, _MAX_LIST).decode("utf-8", "replace").splitlines()
+    except OSError as error:
+        raise BadInputError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _labels_of(image: Path) -> Path:
@@ -147,6 +160,6 @@ def _names(given: Any, folder: Path) -> dict[int, str]:
     if isinstance(given, dict):
         return {int(k): str(v) for k, v in given.items() if str(k).isdecimal()}
     if not isinstance(given, list) and (folder / "classes.txt").is_file():
-        given = (folder / "classes.txt").read_text(encoding="utf-8", errors="replace").split("\n")
+        given = read_lines(folder / "classes.txt")
         given = [line.strip() for line in given if line.strip()]
     return dict(enumerate(map(str, given))) if isinstance(given, list) else {}

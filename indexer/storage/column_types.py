@@ -55,7 +55,7 @@ class TypeGuess:
             return
         self._empty = False
         self._only_thousands = self._only_thousands and _all(said, f"{_THOUSANDS}|{_INT}")
-        for kind in [k for k, pattern in self._possible.items() if not _all(said, pattern)]:
+        for kind in [k for k, pattern in self._possible.items() if not _all(said, pattern) or not _are(k, said)]:
             del self._possible[kind]
 
     @property
@@ -79,6 +79,17 @@ class TypeGuess:
 
 def _all(cells: pa.Array, pattern: str) -> bool:
     return bool(pc.all(pc.match_substring_regex(cells, f"^(?:{pattern})$")).as_py())
+
+
+def _are(kind: CellType, cells: pa.Array) -> bool:
+    """Whether cells that look like dates or times are some: 2024-13-01 is none, nor is the year 0."""
+    if kind not in ("date", "time"):
+        return True
+    try:
+        pc.min_max(from_text(cells, kind)).as_py()
+    except (pa.ArrowInvalid, ValueError, OverflowError):
+        return False
+    return True
 
 
 def from_text(cells: pa.Array, kind: CellType) -> pa.Array:
@@ -161,6 +172,25 @@ def to_stored(column: pa.Array) -> pa.Array:
         return column.cast(kind)
     except pa.ArrowNotImplementedError:  # of nested types not every cast is there
         return pa.array(column.to_pylist(), kind)
+
+
+def require_times(batch: pa.RecordBatch, where: str) -> None:
+    """Raise BadInputError where a column holds a date or time that Python has no name for, as of the year 290000."""
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            if pa.types.is_temporal(column.type):
+                pc.min_max(column).as_py()
+            elif pa.types.is_nested(column.type) and _holds_times(column.type):
+                column.to_pylist()
+        except Exception as error:  # OverflowError, ValueError, and what libraries of time zones raise
+            raise BadInputError(
+                f"{where}, column {name!r}: a date or time that cannot be read (years go from 1 to 9999)"
+            ) from error
+
+
+def _holds_times(kind: pa.DataType) -> bool:
+    inner = [kind.field(i).type for i in range(kind.num_fields)]
+    return any(pa.types.is_temporal(k) or (pa.types.is_nested(k) and _holds_times(k)) for k in inner)
 
 
 def to_text(column: pa.Array) -> pa.Array:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +14,8 @@ from fsearch.indexer.storage.column_types import CellType, TypeGuess, from_text
 from fsearch.indexer.storage.dialect import Dialect, rows, sniff
 
 ROW_NAME = "row_name"  # of a first column without one that holds no numbers
-_CELLS = 2**18  # cells that are converted at once
+MAX_LINES = 200_000_000  # with those that have no content
+_CELLS, _CHARACTERS = 2**18, 2**27  # that are converted at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,16 @@ class Delimited:
     def _chunks(self) -> Iterator[list[list[str]]]:
         """Rows of stripped cells, each as wide as the header."""
         width = len(self.dialect.names)
-        size = max(1, _CELLS // width)
-        numbered = enumerate(rows(self._path, self.dialect), start=1)
-        while chunk := [self._even(row, number, width) for number, row in islice(numbered, size)]:
+        most, chunk, size = max(1, _CELLS // width), [], 0
+        for number, row in enumerate(rows(self._path, self.dialect), start=1):
+            if number > MAX_LINES:
+                raise BadInputError(f"{self._path} has more than {MAX_LINES:,} rows; at most so many are read")
+            chunk.append(self._even(row, number, width))
+            size += sum(map(len, row))
+            if len(chunk) == most or size > _CHARACTERS:
+                yield chunk
+                chunk, size = [], 0
+        if chunk:
             yield chunk
 
     def _even(self, row: list[str], number: int, width: int) -> list[str]:

@@ -16,6 +16,7 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.encoding import detect_encoding, encoding_name, open_bytes
 
 MAX_CELL = 64 * 2**20  # characters of one cell, and of one line
+MAX_ROW = 4 * MAX_CELL
 _NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars", " ": "spaces"}
 _SAMPLE_ROWS, _SAMPLE_CHARACTERS = 200, 2**20
 # names that headers of our files hold; a separator that gives such names is the right one
@@ -103,8 +104,29 @@ def _rows(lines: Iterator[str], separator: str, quoted: bool, strict: bool = Fal
     spaces = separator == " "
     csv.field_size_limit(max(MAX_CELL, csv.field_size_limit()))  # of the process; Python's own is 128 KiB
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    found = csv.reader(lines, delimiter=separator, quoting=quoting, strict=strict, skipinitialspace=spaces)
-    return (row for row in found if row)
+    counted = _Counted(lines)
+    found = csv.reader(counted, delimiter=separator, quoting=quoting, strict=strict, skipinitialspace=spaces)
+    for row in found:
+        counted.characters = 0
+        if row:
+            yield row
+
+
+class _Counted:
+    """The lines of a table, counted within each row, which quotes may make of any number of them."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines, self.characters = lines, 0
+
+    def __iter__(self) -> _Counted:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.characters += len(line)
+        if self.characters > MAX_ROW:
+            raise BadInputError(f"a row of more than {MAX_ROW:,} characters; is a quotation mark left open?")
+        return line
 
 
 def _sample(path: Path, encoding: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.storage.regular_files import open_regular, read_regular
 
 _CHUNK = 2**20
+_MAX_SHORT = 2**26  # bytes of a list of names
+_UNPACKED_FREE, _UNPACKED_TIMES = 2**31, 200  # bytes that are always unpacked; beyond, so many times the file's size
 _SAMPLE = 2**16  # bytes of the lines with other than ASCII from which an encoding is detected
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -28,8 +32,39 @@ _FOREIGN = {b"PAR1": "Parquet", b"PK\x03\x04": "a spreadsheet or zip", b"\x1f\x8
 
 
 def open_bytes(path: Path) -> Any:
-    """The file as a stream of bytes, decompressed where its name ends in .gz."""
-    return pa.input_stream(str(path), compression="gzip" if path.name.lower().endswith(".gz") else None)
+    """The file as a stream of bytes, decompressed where its name ends in .gz.
+
+    Reading raises BadInputError where that makes far more of it than tables hold.
+    """
+    open_regular(path).close()
+    if not path.name.lower().endswith(".gz"):
+        return pa.input_stream(str(path), compression=None)
+    return io.BufferedReader(_Unpacked(path), _CHUNK)
+
+
+class _Unpacked(io.RawIOBase):
+    """A gzip file's content."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._stream, self._count = path, pa.input_stream(str(path), compression="gzip"), 0
+        self._most = max(_UNPACKED_FREE, _UNPACKED_TIMES * path.stat().st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        self._count += len(data)
+        if self._count > self._most:
+            raise BadInputError(
+                f"{self._path} unpacks to more than {_UNPACKED_TIMES} times its size; unpack it, if you trust it"
+            )
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 def detect_encoding(path: Path) -> str:
@@ -70,7 +105,7 @@ def decode_text(path: Path) -> str:
     """The whole of a short text file, such as a list of names. Raises BadInputError, OSError."""
     encoding = detect_encoding(path)
     try:
-        return path.read_bytes().decode(encoding)
+        return read_regular(path, _MAX_SHORT).decode(encoding)
     except UnicodeDecodeError as error:
         raise BadInputError(f"{path} is no text in {encoding}: {error.reason}") from error
 

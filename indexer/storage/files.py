@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -13,29 +11,19 @@ from typing import IO, Any, Literal
 import numpy as np
 
 from fsearch.indexer.storage.inside import new_file, remove
-
-NO_FILE = "it is a pipe or a device, not a file"
+from fsearch.indexer.storage.memory import memory_bytes
+from fsearch.indexer.storage.regular_files import open_regular
 
 
 class DamagedArrayError(Exception):
     """A .npy or .npz file cannot be read; the message is one line."""
 
 
-def open_regular(path: Path | str) -> IO[bytes]:
-    """Open a file for reading. Raises OSError, also where it is a pipe or a device: these would be waited for."""
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    mode = os.fstat(handle).st_mode
-    if stat.S_ISREG(mode):
-        return os.fdopen(handle, "rb")
-    os.close(handle)
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    raise OSError(errno.EINVAL, NO_FILE, str(path))
-
-
 def load_array(file: Path | IO[bytes], mmap_mode: Literal["r"] | None = None) -> Any:
     """The array in a .npy file. Raises DamagedArrayError; OSError where there is no such file."""
     try:
+        if isinstance(file, Path):
+            open_regular(file).close()
         return np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
     except FileNotFoundError:
         raise
@@ -46,8 +34,15 @@ def load_array(file: Path | IO[bytes], mmap_mode: Literal["r"] | None = None) ->
 def load_arrays(path: Path) -> dict[str, Any]:
     """The arrays in a .npz file, by name. Raises DamagedArrayError."""
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        with open_regular(path) as opened, np.load(opened, allow_pickle=False) as file:
+            size = sum(member.file_size for member in file.zip.infolist())
+            if size > memory_bytes():
+                raise DamagedArrayError(
+                    f"it unpacks to {size / 2**30:.1f} GiB, more than half of this machine's memory"
+                )
             return {name: file[name] for name in file.files}
+    except DamagedArrayError:
+        raise
     except Exception as error:
         raise DamagedArrayError(_line(error)) from error
 
@@ -73,8 +68,8 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
+    """The SHA-256 of a file's content, in hexadecimal. Raises OSError."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from fsearch.indexer.storage.column_types import texts_of
 from fsearch.indexer.storage.dialect import open_text
 from fsearch.indexer.storage.encoding import detect_encoding, encoding_name
 
-_LINES = 65_536
+_LINES, _CHARACTERS = 65_536, 2**26  # that are read at once
+_COLUMNS = 100_000
 
 
 class JsonLines:
@@ -42,6 +42,8 @@ class JsonLines:
             for name in dict.fromkeys(name for row in rows for name in row):
                 kind = self._kind(name, [row.get(name) for row in rows])
                 found[name] = _wider(found.get(name, pa.null()), kind)
+            if len(found) > _COLUMNS:
+                raise BadInputError(f"{self._path}: rows have more than {_COLUMNS:,} different names of columns")
         return pa.schema(list(found.items()))
 
     notes: tuple[str, ...] = ()
@@ -54,8 +56,17 @@ class JsonLines:
 
     def _chunks(self) -> Iterator[list[dict[str, Any]]]:
         with open_text(self._path, self._encoding) as lines:
-            numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
-            while chunk := [_row(line, f"{self._path} row {number}") for number, line in islice(numbered, _LINES)]:
+            chunk: list[dict[str, Any]] = []
+            size = 0
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                chunk.append(_row(line, f"{self._path} row {number}"))
+                size += len(line)
+                if len(chunk) == _LINES or size > _CHARACTERS:
+                    yield chunk
+                    chunk, size = [], 0
+            if chunk:
                 yield chunk
 
     def _kind(self, name: str, values: list[Any]) -> pa.DataType:

@@ -6,7 +6,6 @@ the time, interrupt it at once.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.storage.memory import memory_bytes
 
 SECONDS = 60.0
 _GRACE = 5.0  # seconds until an interrupted statement is given up
@@ -21,11 +21,6 @@ _TICK = 0.02
 _ROWS = 100_000  # in one batch of the answer
 
 abandoned: list[Any] = []  # connections whose statement did not stop: closing one would wait for it
-
-
-def memory_bytes() -> int:
-    """What statements may take: half of this machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def fetch(con: Any, query: str, parameters: list[object], seconds: float = SECONDS) -> pa.Table:

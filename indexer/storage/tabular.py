@@ -19,9 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.storage.column_types import stored_type, to_stored, to_text
+from fsearch.indexer.storage.column_types import require_times, stored_type, to_stored, to_text
 from fsearch.indexer.storage.delimited import ROW_NAME, Delimited
 from fsearch.indexer.storage.json_lines import JsonLines
+from fsearch.indexer.storage.memory import memory_bytes
+from fsearch.indexer.storage.parquet_batches import bounded_batches
+from fsearch.indexer.storage.regular_files import read_regular
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
 COMPRESSED = (".csv.gz", ".tsv.gz", ".jsonl.gz")
@@ -30,7 +33,7 @@ KEY_COLUMNS = (
 )
 LABEL_COLUMNS = ("label", "target", "labels", "class", "category", "prediction", "predicted", "pred", "predictions")
 _TEXT = frozenset((*KEY_COLUMNS, *LABEL_COLUMNS))
-_ROWS = 64  # of Parquet, whose rows may hold whole images
+MAX_ROWS, MAX_COLUMNS = 200_000_000, 100_000
 _INDEX = "__index_level_0__"  # pandas' index without a name
 
 
@@ -48,7 +51,8 @@ def is_table(path: Path) -> bool:
 class TableFile:
     """A table in a file. `what` names it in messages; `text` are further columns that are text in any case.
 
-    Whatever cannot be read raises BadInputError. A number of twenty digits, or `007`, is text in any column.
+    Whatever cannot be read raises BadInputError, also what has more than MAX_ROWS or MAX_COLUMNS. A number of twenty
+    digits, or `007`, is text in any column.
     """
 
     def __init__(self, path: Path, what: str = "file", text: Collection[str] = ()) -> None:
@@ -65,7 +69,11 @@ class TableFile:
         """Names and types of the columns."""
         with self._one_line():
             if self._reader is not None:
+                if isinstance(self._reader, Delimited):
+                    self._require_fewer(len(self._reader.dialect.names), MAX_COLUMNS, "columns")
                 return _distinct(self._reader.schema, self.path)
+            self._require_fewer(int(pa.parquet.read_metadata(self.path).num_rows), MAX_ROWS, "rows")
+            self._require_fewer(len(self._parquet_schema.names), MAX_COLUMNS, "columns")
             fields = [pa.field(name, self._type(name, kind)) for name, kind, _ in self._parquet_columns()]
             return _distinct(pa.schema(fields, self._parquet_schema.metadata), self.path)
 
@@ -76,11 +84,24 @@ class TableFile:
             for batch in self._parquet(columns) if self._reader is None else self._reader.batches():
                 batch.validate(full=True)  # pyarrow's readers do not check all of a damaged file
                 self.rows += batch.num_rows
+                self._require_fewer(self.rows, MAX_ROWS, "rows")
+                require_times(batch, str(self.path))
                 yield batch if columns is None or self._reader is None else batch.select(list(columns))
 
-    def read(self) -> pa.Table:
-        """The whole table."""
-        return pa.Table.from_batches(list(self.batches()), self.schema)
+    def read(self, most: int = MAX_ROWS) -> pa.Table:
+        """The whole table. Raises BadInputError where it has more than `most` rows, or takes half of the memory."""
+        found, size = [], 0
+        for batch in self.batches():
+            self._require_fewer(self.rows, most, "rows")
+            size += batch.nbytes
+            if size > memory_bytes():
+                raise BadInputError(f"{self._what} {self.path} takes more than half of this machine's memory; split it")
+            found.append(batch)
+        return pa.Table.from_batches(found, self.schema)
+
+    def _require_fewer(self, count: int, most: int, what: str) -> None:
+        if not 0 <= count <= most:
+            raise BadInputError(f"{self._what} {self.path} has more than {most:,} {what}; at most so many are read")
 
     @property
     def form(self) -> str:
@@ -119,7 +140,7 @@ class TableFile:
         wanted = list(names.values()) if columns is None else [names.get(c, c) for c in columns]
         here = {there: name for name, there in names.items()}
         with pa.parquet.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(_ROWS, columns=wanted):
+            for batch in bounded_batches(file, wanted, str(self.path)):
                 batch.validate(full=True)
                 arrays = [to_stored(c) for c in batch.columns]
                 labels = [here[n] for n in batch.schema.names]
@@ -150,7 +171,7 @@ def _as_text(column: pa.Array, kind: pa.DataType, path: Path, name: str) -> pa.A
 def read_json(path: Path, what: str) -> Any:
     """What a JSON file says. Raises BadInputError where it cannot be read."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_regular(path, memory_bytes() // 4))  # as Python's objects it takes several times that
     except OSError as error:
         raise BadInputError(f"{what} {path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -177,7 +198,7 @@ def class_names(schema: pa.Schema) -> dict[str, list[str]]:
         said = json.loads((schema.metadata or {})[b"huggingface"])
         features: dict[str, Any] = said["info"]["features"]
         return {c: f["names"] for c, f in features.items() if isinstance(f, dict) and f.get("_type") == "ClassLabel"}
-    except (KeyError, ValueError, TypeError, AttributeError):
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.storage.regular_files import read_regular
 
 MAX_BYTES = 64 * 2**20
 _MAX_SETTINGS = 2**20  # bytes of a file of settings
@@ -20,7 +21,7 @@ _MAX_NESTED = 32  # brackets in it
 def read_yaml(path: Path, *, text: bool = False) -> Any:
     """The content of a YAML file; with `text`, scalars are text, but for null.
 
-    Raises yaml.YAMLError for what is no YAML or has an alias, ValueError where it is too large or no UTF-8.
+    Raises yaml.YAMLError for what is no YAML or has an alias, OSError where it is too large, ValueError for no UTF-8.
     """
     import yaml
 
@@ -33,11 +34,7 @@ def read_yaml(path: Path, *, text: bool = False) -> Any:
     if text:
         known = yaml.SafeLoader.yaml_implicit_resolvers.items()
         Loader.yaml_implicit_resolvers = {c: [r for r in rules if r[0].endswith(":null")] for c, rules in known}
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"it is larger than {MAX_BYTES // 2**20} MiB")
-    return yaml.load(data.decode("utf-8-sig"), Loader)  # noqa: S506 - a SafeLoader
+    return yaml.load(read_regular(path, MAX_BYTES).decode("utf-8-sig"), Loader)  # noqa: S506 - a SafeLoader
 
 
 def read_settings(path: Path, what: str) -> Any:
@@ -45,9 +42,9 @@ def read_settings(path: Path, what: str) -> Any:
     import yaml
 
     try:
-        if path.stat().st_size > _MAX_SETTINGS:
-            raise BadInputError(f"{what} {path} has more than {_MAX_SETTINGS:,} bytes")
-        if _depth(path.read_text(encoding="utf-8")) > _MAX_NESTED:  # the parser's time is the square of it
+        if (
+            _depth(read_regular(path, _MAX_SETTINGS).decode("utf-8")) > _MAX_NESTED
+        ):  # the parser's time is the square of it
             raise BadInputError(f"{path} is no YAML of settings: brackets are nested more than {_MAX_NESTED} deep")
         return read_yaml(path)
     except OSError as error:

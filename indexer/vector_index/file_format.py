@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.indexer.storage.files import open_regular
+from fsearch.indexer.storage.regular_files import open_regular
 
 _FLAT, _IVF_SQ, _IVF_PQ, _LISTS = b"IxFI", b"IwSq", b"IwPQ", b"ilar"
 _UNUSED = 1 << 20  # two fields that FAISS no longer uses

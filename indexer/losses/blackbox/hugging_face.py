@@ -15,6 +15,7 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions
 from fsearch.indexer.losses.choices import ScoreKind
 from fsearch.indexer.storage.files import content_sha256
+from fsearch.indexer.storage.regular_files import NO_FILE, find_irregular
 from fsearch.indexer.storage.tabular import read_json
 
 _WEIGHTS = (".safetensors", ".bin", ".json")
@@ -40,6 +41,9 @@ class HuggingFaceModel:
 
         if not is_pretrained(folder):
             raise BadInputError(f"{folder} holds no model: there is no config.json, as save_pretrained writes it")
+        odd = find_irregular(folder)
+        if odd is not None:
+            raise BadInputError(f"{folder} cannot be loaded: {odd.name}: {NO_FILE}")
         for file in folder.glob("*config.json"):
             content = read_json(file, "model configuration")
             if isinstance(content, dict) and "auto_map" in content:

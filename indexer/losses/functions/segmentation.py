@@ -18,6 +18,7 @@ from fsearch.indexer.losses.functions.class_scores import EPSILON, SUM_TOLERANCE
 from fsearch.indexer.sources.decode import MAX_BYTES, MAX_PIXELS, formats
 from fsearch.indexer.sources.paths import PathResolver
 from fsearch.indexer.storage.files import DamagedArrayError, load_array
+from fsearch.indexer.storage.regular_files import read_regular
 
 _INDEXED = ("L", "P", "1", "I", "I;16")  # Pillow's modes of one number per pixel
 
@@ -154,9 +155,7 @@ def _mask(value: Any, root: Path, name: str, what: str, *, scored: bool = False)
 
 def _load(path: Path, what: str) -> NDArray[Any]:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise _UnreadableError(f"the {what} mask is larger than {MAX_BYTES:,} bytes")
-        data = path.read_bytes()
+        data = read_regular(path, MAX_BYTES)
         if path.suffix.lower() == ".npy":
             loaded: NDArray[Any] = load_array(io.BytesIO(data))
             return loaded
