@@ -38,9 +38,13 @@ import torch
 import fsearch
 import fsearch.search.workspace  # what a child would else import anew each time
 from fsearch.data.portraits import draw, sample
+from fsearch.diagnoser import artifact
+from fsearch.diagnoser import fit as fits
+from fsearch.diagnoser.diagnosis import MIN_FIT_IMAGES
 from fsearch.indexer.embedding import writer as commit
 from fsearch.indexer.embedding.batch_sizes import BatchSizes
 from fsearch.indexer.embedding.encoder import identify, load_encoder
+from fsearch.indexer.errors import NotReadyError
 from fsearch.indexer.losses.blackbox import runner as black_box_run
 from fsearch.indexer.losses.blackbox.function import Function
 from fsearch.indexer.losses.loss_spec import LossSpec
@@ -50,10 +54,14 @@ from fsearch.indexer.workspace import compact
 from fsearch.indexer.workspace.check import find_problems
 from fsearch.indexer.workspace.source_registry import reopen
 from fsearch.indexer.workspace.store import Store
+from fsearch.search import runs
 
 SIZES = BatchSizes(batch=4, shard_rows=4)
-POOL, AT_ONCE, LONGEST = 90, 40, 0.3
+POOL, AT_ONCE, LONGEST = 90, 64, 0.3
+LONG = {"fit": 4.0, "rank": 2.0}  # seconds until a kill at random comes, at most, where a run takes longer
 POINTS = ("random", "after a shard", "before a commit", "after a commit", "in the index", "after the index")
+OF_FITS = ("random", "after an array", "while folders change places", "before a commit")
+PHRASES = ["dark skin tone", "a hat", "bald"]
 OLD_WORKSPACE = Path(__file__).parents[1] / "tests" / "data" / "workspace-0.1.0.tar.xz"
 TOLERANCE = 2e-3  # half-precision rounding of a unit vector, between batches of different sizes
 
@@ -77,6 +85,7 @@ class World:
         self.truth = dict(zip(map(_sha, self.pool), self.in_child(lambda: self._embed(images)), strict=True))
         self.committed: dict[str, tuple[int, str]] = {}  # key: identity and hash, as last seen
         self.losses: dict[str, tuple[str, float]] = {}  # identity: hash and loss, as last seen
+        self.fits, self.runs = False, 0  # whether there was a fit, and how many rankings were stored
         for number in range(AT_ONCE):
             (self.folder / f"{number:03d}.png").write_bytes(self.pool[number])
 
@@ -151,6 +160,16 @@ class World:
         """Missing images dropped, and shards written anew."""
         return str(fsearch.open(self.workspace).compact())
 
+    def fitted(self) -> str:
+        """The ensemble of the losses."""
+        return str(fsearch.open(self.workspace).fit("m"))
+
+    def ranked(self) -> str:
+        """A ranking, stored."""
+        ws = fsearch.open(self.workspace)
+        ws._session.keep(self.encoder)
+        return str(ws.rank(PHRASES, model="m").run_id)
+
     def migrated(self) -> str:
         """Opened, and so migrated, if `aged` made it old."""
         return str(fsearch.open(self.workspace).info().images)
@@ -179,8 +198,8 @@ class World:
 
     def killed(self, name: str, work: Callable[[], Any]) -> bool:
         """Run `work` and kill it at a point drawn at random; whether it had ended before that."""
-        point = self.rng.choice(POINTS)
-        after = self.rng.uniform(0, LONGEST) if point == "random" else None
+        point = self.rng.choice(OF_FITS if name in LONG else POINTS)
+        after = self.rng.uniform(0, LONG.get(name, LONGEST)) if point == "random" else None
         count = self.rng.choice((1, 1, 2, 3))
 
         def armed() -> Any:
@@ -207,6 +226,11 @@ class World:
             for image_id, (sha, loss) in self.losses.items():
                 if hashes.get(image_id) == sha and found["losses"].get(image_id) != loss:
                     raise Lost(f"the loss of image {image_id} was {loss}, is {found['losses'].get(image_id)}")
+            if self.fits and found["fit"] is not None:
+                raise Lost(f"the fit: {found['fit']}")
+            if len(found["runs"]) < self.runs or set(found["runs"]) - {len(PHRASES)}:
+                raise Lost(f"{self.runs} rankings were stored of {len(PHRASES)} phrases; there are {found['runs']}")
+            self.fits, self.runs = self.fits or found["fit"] is None, len(found["runs"])
             self.committed = {key: (i, sha) for key, i, sha, _, status in found["images"] if status == "present"}
             self.losses = {i: (hashes[i], loss) for i, loss in found["losses"].items() if i in hashes}
         elif self.committed:
@@ -223,7 +247,14 @@ class World:
         held = store.vectors()[:].astype(float)
         rows = ws.sql("SELECT key, image_id, sha256, row, status FROM images").to_pylist()
         losses = ws.sql("SELECT image_id, loss FROM losses").to_pylist()
+        runs = ws.sql("SELECT count(r.rank) AS n FROM runs LEFT JOIN rankings r USING (run_id) GROUP BY run_id")
+        try:
+            fit = artifact.find_damage(store.layout, "m", store.encoder.dim)
+        except NotReadyError as error:
+            fit = str(error)
         return {
+            "fit": fit,
+            "runs": runs["n"].to_pylist(),
             "images": [(r["key"], r["image_id"], r["sha256"], held[r["row"]].tolist(), r["status"]) for r in rows],
             "losses": {str(r["image_id"]): r["loss"] for r in losses},
         }
@@ -245,19 +276,30 @@ class World:
         """Change the folder, kill what follows some times, then let it end and compare with the folder."""
         if self.committed:
             self.change_files()
-        steps = [("index", self.index), ("losses", self.judge)]
-        if self.rng.random() < 0.4:
-            steps.append(("compact", self.compacted))
-        if self.rng.random() < 0.3:
-            steps.append(("migration", self.migrated))
-        for name, work in steps:
+        for name, work in self._steps():
             if name == "migration":
                 self.in_child(self.aged)
+            if name in ("compact", "migration"):  # after either, models are fitted again
+                self.fits, self.runs = False, 0 if name == "migration" else self.runs
             for _ in range(self.rng.randrange(2, 9)):
                 if self.left <= 0 or self.killed(name, work):
                     break
             self.in_child(work)
             self.verify()
+        self._compare_with_folder()
+
+    def _steps(self) -> list[tuple[str, Callable[[], str]]]:
+        """What a round does, in order."""
+        steps = [("index", self.index), ("losses", self.judge)]
+        if self.rng.random() < 0.4:
+            steps.append(("compact", self.compacted))
+        if self.rng.random() < 0.4 and len(list(self.folder.iterdir())) >= MIN_FIT_IMAGES:
+            steps[2:2] = [("fit", self.fitted), ("rank", self.ranked)]
+        if self.rng.random() < 0.3:
+            steps.append(("migration", self.migrated))
+        return steps
+
+    def _compare_with_folder(self) -> None:
         files = {p.name: _sha(p.read_bytes()) for p in self.folder.iterdir()}
         if {key: sha for key, (_, sha) in self.committed.items()} != files:
             raise Lost("after an undisturbed run the workspace is not what the folder is")
@@ -298,10 +340,16 @@ def _arm(point: str, count: int) -> None:
     elif point == "before a commit":
         fuse.after(commit, "insert")
         fuse.after(compact, "insert")
+        fuse.after(fits, "insert")
+        fuse.after(runs, "insert")
         migrations.MIGRATIONS = {k: _then(m, fuse.burn) for k, m in migrations.MIGRATIONS.items()}
     elif point == "after a commit":
         fuse.after(commit.BatchWriter, "flush")
         fuse.after(black_box_run.LossStaging, "flush")
+    elif point == "after an array":
+        fuse.after(artifact, "file_sha256")
+    elif point == "while folders change places":
+        fuse.after(artifact, "remove")
     elif point == "in the index":
         write = faiss.write_index
 

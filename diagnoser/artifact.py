@@ -104,7 +104,7 @@ def save(layout: Layout, bagged: Bagged, artifact: FitArtifact) -> None:
         "thresholds": asdict(reference.thresholds) if reference.thresholds else None,
         "conformal": bank.conformal if bank else None,
     }
-    remove(part)
+    _settle(layout, report.model)
     try:
         part.mkdir(parents=True)
         for name, array in arrays.items():
@@ -120,8 +120,22 @@ def save(layout: Layout, bagged: Bagged, artifact: FitArtifact) -> None:
                 "all else was kept"
             ) from error
         raise
-    remove(folder)
-    part.rename(folder)
+    _settle(layout, report.model)
+
+
+def _settle(layout: Layout, model: str) -> None:
+    """Give a complete fit its place, and delete what is left: a fit that is not complete, or one that was replaced.
+
+    Whenever a kill comes, the fit of before or the new one is complete, in a folder where `Layout.fit_file` finds it.
+    """
+    folder, part, old = layout.model(model), layout.fit_under_way(model), layout.fit_replaced(model)
+    if (part / "manifest.json").exists():  # it is written last
+        remove(old)
+        if folder.exists():
+            folder.rename(old)
+        part.rename(folder)
+    remove(part)
+    remove(old)
 
 
 def load(layout: Layout, model: str, dim: int | None = None) -> FitArtifact:
@@ -129,8 +143,8 @@ def load(layout: Layout, model: str, dim: int | None = None) -> FitArtifact:
 
     Raises NotReadyError where there is none, WorkspaceError where it is damaged.
     """
-    folder = layout.model(model)
-    if not folder.exists():
+    folder = layout.fit_file(model, "manifest.json").parent
+    if not layout.model(model).exists() and not (folder / "manifest.json").exists():
         raise NotReadyError(f"no ensemble for model {model!r} yet; run: fsearch fit")
     try:
         return _read(layout, model, _manifest(layout, model), dim)
@@ -143,7 +157,7 @@ def find_damage(layout: Layout, model: str, dim: int) -> str | None:
 
     Raises NotReadyError where there is none, or one of another version.
     """
-    folder = layout.model(model)
+    folder = layout.fit_file(model, "manifest.json").parent
     try:
         load(layout, model, dim)
         files = dict(_manifest(layout, model)["files"])

@@ -64,7 +64,8 @@ def check(root: Path, repair: bool, progress: Callable[[int, int], None] | None 
             return Checked(())
         done = repair_store(store, [p for p in problems if p.part != "fit"], _phrases(store))
         for problem in (p for p in problems if p.part == "fit"):
-            remove(store.layout.model(Path(problem.where).name))
+            for folder in store.layout.fit_folders(Path(problem.where).name):
+                remove(folder)
             with store.catalog.write() as con:
                 con.execute("DELETE FROM models WHERE model = ?", [Path(problem.where).name])
             done.append(f"{problem.where} was removed; run: fsearch fit --model {Path(problem.where).name}")

@@ -8,14 +8,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import fsearch
+from fsearch.indexer.errors import NotReadyError
 
 CLI = [sys.executable, "-m", "fsearch.cli"]
 
@@ -72,11 +74,47 @@ def test_few_open_files_no_home_and_a_move_are_no_hindrance(copied: Path) -> Non
     assert few.returncode == 0, few.stderr
     homeless = {k: v for k, v in os.environ.items() if k not in ("HOME", "FSEARCH_CACHE", "FSEARCH_CONFIG")}
     assert run("query", "dark skin tone", "-w", moved, env=homeless).stdout == few.stdout
+    plain = {k: v for k, v in os.environ.items() if k not in ("LANG", "LC_ALL", "LC_CTYPE")}
+    spoken = run("query", "dark skin tone", "-w", moved, env={**plain, "LC_ALL": "C", "PYTHONUTF8": "0"})
+    assert (spoken.returncode, spoken.stderr) == (0, "")
+    assert spoken.stdout.splitlines()[0] == few.stdout.splitlines()[0]
+
+
+@pytest.fixture
+def shown(fitted: Path) -> Iterator[Path]:
+    """A workspace that everybody may read and nobody may write, in a folder that everybody may enter."""
+    place = Path(tempfile.mkdtemp())
+    root = Path(shutil.copytree(fitted, place / "shown.fsearch"))
+    for path in [place, root, *root.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    yield root
+    for path in [place, root, *root.rglob("*")]:
+        path.chmod(0o755)
+    shutil.rmtree(place)
+
+
+@pytest.mark.slow
+def test_who_may_not_write_may_ask(shown: Path) -> None:
+    other: dict[str, Any] = {"user": 65534} if os.geteuid() == 0 else {}  # root may write everywhere
+    gone = ("HOME", "FSEARCH_CACHE", "FSEARCH_CONFIG")
+    other |= {"cwd": shown.parent, "env": {k: v for k, v in os.environ.items() if k not in gone}}
+    if subprocess.run([sys.executable, "-c", "import fsearch, duckdb"], capture_output=True, **other).returncode:
+        pytest.skip("another user may not run this Python")
+    for words in (["query", "dark skin tone"], ["sql", "SELECT count(*) FROM examples"], ["info"], ["check"]):
+        done = run(*words, "-w", shown, **other)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+    (shown.parent).chmod(0o755)
+    (shown.parent / "h.txt").write_text("a hat\n")
+    for words in (["rank", "h.txt"], ["fit"], ["losses", "remove", "--model", "planted"]):
+        done = run(*words, "-w", shown, **other)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert fsearch.open(shown).check().sound
 
 
 @pytest.mark.slow
 def test_thirty_two_queries_at_once_say_the_same(copied: Path) -> None:
-    command = [*CLI, "sql", "SELECT count(*), sum(loss) FROM examples", "-w", str(copied)]
+    command = [*CLI, "query", "dark skin tone", "-w", str(copied)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(32)]
     answers = {process.communicate()[0] for process in running}
     assert len(answers) == 1
@@ -119,3 +157,31 @@ def test_a_fit_that_is_told_to_stop_says_so_in_one_line(copied: Path, number: in
     assert process.returncode == 128 + number
     assert err.startswith("fsearch: stopped; ")
     assert len(err.splitlines()) == 1
+
+
+def test_a_kill_between_two_fits_leaves_one_of_them(copied: Path) -> None:
+    """A fit takes the place of another in two steps; a kill may come after each of them."""
+    models = copied / "models"
+    before = fsearch.open(copied).query("dark skin tone").as_dict()
+    (models / "planted").rename(models / ".planted.part")
+    shutil.copytree(models / ".planted.part", models / ".planted.old")
+    assert fsearch.open(copied).query("dark skin tone").as_dict() == before
+    assert fsearch.open(copied).check().sound
+    fsearch.open(copied).fit()
+    assert [p.name for p in models.iterdir()] == ["planted"]
+    shutil.copytree(models / "planted", models / ".planted.part")
+    (models / ".planted.part" / "manifest.json").unlink()  # killed while it was written
+    assert fsearch.open(copied).query("dark skin tone").as_dict() == before
+    fsearch.open(copied).fit()
+    assert [p.name for p in models.iterdir()] == ["planted"]
+
+
+def test_what_deletes_a_fit_deletes_what_a_kill_left_of_it(copied: Path) -> None:
+    """A fit of rows that meanwhile mean something else must not come back."""
+    models = copied / "models"
+    shutil.copytree(models / "planted", models / ".planted.part")
+    shutil.copytree(models / "planted", models / ".planted.old")
+    assert fsearch.open(copied).losses.remove("planted") == 320
+    assert list(models.iterdir()) == []
+    with pytest.raises(NotReadyError):
+        fsearch.open(copied).query("dark skin tone", model="planted")

@@ -203,12 +203,13 @@ def replace_losses(
 
 def remove_model(store: Store, model: str) -> int:
     """Delete a model's losses, fit and errors; stored rankings stay. Returns how many losses it had."""
-    folder = store.layout.model(model)  # refused, if at all, before anything is deleted
+    folders = store.layout.fit_folders(model)  # refused, if at all, before anything is deleted
     with store.catalog.write() as con:
         count = scalar(con, "SELECT count(*) FROM losses WHERE model = ?", [model])
         for table in DELETED_WITH_MODEL:
             con.execute(f"DELETE FROM {table} WHERE model = ?", [model])
-    remove(folder)
+    for folder in folders:
+        remove(folder)
     return count
 
 

@@ -80,12 +80,21 @@ class Layout:
         return inside(self.root, "models", _checked(name))
 
     def fit_file(self, model: str, name: str) -> Path:
-        """A file of one black box's ensemble."""
-        return inside(self.root, "models", _checked(model), name)
+        """A file of one black box's ensemble: where a kill left it, if that was just before it took its place."""
+        place = _checked(model) if self.model(model).exists() else f".{model}.part"
+        return inside(self.root, "models", place, name)
 
     def fit_under_way(self, model: str) -> Path:
         """The folder in which an ensemble is written, to take its place when it is complete."""
         return inside(self.root, "models", f".{_checked(model)}.part")
+
+    def fit_replaced(self, model: str) -> Path:
+        """The folder of the ensemble whose place another one takes; there for a moment."""
+        return inside(self.root, "models", f".{_checked(model)}.old")
+
+    def fit_folders(self, model: str) -> tuple[Path, ...]:
+        """All that there may be of one black box's ensemble, the folder itself last: what to delete with it."""
+        return self.fit_under_way(model), self.fit_replaced(model), self.model(model)
 
     def log(self, name: str) -> Path:
         """The file of tracebacks that one black box left when it was run."""

@@ -56,7 +56,8 @@ def compact(store: Store, texts: Texts | None = None) -> CompactReport:
         raise
     remove(store.layout.index)  # its rows are about to mean something else
     for name in fits:  # so are theirs
-        remove(store.layout.model(name))
+        for folder in store.layout.fit_folders(name):
+            remove(folder)
     with store.catalog.write() as con:
         for table in DELETED_WITH_IMAGE:
             con.execute(f"DELETE FROM {table} WHERE image_id IN (SELECT image_id FROM images WHERE status = 'missing')")
