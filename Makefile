@@ -1,10 +1,10 @@
-# make demo | test | test-oldest | check | bench | bench-planted | bench-streaming | bench-crash | bench-scale | train | screenshots | docs: each sets itself up; a second run installs nothing.
+# make demo | test | test-oldest | check | bench | bench-planted | bench-streaming | bench-crash | bench-fuzz | bench-scale | train | screenshots | docs: each sets itself up; a second run installs nothing.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest check bench bench-planted bench-streaming bench-crash bench-scale train screenshots docs
+.PHONY: help demo test test-oldest check bench bench-planted bench-streaming bench-crash bench-fuzz bench-scale train screenshots docs
 
 help: ## list these words
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /	/'
@@ -48,6 +48,9 @@ bench-streaming: $(READY) ## memory while 100,000 images of a WebDataset stream 
 
 bench-crash: $(READY) ## kill it a thousand times and count what is lost (half an hour)
 	$(BIN)/python -m benchmarks.crash --kills $(or $(KILLS),1000)
+
+bench-fuzz: $(READY) ## 200,000 hostile files: what is neither read nor refused in one line (an hour)
+	$(BIN)/python -m benchmarks.fuzz --cases $(or $(CASES),200000)
 
 RIVAL := build/autofaiss
 $(RIVAL)/.ready:
