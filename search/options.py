@@ -12,6 +12,7 @@ from fsearch.indexer.device import Device
 from fsearch.indexer.embedding.batch_sizes import DEFAULT_SIZES, BatchSizes
 from fsearch.indexer.losses.choices import Split
 
+Form = Literal["coco", "hf", "croissant", "fiftyone", "spotlight", "embedding-atlas"]
 EngineName = Literal["local", "ray"]
 Named = Any  # an encoder as a caller names it: a name, or an object of the caller's own
 Progress = Callable[[str, int, int], None]  # (what, done, in all)

@@ -9,6 +9,7 @@ import typer
 
 from fsearch import open as open_workspace
 from fsearch.indexer.errors import BadInputError
+from fsearch.search.options import Form
 from fsearch.search.terminal.app import called_as
 from fsearch.search.terminal.options import HERE, ModelOption, WorkspaceOption
 from fsearch.search.terminal.printable import say
@@ -31,7 +32,10 @@ def report(
 
 
 def export(
-    out: Annotated[Path, typer.Argument(help="The .parquet file to write.")],
+    out: Annotated[Path, typer.Argument(help="The .parquet file to write; with --to, the file or new folder.")],
+    to: Annotated[
+        Form | None, typer.Option("--to", help="The form of another tool, in place of the Parquet file of your choice.")
+    ] = None,
     model: ModelOption = None,
     images: Annotated[bool, typer.Option("--images", help="With the images themselves, for datasets.")] = False,
     vectors: Annotated[bool, typer.Option("--vectors", help="With their embeddings.")] = False,
@@ -41,26 +45,21 @@ def export(
     neighbors: Annotated[bool, typer.Option("--neighbors", help="With the nearest images of each, as rows.")] = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Write every image of a model with its loss and columns to one Parquet file, in the form that other tools take."""
+    """Write every image of a model with its loss and columns to one Parquet file, or in the form of another tool."""
     from fsearch.indexer.workspace.store import Store
-    from fsearch.search.export_images import ExportOptions, export_images
-    from fsearch.search.options import named
+    from fsearch.search.export_images import ExportOptions
+    from fsearch.search.formats.registry import export_to
     from fsearch.search.terminal.progress import bars
 
+    options = ExportOptions(images, vectors, xy, neighbors)
+    if to is not None and options != ExportOptions():
+        raise BadInputError(f"--to {to} says what is written: leave --images, --vectors, --xy and --neighbors out")
     with bars() as progress:
-        count = export_images(
-            Store.open(workspace),
-            model,
-            out,
-            ExportOptions(images, vectors, xy, neighbors),
-            named(progress, "exporting"),
-        )
-    say(f"{out}: {count:,} images")
-    if images:
-        say(f'  load_dataset("parquet", data_files="{out}")  # datasets')
-    if xy:
-        near = " --neighbors neighbors" if neighbors else ""
-        say(f"  embedding-atlas {out} --x x --y y{near}")
+        found = export_to(Store.open(workspace), model, out, to, options, progress)
+    without = f", {found.without:,} that could not be read left out" if found.without else ""
+    say(f"{out}: {found.images:,} images{without}")
+    for line in found.then:
+        say(f"  {line}")
 
 
 def serve(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from fsearch import open as open_workspace
+from fsearch.search.export import write_ranking
 from fsearch.search.terminal.app import print_fitting, print_json
 from fsearch.search.terminal.options import HERE, JsonOption, WorkspaceOption
 from fsearch.search.terminal.printable import say
@@ -29,11 +31,15 @@ def runs(ctx: typer.Context, workspace: WorkspaceOption = HERE) -> None:
 @app.command("show")
 def show(
     run: Annotated[int, typer.Argument(help="Number of the run.")],
+    out: Annotated[Path | None, typer.Option(help="Also write it to .parquet, .csv or .json, as `rank --out`.")] = None,
     as_json: JsonOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Show a stored ranking and all it was made with."""
-    found = open_workspace(workspace).runs.show(run)
+    stored = open_workspace(workspace).runs
+    if out is not None:
+        write_ranking(stored.ranking(run), out)
+    found = stored.show(run)
     _print_stored(found, found.rows.select(_SHOWN), as_json)
 
 

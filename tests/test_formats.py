@@ -1,0 +1,174 @@
+"""Exports in the forms of other tools, each read back by the tool's own library where it is installed and starts."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from tests.test_cli import run
+
+import fsearch
+from fsearch.search.workspace import Workspace
+
+
+def export(fitted: Path, form: str, out: Path) -> str:
+    """What the command prints, having written `out`."""
+    code, printed, err = run("export", out, "--to", form, "-w", fitted)
+    assert code == 0, err
+    assert f"{out}: 320 images" in printed
+    return printed
+
+
+def wanted(ws: Workspace) -> list[dict[str, Any]]:
+    return ws.sql("SELECT * FROM examples ORDER BY image_id").to_pylist()
+
+
+def test_coco_is_read_by_pycocotools(fitted: Path, ws: Workspace, tmp_path: Path) -> None:
+    coco = pytest.importorskip("pycocotools.coco")
+    export(fitted, "coco", tmp_path / "coco.json")
+    with contextlib.redirect_stdout(io.StringIO()):
+        found = coco.COCO(str(tmp_path / "coco.json"))
+    names = {i: c["name"] for i, c in found.cats.items()}
+    assert set(names.values()) == set(ws.sql("SELECT DISTINCT label FROM losses")["label"].to_pylist())
+    for row in wanted(ws)[:20]:
+        (annotation,) = found.loadAnns(found.getAnnIds(imgIds=[row["image_id"]]))
+        (image,) = found.loadImgs([row["image_id"]])
+        assert names[annotation["category_id"]] == row["label"]
+        said = {n: v for n, v in row.items() if n in ("loss", "skin_tone", "predicted_loss") and v is not None}
+        assert said.items() <= annotation["attributes"].items()
+        with Image.open(image["file_name"]) as picture:
+            assert picture.size == (image["width"], image["height"]) == tuple(annotation["bbox"][2:])
+
+
+def test_a_hugging_face_folder_is_loaded_by_datasets(fitted: Path, ws: Workspace, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    printed = export(fitted, "hf", tmp_path / "folder")
+    assert "load_dataset(" in printed
+    loaded = datasets.load_dataset(str(tmp_path / "folder"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert [row["loss"] for row in loaded.select(range(9))] == [row["loss"] for row in wanted(ws)[:9]]
+    assert isinstance(loaded[0]["image"], Image.Image)
+
+
+def test_croissant_is_read_by_its_own_library(
+    fitted: Path, ws: Workspace, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    export(fitted, "croissant", tmp_path / "folder")
+    mlcroissant = pytest.importorskip("mlcroissant")
+    dataset = mlcroissant.Dataset(str(tmp_path / "folder" / "croissant.json"))
+    assert not dataset.metadata.ctx.issues.errors
+    records = iter(dataset.records("images"))
+    for row in wanted(ws)[:5]:
+        record = next(records)
+        assert record["images/loss"] == row["loss"]
+        assert record["images/label"] == row["label"].encode()
+        assert record["images/image"].size == (row["width"], row["height"])
+
+
+def test_croissant_describes_every_column_as_it_is(fitted: Path, tmp_path: Path) -> None:
+    export(fitted, "croissant", tmp_path / "folder")
+    described = json.loads((tmp_path / "folder" / "croissant.json").read_text())
+    fields = {f["source"]["extract"]["column"]: f["dataType"] for f in described["recordSet"][0]["field"]}
+    assert set(fields) == set(pq.read_schema(tmp_path / "folder" / "images.parquet").names)
+    assert (fields["loss"], fields["label"], fields["image"]) == ("sc:Float", "sc:Text", "sc:ImageObject")
+
+
+def test_fiftyone_documents_agree_with_their_fields(fitted: Path, ws: Workspace, tmp_path: Path) -> None:
+    """What the importer reads: every sample has the fields that metadata.json declares, its own id, and a file."""
+    export(fitted, "fiftyone", tmp_path / "folder")
+    metadata = json.loads((tmp_path / "folder" / "metadata.json").read_text())
+    samples = json.loads((tmp_path / "folder" / "samples.json").read_text())["samples"]
+    declared = {f["db_field"] for f in metadata["sample_fields"]} - {"created_at", "last_modified_at"}
+    assert all({n for n in s if n not in ("_media_type", "_rand")} == declared for s in samples)
+    assert len({s["_id"]["$oid"] for s in samples}) == 320
+    assert all(len(s["_id"]["$oid"]) == 24 and Path(s["filepath"]).is_file() for s in samples)
+    assert [s["loss"] for s in samples] == [row["loss"] for row in wanted(ws)]
+    assert [s["ground_truth"]["label"] for s in samples] == [row["label"] for row in wanted(ws)]
+
+
+def test_fiftyone_imports_its_folder(fitted: Path, ws: Workspace, tmp_path: Path) -> None:
+    """Needs FiftyOne and the MongoDB that it starts."""
+    fiftyone = pytest.importorskip("fiftyone", reason="pip install fiftyone")
+    export(fitted, "fiftyone", tmp_path / "folder")
+    dataset = fiftyone.Dataset.from_dir(str(tmp_path / "folder"), dataset_type=fiftyone.types.FiftyOneDataset)
+    assert dataset.values("loss") == [row["loss"] for row in wanted(ws)]
+    assert dataset.count_values("ground_truth.label")
+    dataset.delete()
+
+
+def test_images_in_an_archive_go_along_to_fiftyone(few: Any) -> None:
+    shutil.make_archive("images", "zip", few.folder)
+    ws = fsearch.open("w")
+    ws.index("images.zip", few.losses)
+    code, _, err = run("export", "folder", "--to", "fiftyone", "-w", "w")
+    assert code == 0, err
+    samples = json.loads(Path("folder/samples.json").read_text())["samples"]
+    assert samples
+    assert all((Path("folder") / s["filepath"]).is_file() for s in samples)
+
+
+@pytest.mark.parametrize(
+    ("form", "columns", "opens"),
+    [
+        ("spotlight", {"path", "vector", "loss"}, "spotlight {} --dtype path=Image --dtype vector=Embedding"),
+        (
+            "embedding-atlas",
+            {"image", "x", "y", "neighbors", "loss"},
+            "embedding-atlas {} --image image --x x --y y --neighbors neighbors",
+        ),
+    ],
+)
+def test_viewers_get_a_table_and_the_command_that_opens_it(
+    fitted: Path, tmp_path: Path, form: str, columns: set[str], opens: str
+) -> None:
+    out = tmp_path / "images.parquet"
+    assert opens.format(out) in export(fitted, form, out)
+    assert columns <= set(pq.read_schema(out).names)
+
+
+def test_spotlight_takes_the_columns_for_what_they_are(fitted: Path, tmp_path: Path) -> None:
+    spotlight = pytest.importorskip("renumics.spotlight_plugins.core.pandas_data_source", reason="Spotlight is absent")
+    out = tmp_path / "images.parquet"
+    export(fitted, "spotlight", out)
+    source = spotlight.PandasDataSource(out)
+    assert len(source) == 320
+    assert {"path", "vector"} <= set(source.column_names)
+
+
+def test_what_does_not_fit_is_refused_and_leaves_nothing(fitted: Path) -> None:
+    Path("there").mkdir()
+    for words in (
+        ("there", "--to", "hf"),
+        ("there", "--to", "fiftyone"),
+        ("no/folder", "--to", "croissant"),
+        ("x.txt", "--to", "coco"),
+        ("x.csv", "--to", "spotlight"),
+        ("x.parquet", "--to", "spotlight", "--xy"),
+        ("x", "--to", "nothing"),
+    ):
+        code, _, err = run("export", *words, "-w", fitted)
+        assert (code, len(err.splitlines())) == (2, 1)
+    assert [path.name for path in Path().iterdir()] == ["there"]
+    assert not list(Path("there").iterdir())
+
+
+def test_a_stored_run_is_written_as_it_was_ranked(few: Any) -> None:
+    ws = fsearch.open("w")
+    ws.index(few.folder, few.losses)
+    ws.fit()
+    ws.rank(["a hat", "bald", "a zeppelin"], out="ranked.parquet")
+    for kind in ("csv", "parquet", "json"):
+        assert run("runs", "show", "1", "--out", f"shown.{kind}", "-w", "w")[0] == 0
+    assert pq.read_table("shown.parquet").equals(pq.read_table("ranked.parquet"))
+    assert pa.csv.read_csv("shown.csv").num_rows == 3
+    assert [row["rank"] for row in json.loads(Path("shown.json").read_text())["ranking"]] == [1, 2, 3]
+    code, _, err = run("runs", "show", "1", "--out", "shown.txt", "-w", "w")
+    assert (code, len(err.splitlines())) == (2, 1)
