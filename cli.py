@@ -41,6 +41,7 @@ from fsearch.search.terminal.options import (
     JsonOption,
     ModelOption,
     NearestOption,
+    QuietOption,
     SeedOption,
     TextVectorOption,
     WorkspaceOption,
@@ -76,12 +77,13 @@ def fit(
     device: DeviceOption = "auto",
     engine: EngineOption = "local",
     address: AddressOption = None,
+    quiet: QuietOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Learn where in the embedding space the loss is high, and say how well that worked, out of bag."""
     from fsearch.search.terminal.progress import bars
 
-    with bars() as progress:
+    with bars(quiet) as progress:
         report = open_workspace(workspace).fit(
             model,
             encoder=encoder,
@@ -92,7 +94,8 @@ def fit(
             address=address,
             progress=progress,
         )
-    say(str(report))
+    if not quiet:
+        say(str(report))
 
 
 @app.command()

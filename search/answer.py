@@ -153,13 +153,13 @@ class Answer(Finding):
         )
 
     def __str__(self) -> str:
-        return "\n".join([*self.lines(), *self.image_lines()])
+        return "\n".join([*self.lines(), *(f"  {word:<7}  {n}" for word, n in self.shown_images())])
 
-    def image_lines(self, nearest: bool = False) -> list[str]:
-        """The images in words: those that fail and those that do not, or the `nearest`."""
+    def shown_images(self, nearest: bool = False) -> list[tuple[str, Neighbour]]:
+        """The images with a word each: those that fail and those that do not, or the `nearest`."""
         if nearest or self.verdict == Verdict.UNSEEN:
-            return [f"  nearest  {n}" for n in self.nearest]
-        return [f"  {word:<7}  {n}" for word, some in (("fails", self.failing), ("passes", self.passing)) for n in some]
+            return [("nearest", n) for n in self.nearest]
+        return [(word, n) for word, some in (("fails", self.failing), ("passes", self.passing)) for n in some]
 
     def lines(self) -> list[str]:
         """The verdict, its reason and the numbers, in words."""

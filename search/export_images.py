@@ -94,7 +94,7 @@ class _Columns:
     @classmethod
     def of(cls, store: Store, rows: NDArray[np.int64], options: ExportOptions) -> _Columns:
         vectors = store.vectors()
-        axes = _main_axes(vectors) if options.xy else None
+        axes = main_axes(vectors) if options.xy else None
         return cls(vectors, rows, axes, _searcher(store, rows) if options.neighbors else None)
 
 
@@ -163,7 +163,7 @@ def _encoded(reader: ImageReader, image: ImageRow) -> dict[str, Any] | None:
     return {"bytes": data, "path": image.key}
 
 
-def _main_axes(vectors: Embeddings) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def main_axes(vectors: Embeddings) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean (d,) and the two directions (d, 2) of largest variance; each points where its largest part is positive."""
     total, square, n = np.zeros(()), np.zeros(()), 0
     for block in blocks(vectors):

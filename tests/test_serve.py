@@ -17,15 +17,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pytest
+from tests.test_cli import run
 
 import fsearch
+from fsearch.indexer.workspace.store import Store
+from fsearch.search.labels import read_labels
 from fsearch.search.web.server import STATIC, application
 from fsearch.search.web.views import Views
 
 uvicorn = pytest.importorskip("uvicorn")
 TOKEN = "a-token-of-the-tests"
 PHRASES = ["dark skin tone", "very dark skin", "a hat", "bald", "a zeppelin"]
+AXE = Path(__file__).parent / "data" / "axe.min.js"
+MAPS = ("/map", "/map?by=label&q=a+hat", "/map?area=-1,-1,1,-1,0,1")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -104,7 +110,16 @@ def test_another_host_or_origin_is_refused(served: Served) -> None:
 
 
 def test_the_policy_is_strict_and_no_page_has_a_script_or_style_of_its_own(served: Served) -> None:
-    for path in ("/", "/worst", "/sql?q=SELECT+1", "/made", "/compare?a=1&b=1", "/ask?q=a+hat"):
+    for path in (
+        "/",
+        "/worst",
+        "/map",
+        "/map?by=label&q=a+hat",
+        "/sql?q=SELECT+1",
+        "/made",
+        "/compare?a=1&b=1",
+        "/ask?q=a+hat",
+    ):
         status, headers, body = served.get(path)
         assert status == 200, path
         assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
@@ -114,7 +129,17 @@ def test_the_policy_is_strict_and_no_page_has_a_script_or_style_of_its_own(serve
 
 
 @pytest.mark.parametrize(
-    "path", ["/run/99", "/run/1/99", "/ask?q=", "/worst?page=x", "/compare?a=1&b=77", "/ask?q=x&where=nonsense+("]
+    "path",
+    [
+        "/run/99",
+        "/map?by=nothing",
+        "/map?area=1,2,3",
+        "/run/1/99",
+        "/ask?q=",
+        "/worst?page=x",
+        "/compare?a=1&b=77",
+        "/ask?q=x&where=nonsense+(",
+    ],
 )
 def test_what_cannot_be_shown_is_said_in_a_line(served: Served, path: str) -> None:
     status, _, body = served.get(path)
@@ -138,7 +163,7 @@ def test_no_file_but_the_page_and_the_images_is_served(served: Served) -> None:
 def test_files_of_others_are_as_they_were_published() -> None:
     table = (STATIC / "VENDORED.md").read_text()
     rows = re.findall(r"^\| (\S+\.js) .* \| (\w{64}) \|$", table, re.M)
-    assert {name for name, _ in rows} == {p.name for p in STATIC.glob("*.js")} - {"page.js"}
+    assert {name for name, _ in rows} == {p.name for p in STATIC.glob("*.js")} - {"page.js", "map.js"}
     for name, digest in rows:
         assert hashlib.sha256((STATIC / name).read_bytes()).hexdigest() == digest
 
@@ -156,6 +181,58 @@ def test_phrases_are_ranked_from_the_page(served: Served) -> None:
     status, found, _ = served.get("/rank", "POST", b"phrases=a+hat%0Abald%0A", **headers)
     assert status == 303
     assert b"a hat" in served.get(found["location"])[2]
+
+
+def test_votes_are_stored_listed_taken_back_and_read_as_labels(served: Served) -> None:
+    headers = {"Origin": served.address, "Host": f"127.0.0.1:{served.port}"}
+    text = quote("dark skin tone")
+    for image in range(60):
+        said = b"yes" if image % 2 else b"no"
+        body = f"text={text}&image={image}&back=/run/1/2&shows=".encode() + said
+        status, found, _ = served.get("/vote", "POST", body, **headers)
+        assert (status, found["location"]) == (303, "/run/1/2")
+    ws = fsearch.open(served.root)
+    query = "SELECT image_id, shows FROM votes WHERE text = 'dark skin tone' ORDER BY image_id"
+    assert ws.sql(query).to_pylist() == [{"image_id": i, "shows": bool(i % 2)} for i in range(60)]
+    out = served.root.parent / "votes.csv"
+    assert run("export", out, "--votes", "-w", served.root)[0] == 0
+    labels = read_labels(Store.open(served.root), str(out))
+    assert (labels.names, labels.known.sum(), labels.shows.sum()) == (("dark skin tone",), 60, 30)
+    assert (
+        served.get("/vote", "POST", f"text={text}&image=3&shows=&back=//evil.example".encode(), **headers)[1][
+            "location"
+        ]
+        == "/"
+    )
+    assert ws.sql("SELECT count(*) AS n FROM votes")["n"].to_pylist() == [59]
+
+
+@pytest.mark.parametrize(
+    "body", [b"text=&image=1&shows=no", b"text=x&image=99999&shows=no", b"text=x&image=1&shows=perhaps", b""]
+)
+def test_a_vote_on_nothing_is_refused(served: Served, body: bytes) -> None:
+    headers = {"Origin": served.address, "Host": f"127.0.0.1:{served.port}"}
+    before = fsearch.open(served.root).sql("FROM votes ORDER BY ALL")
+    assert served.get("/vote", "POST", body, **headers)[0] in (400, 413)
+    assert served.get("/vote", "POST", b"text=x&image=1&shows=no", Origin="http://evil.example")[0] == 403
+    assert served.get("/vote", "POST", b"text=x&image=1&shows=no", Cookie="", **headers)[0] == 403
+    assert fsearch.open(served.root).sql("FROM votes ORDER BY ALL") == before
+
+
+def test_the_map_has_every_image_and_a_part_of_it_is_counted(served: Served) -> None:
+    ws = fsearch.open(served.root)
+    points = np.frombuffer(served.get("/map/points?by=skin_tone&q=dark+skin+tone")[2], "<f4").reshape(-1, 4)
+    tones = ws.sql("SELECT skin_tone, loss FROM examples ORDER BY embedding_row").to_pylist()
+    assert points[:, 2].tolist() == [row["skin_tone"] for row in tones]
+    assert np.abs(points[:, :2]).max() == 1
+    dark = points[:, 2] >= 7
+    assert points[dark, 3].mean() > 2 * points[~dark, 3].mean()
+    right = points[:, 0] > 0
+    _, _, body = served.get("/map/selection?area=0,-2,2,-2,2,2,0,2")
+    assert f"<h2>{right.sum()} images</h2>".encode() in body
+    mean = np.mean([row["loss"] for row, inside in zip(tones, right, strict=True) if inside])
+    assert f"{mean:.3f}".encode() in body
+    assert b"No image lies there" in served.get("/map/selection?area=5,5,6,5,6,6")[2]
 
 
 def test_ten_browsers_at_once_are_all_answered(served: Served) -> None:
@@ -213,6 +290,52 @@ def test_the_story_by_keyboard_alone(tab: Any, served: Served) -> None:
     assert tab.evaluate("[...document.images].every(i => !i.complete || i.naturalWidth > 0)")
     tab.keyboard.press("?")
     expect(tab.locator("dialog")).to_be_visible()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_violates_the_guidelines_that_axe_checks(tab: Any, served: Served, scheme: str) -> None:
+    rules = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']"
+    tab.emulate_media(color_scheme=scheme)
+    for path in ("/", *MAPS, "/worst", "/sql?q=SELECT+1", "/made", "/compare?a=1&b=1", "/ask?q=a+hat"):
+        tab.goto(served.address + path)
+        tab.evaluate(AXE.read_text(encoding="utf-8"))
+        found = tab.evaluate(f"axe.run(document, {{runOnly: {rules}}})")
+        assert found["passes"]
+        assert [(path, v["id"], v["nodes"][0]["html"]) for v in found["violations"]] == []
+
+
+@pytest.mark.slow
+def test_a_line_round_points_lists_what_they_are(tab: Any, served: Served) -> None:
+    from playwright.sync_api import expect
+
+    tab.goto(f"{served.address}/map?by=skin_tone&q=dark+skin+tone")
+    canvas = tab.locator("canvas[data-drawn='320']")
+    expect(canvas).to_be_visible()
+    box = canvas.bounding_box()
+    corners = [(0, 0), (0.999, 0), (0.999, 0.999), (0, 0.999)]
+    tab.mouse.move(box["x"], box["y"])
+    tab.mouse.down()
+    for x, y in corners:
+        tab.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=3)
+    tab.mouse.up()
+    expect(tab.locator("#selection h2")).to_have_text("320 images")
+    assert "area=" in tab.url
+    tab.reload()
+    expect(tab.locator("#selection h2")).to_have_text("320 images")
+
+
+@pytest.mark.slow
+def test_a_vote_is_kept(tab: Any, served: Served) -> None:
+    from playwright.sync_api import expect
+
+    no = tab.locator("#phrase .vote button[data-word=no]").first
+    no.click()
+    expect(no).to_have_attribute("aria-pressed", "true")
+    tab.reload()
+    expect(no).to_have_attribute("aria-pressed", "true")
+    no.click()
+    expect(no).to_have_attribute("aria-pressed", "false")
 
 
 @pytest.mark.slow

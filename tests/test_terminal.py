@@ -11,12 +11,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from rich.console import Console
+from tests.conftest import Planted
 from tests.test_cli import run
 
 import fsearch
 from fsearch.search.answer import Ranking
 from fsearch.search.hypotheses import shipped
-from fsearch.search.terminal.render import fitting_rows, ranking_table
+from fsearch.search.terminal.render import answer_text, fitting_rows, ranking_table
 
 KEPT = ["rank", "hypothesis", "verdict", "lift", "q"]
 
@@ -95,3 +96,28 @@ def test_what_changed_most_comes_first(fitted: Path) -> None:
         (r["verdict_before"] != r["verdict_after"], abs(r["lift_after"] - r["lift_before"])) for r in rows.to_pylist()
     ]
     assert changes == sorted(changes, reverse=True)
+
+
+def test_images_are_links_on_a_terminal_and_plain_words_in_a_pipe(ranking: Ranking) -> None:
+    answer = next(a for a in ranking.answers if a.verdict != "unseen")
+    path = Path("a folder/x.png").absolute()
+    shown = replace(answer.failing[0], key="x.png", path=str(path))
+    hostile = replace(shown, key="y.png", path="/tmp/\x1b]8;;evil")
+    text = answer_text(replace(answer, failing=(shown, hostile), passing=()))
+    printed = {}
+    for terminal in (True, False):
+        out = io.StringIO()
+        Console(file=out, force_terminal=terminal, color_system="truecolor", width=200, highlight=False).print(text)
+        printed[terminal] = out.getvalue()
+    assert f";{path.as_uri()}\x1b\\" in printed[True]
+    assert "evil" not in printed[True]
+    assert "x.png" in printed[False]
+    assert "\x1b" not in printed[False]
+
+
+def test_quiet_commands_print_errors_alone(few: Planted) -> None:
+    assert run("index", few.folder, "--quiet", "-w", "w") == (0, "", "")
+    assert run("losses", "add", "--model", "m", "--losses", few.losses, "--quiet", "-w", "w") == (0, "", "")
+    assert run("fit", "--quiet", "-w", "w") == (0, "", "")
+    code, printed, err = run("fit", "--model", "nothing", "--quiet", "-w", "w")
+    assert (code, printed, len(err.splitlines())) == (2, "", 1)

@@ -29,6 +29,9 @@ WorkspaceOption = Annotated[
     typer.Option("--workspace", "-w", envvar="FSEARCH_WORKSPACE", help="Folder of the workspace.", show_envvar=True),
 ]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Which black box, where there are several.")]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", help="Print nothing but errors: no progress, no word of success.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 ExplainOption = Annotated[bool, typer.Option("--explain", help="Print every number and the rule behind each verdict.")]
 NearestOption = Annotated[

@@ -30,10 +30,10 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def bars() -> Iterator[Tick | None]:
-    """A callback that draws one bar for each kind of work on standard error; None where that is no terminal."""
+def bars(quiet: bool = False) -> Iterator[Tick | None]:
+    """A callback that draws one bar for each kind of work on standard error; None if `quiet` or on no terminal."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if quiet or not console.is_terminal:
         yield None
         return
     columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())

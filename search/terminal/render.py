@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from fsearch.diagnoser.verdict import Verdict
+from fsearch.indexer.sources.urls import is_url
 from fsearch.search.answer import Answer, Answers, Ranking
 from fsearch.search.export import row_tuples
 from fsearch.search.terminal.explain import explanation
@@ -39,9 +42,21 @@ UNBOUNDED = 10_000  # the width of a pipe: no line may be folded or cut
 
 def answer_text(answer: Answer, nearest: bool = False) -> Text:
     """One answer with its numbers and images: those that fail and those that do not, or the nearest."""
-    head, *rest = [*answer.lines(), *answer.image_lines(nearest)]
+    head, *rest = answer.lines()
     text = Text(printable(head), style=answer.verdict.style)
-    return text.append("\n" + printable("\n".join(rest)), style="default")
+    text.append("".join("\n" + printable(line) for line in rest), style="default")
+    for word, image in answer.shown_images(nearest):
+        line, key = printable(f"\n  {word:<7}  {image}"), printable(image.key)
+        text.append(line.removesuffix(key), style="default").append(key, style=_linked(image.path))
+    return text
+
+
+def _linked(path: str | None) -> Style:
+    """The style of what opens an image where it is clicked: a link, which only a terminal is sent (OSC 8)."""
+    plain = Style(color="default", bold=False)
+    if path is None or printable(path) != path:
+        return plain
+    return plain + Style(link=path if is_url(path) else Path(path).absolute().as_uri())
 
 
 def answers_text(answers: Answers, explain: bool = False, nearest: bool = False) -> Text:
@@ -166,7 +181,7 @@ def losses_lines(report: LossesReport) -> list[str]:
 
 
 def demo_lines(report: DemoReport, program: str, options: str) -> list[str]:
-    """What the demo showed, and three commands to try next."""
+    """What the demo showed, and commands to try next; the last is the page."""
     stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items())
     return [
         "",
@@ -179,7 +194,15 @@ def demo_lines(report: DemoReport, program: str, options: str) -> list[str]:
         f'  {program} query{options} "dark skin tone"',
         f'  {program} query{options} "dark skin in dim light" vs "light skin in dim light"',
         f'  {program} sql{options} "SELECT skin_tone, avg(loss) AS mean_loss FROM worst_images GROUP BY 1 ORDER BY 1"',
+        f"  {program} serve{options}{_needs_web()}",
     ]
+
+
+def _needs_web() -> str:
+    """What the page asks to be installed first, where something is missing."""
+    from fsearch.search.web.server import missing
+
+    return "" if missing() is None else "  # first: pip install 'fsearch-vision[web]'"
 
 
 def sql_table(rows: pa.Table) -> Table:

@@ -21,16 +21,21 @@ from fsearch.search.web.views import Views
 
 STATIC = Path(__file__).parent / "static"
 _FILES = {"style.css": TEMPLATES / "style.css", "page.css": STATIC / "page.css", "page.js": STATIC / "page.js"}
-_FILES |= {name: STATIC / name for name in ("htmx.min.js", "icon.svg")}
+_FILES |= {name: STATIC / name for name in ("htmx.min.js", "icon.svg", "map.js")}
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
+def missing() -> str | None:
+    """The first library of the page that is not installed; None where all are."""
+    return next((name for name in ("jinja2", "starlette", "uvicorn") if find_spec(name) is None), None)
+
+
 def needed() -> None:
     """Raise NotReadyError where the libraries of the page are not installed."""
-    for name in ("jinja2", "starlette", "uvicorn"):
-        if find_spec(name) is None:
-            raise NotReadyError(f"the page needs {name}: pip install 'fsearch-vision[web]'")
+    name = missing()
+    if name is not None:
+        raise NotReadyError(f"the page needs {name}: pip install 'fsearch-vision[web]'")
 
 
 def application(
@@ -48,9 +53,13 @@ def application(
         Route("/ask", pages.page(lambda q, p: views.ask(q.get("q", ""), q.get("where"), _whole(q, "k", 1)))),
         Route("/worst", pages.page(lambda q, p: views.worst(_whole(q, "page", 0)), "worst.html")),
         Route("/sql", pages.page(lambda q, p: views.sql(q.get("q", "")), "sql.html")),
+        Route("/map", pages.page(lambda q, p: views.map_page(*_map_asked(q), q.get("area", "")), "map.html")),
+        Route("/map/points", pages.points),
+        Route("/map/selection", pages.page(lambda q, p: views.selection(q.get("area", "")), "_selection.html")),
         Route("/made", pages.page(lambda q, p: views.made(_whole(q, "run", 0) or None), "made.html")),
         Route("/compare", pages.page(lambda q, p: views.compare(_whole(q, "a", 0), _whole(q, "b", 0)), "compare.html")),
         Route("/rank", pages.rank, methods=["POST"]),
+        Route("/vote", pages.vote, methods=["POST"]),
         Route("/thumb/{image:int}", pages.picture(160)),
         Route("/image/{image:int}", pages.picture(None)),
         Route("/static/{name}", pages.static),
@@ -120,6 +129,7 @@ class _Pages:
             "path": request.url.path.removeprefix(root),
             "thumb": lambda image: f"{root}/thumb/{image.image_id}",
             "link": lambda image: f"{root}/image/{image.image_id}",
+            "here": href(found["chosen"]).removeprefix(root) if found["chosen"] else "/",
             "ask": lambda text: f"{root}/ask?q={quote(text)}",
         }
 
@@ -157,17 +167,36 @@ class _Pages:
         from starlette.concurrency import run_in_threadpool
         from starlette.responses import RedirectResponse
 
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY:
-                return self._error(f"at most {MAX_BODY:,} bytes")
-        phrases = parse_qs(body.decode("utf-8", "replace")).get("phrases", [""])[0]
         try:
-            run = await run_in_threadpool(self._views.rank, phrases)
+            form = await _form(request)
+            run = await run_in_threadpool(self._views.rank, form.get("phrases", ""))
         except FsearchError as error:
             return self._error(str(error))
         return RedirectResponse(f"{self._root}/run/{run}", 303)
+
+    async def vote(self, request: Any) -> Any:
+        """Store a vote, and go back to the page it was given on, which is one of ours."""
+        from starlette.concurrency import run_in_threadpool
+        from starlette.responses import RedirectResponse
+
+        try:
+            form = await _form(request)
+            given = [form.get(name, "") for name in ("text", "image", "shows")]
+            await run_in_threadpool(self._views.vote, *given)
+        except FsearchError as error:
+            return self._error(str(error))
+        back = form.get("back", "")
+        return RedirectResponse(self._root + (back if back.startswith(("/run/", "/ask?")) else "/"), 303)
+
+    def points(self, request: Any) -> Any:
+        """The points of the map, as numbers."""
+        from starlette.responses import PlainTextResponse, Response
+
+        try:
+            data = self._views.map().points(*_map_asked(dict(request.query_params)))
+        except FsearchError as error:
+            return PlainTextResponse(str(error), 400)
+        return Response(data, 200, {"cache-control": "no-store"}, "application/octet-stream")
 
     def picture(self, side: int | None) -> Any:
         """The endpoint of images."""
@@ -190,6 +219,21 @@ class _Pages:
         if path is None:
             return PlainTextResponse("there is no such file", 404)
         return Response(path.read_bytes(), 200, {"cache-control": "no-cache", "content-type": _TYPES[path.suffix]})
+
+
+def _map_asked(query: dict[str, str]) -> tuple[str, str]:
+    """The column that the map is coloured by, and the phrase that it lights."""
+    return query.get("by", "loss"), query.get("q", "").strip()
+
+
+async def _form(request: Any) -> dict[str, str]:
+    """The fields of a form that was sent. Raises BadInputError where they are too long."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise BadInputError(f"at most {MAX_BODY:,} bytes")
+    return {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
 
 
 def _whole(query: dict[str, str], name: str, otherwise: int) -> int:

@@ -13,11 +13,14 @@ import fsearch
 from fsearch.diagnoser.verdict import Verdict
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.layout import Layout
+from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.workspace.image_reader import ImageReader
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.answer import Answer, Neighbour, Ranking
 from fsearch.search.hypotheses import contrasted
 from fsearch.search.stored_ranking import latest_run, stored_ranking
+from fsearch.search.votes import vote, votes_on
+from fsearch.search.web.map import ImageMap
 from fsearch.search.web.overview import Making, Overview, Summary, explained_by
 from fsearch.search.web.plots import Axis, bars
 from fsearch.search.workspace import Workspace
@@ -41,6 +44,7 @@ class _Read:
         self.store, self.reader = store, ImageReader(store)
         self.rankings: dict[int, Ranking] = {}
         self.frames: dict[str, dict[str, Any]] = {}
+        self.maps: dict[str, ImageMap] = {}
 
     def ranking(self, run_id: int | None) -> Ranking:
         """A stored run, the last by default; a few are kept."""
@@ -106,6 +110,14 @@ class Views:
         with self._asking:
             return self.workspace.rank(phrases, model=self.model, top=STRIP).run_id
 
+    def vote(self, text: str, image: str, shows: str) -> None:
+        """Store whether an image shows a phrase: "yes", "no", or "" to take it back."""
+        said = {"yes": True, "no": False, "": None}
+        if shows not in said or not image.isdigit() or len(image) > 18:
+            raise BadInputError("a vote names an image by its number, and says yes, no or nothing")
+        with self._asking:
+            vote(self.store(), text, int(image), said[shows])
+
     def _ranked(self, model: str, answers: tuple[Answer, ...], chosen: int, command: str) -> dict[str, Any]:
         ranked = list(enumerate(answers, start=1))
         by = {
@@ -120,6 +132,7 @@ class Views:
             "unseen": [(rank, a) for rank, a in ranked if a.verdict == Verdict.UNSEEN],
             "axis": Axis.of(judged or answers),
             "answer": answers[chosen - 1],
+            "votes": votes_on(self.store(), answers[chosen - 1].text),
             "chosen": chosen,
             "count": len(answers),
             "command": command,
@@ -150,6 +163,7 @@ class Views:
             "notes": (),
             "run_id": None,
             "chosen": None,
+            "votes": None,
             "command": None,
             "bars": bars,
             "lazy": True,
@@ -196,6 +210,21 @@ class Views:
             "run_id": ranking.run_id,
             "command": command,
         }
+
+    def map(self) -> ImageMap:
+        """The map of the images."""
+        read = self._now()
+        name = read.store.only_model(self.model)
+        return read.maps.setdefault(name, ImageMap(read.store, name))
+
+    def map_page(self, column: str, text: str, area: str) -> dict[str, Any]:
+        """The map, coloured by a column, with what a selection holds."""
+        asked = f"SELECT * FROM examples ORDER BY {quoted(column)}"
+        return self.frame() | self.map().page(column, text, area) | {"command": self.command("sql", asked)}
+
+    def selection(self, area: str) -> dict[str, Any]:
+        """What a selection on the map holds."""
+        return self.frame() | {"selected": self.map().selection(area)}
 
     def compare(self, before: int, after: int) -> dict[str, Any]:
         """What changed from one run to another."""

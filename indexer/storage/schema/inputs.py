@@ -171,6 +171,19 @@ DATA_TABLES: tuple[Table, ...] = (
         "encoder, text",
     ),
     Table(
+        "votes",
+        "Whether images show a phrase, as people who looked said: one row a phrase and image.",
+        (
+            ("text", "VARCHAR", "the phrase"),
+            ("image_id", "BIGINT", "the image"),
+            ("shows", "BOOLEAN", "whether it shows the phrase"),
+            ("voted_at", "TIMESTAMP", "when"),
+        ),
+        "text, image_id",
+        with_image="deleted",
+        with_pixels="deleted",
+    ),
+    Table(
         "metadata",
         "The user's own columns of images, added as sources bring them.",
         (("image_id", "BIGINT", "the image"),),

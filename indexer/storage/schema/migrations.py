@@ -171,6 +171,14 @@ def m010_columns_of_models(con: Connection) -> None:
     con.execute("CREATE TABLE model_metadata (model VARCHAR, image_id BIGINT, PRIMARY KEY (model, image_id))")
 
 
+def m011_votes(con: Connection) -> None:
+    """The table of whether images show a phrase, as people said."""
+    con.execute(
+        "CREATE TABLE votes (text VARCHAR, image_id BIGINT, shows BOOLEAN, voted_at TIMESTAMP, "
+        "PRIMARY KEY (text, image_id))"
+    )
+
+
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     2: m002_conditions_contrasts_and_confounding,
     3: m003_sources_and_black_boxes,
@@ -181,6 +189,7 @@ MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     8: m008_text_vectors,
     9: m009_presence_and_intervals,
     10: m010_columns_of_models,
+    11: m011_votes,
 }
 
 

@@ -17,6 +17,7 @@ from fsearch.search.terminal.options import (
     ImageColumnOption,
     KindOption,
     LimitOption,
+    QuietOption,
     RootOption,
     RowsWhereOption,
     SampleOption,
@@ -49,6 +50,7 @@ def index(
     sample: SampleOption = None,
     seed: SeedOption = 0,
     limit: LimitOption = None,
+    quiet: QuietOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Embed the images of a data set and store a model's losses on them. Run it again to continue or update."""
@@ -68,7 +70,7 @@ def index(
         seed=seed,
         limit=limit,
     )
-    with bars() as progress:
+    with bars(quiet) as progress:
         report = open_workspace(workspace).index(found, losses_file, options=options, progress=progress)
-    for line in index_lines(report):
-        say(line)
+    if not quiet:
+        say("\n".join(index_lines(report)))

@@ -10,7 +10,14 @@ import typer
 from fsearch import open as open_workspace
 from fsearch.indexer.losses.choices import Interpolation, Layout, Resize, ScoreKind
 from fsearch.search.terminal.app import print_rows
-from fsearch.search.terminal.options import HERE, IGNORE_UNKNOWN_HELP, KEY_COLUMN_HELP, SplitOption, WorkspaceOption
+from fsearch.search.terminal.options import (
+    HERE,
+    IGNORE_UNKNOWN_HELP,
+    KEY_COLUMN_HELP,
+    QuietOption,
+    SplitOption,
+    WorkspaceOption,
+)
 from fsearch.search.terminal.printable import say
 
 if TYPE_CHECKING:
@@ -112,6 +119,7 @@ def add(
     interpolation: InterpolationOption = None,
     crop_pct: CropPct = None,
     split: SplitOption = None,
+    quiet: QuietOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Add a model's losses on images that are embedded already, from a file or by running the model."""
@@ -121,7 +129,7 @@ def add(
     from fsearch.search.terminal.progress import bars
     from fsearch.search.terminal.render import losses_lines
 
-    with bars() as progress:
+    with bars(quiet) as progress:
         report = open_workspace(workspace).losses.add(
             model,
             losses=losses_file,
@@ -148,8 +156,8 @@ def add(
             split=split,
             progress=progress,
         )
-    for line in losses_lines(report):
-        say(line)
+    if not quiet:
+        say("\n".join(losses_lines(report)))
 
 
 @app.command("list")

@@ -36,6 +36,9 @@ def export(
     to: Annotated[
         Form | None, typer.Option("--to", help="The form of another tool, in place of the Parquet file of your choice.")
     ] = None,
+    votes: Annotated[
+        bool, typer.Option("--votes", help="Write the votes on images instead, as a .csv or .parquet for --labels.")
+    ] = False,
     model: ModelOption = None,
     images: Annotated[bool, typer.Option("--images", help="With the images themselves, for datasets.")] = False,
     vectors: Annotated[bool, typer.Option("--vectors", help="With their embeddings.")] = False,
@@ -52,6 +55,8 @@ def export(
     from fsearch.search.terminal.progress import bars
 
     options = ExportOptions(images, vectors, xy, neighbors)
+    if votes:
+        return _export_votes(out, workspace, alone=to is None and model is None and options == ExportOptions())
     if to is not None and options != ExportOptions():
         raise BadInputError(f"--to {to} says what is written: leave --images, --vectors, --xy and --neighbors out")
     with bars() as progress:
@@ -60,6 +65,15 @@ def export(
     say(f"{out}: {found.images:,} images{without}")
     for line in found.then:
         say(f"  {line}")
+
+
+def _export_votes(out: Path, workspace: Path, *, alone: bool) -> None:
+    from fsearch.indexer.workspace.store import Store
+    from fsearch.search.votes import write_votes
+
+    if not alone:
+        raise BadInputError("--votes goes alone: votes are of images and phrases, whatever the model")
+    say(f"{out}: {write_votes(Store.open(workspace), out):,} votes")
 
 
 def serve(

@@ -40,7 +40,23 @@ document.addEventListener("click", (event) => {
   });
 });
 
+async function vote(form, pressed) {
+  const body = new URLSearchParams(new FormData(form, pressed));
+  const answer = await fetch(form.action, { method: "POST", body, redirect: "manual" });
+  if (answer.type !== "opaqueredirect") return form.submit();
+  const taken = pressed.value === "";
+  for (const button of form.querySelectorAll("button")) {
+    const on = button === pressed && !taken;
+    button.setAttribute("aria-pressed", String(on));
+    button.value = on ? "" : button.dataset.word;
+  }
+}
+
 document.addEventListener("submit", (event) => {
+  if (event.target.className === "vote") {
+    event.preventDefault();
+    return vote(event.target, event.submitter);
+  }
   const button = event.target.querySelector("button");
   if (event.target.method !== "dialog" && button) { button.setAttribute("aria-busy", "true"); button.textContent = "Working\u2026"; }
 });
