@@ -206,3 +206,9 @@ def check_template(template: str, where: str) -> str:
     if template.count("{}") != 1 or set("{}") & set(template.replace("{}", "", 1)):
         raise BadInputError(f"{where}: the template {template!r} must hold {{}} once, where the phrase goes")
     return template
+
+
+def versus(phrase: str) -> list[str]:
+    """'A vs B' as the three words that `contrasted` takes."""
+    sides = [side.strip() for side in phrase.split(" vs ")]
+    return [sides[0], "vs", sides[1]] if len(sides) == 2 and all(sides) else [phrase]

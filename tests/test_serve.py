@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import json
 import re
 import shutil
 import socket
@@ -26,6 +27,7 @@ from fsearch.indexer.workspace.store import Store
 from fsearch.search.labels import read_labels
 from fsearch.search.web.server import STATIC, application
 from fsearch.search.web.views import Views
+from fsearch.search.web.work import Jobs
 
 uvicorn = pytest.importorskip("uvicorn")
 TOKEN = "a-token-of-the-tests"
@@ -163,7 +165,7 @@ def test_no_file_but_the_page_and_the_images_is_served(served: Served) -> None:
 def test_files_of_others_are_as_they_were_published() -> None:
     table = (STATIC / "VENDORED.md").read_text()
     rows = re.findall(r"^\| (\S+\.js) .* \| (\w{64}) \|$", table, re.M)
-    assert {name for name, _ in rows} == {p.name for p in STATIC.glob("*.js")} - {"page.js", "map.js"}
+    assert {name for name, _ in rows} == {p.name for p in STATIC.glob("*.js")} - {"page.js", "map.js", "work.js"}
     for name, digest in rows:
         assert hashlib.sha256((STATIC / name).read_bytes()).hexdigest() == digest
 
@@ -176,11 +178,52 @@ def test_what_the_user_wrote_is_shown_as_text(served: Served) -> None:
     assert b"SQL: " in served.get("/sql?q=" + quote("SELECT * FROM read_csv('/etc/passwd')"))[2]
 
 
+def events(served: Served, place: str) -> list[dict[str, Any]]:
+    """Every event of a piece of work, to its end."""
+    status, headers, body = served.get(f"{place}/events")
+    assert (status, headers["content-type"]) == (200, "text/event-stream")
+    return [json.loads(line.removeprefix("data: ")) for line in body.decode().split("\n\n") if line]
+
+
 def test_phrases_are_ranked_from_the_page(served: Served) -> None:
     headers = {"Origin": served.address, "Host": f"127.0.0.1:{served.port}"}
     status, found, _ = served.get("/rank", "POST", b"phrases=a+hat%0Abald%0A", **headers)
     assert status == 303
-    assert b"a hat" in served.get(found["location"])[2]
+    assert served.get(found["location"])[0] == 200
+    last = events(served, found["location"])[-1]
+    assert (last["state"], last["said"]) == ("done", "")
+    assert f"url=/run/{last['run']}".encode() in served.get(found["location"])[2]
+    assert b"a hat" in served.get(f"/run/{last['run']}")[2]
+    assert served.get("/work/999/events")[0] == 404
+    assert served.get("/rank", "POST", b"phrases=%0A", **headers)[0] == 400
+
+
+def test_work_that_is_stopped_stores_nothing() -> None:
+    jobs, begun, go_on = Jobs(), threading.Event(), threading.Event()
+
+    def work(progress: Any) -> int:
+        progress("asking", 1, 3)
+        begun.set()
+        assert go_on.wait(60)
+        progress("asking", 2, 3)
+        raise AssertionError("it went on")
+
+    job = jobs.start(work)
+    assert begun.wait(60)
+    assert (job.state, job.done, job.total) == ("working", 1, 3)
+    job.stop.set()
+    go_on.set()
+    while job.state == "working":
+        time.sleep(0.01)
+    assert (job.state, job.run) == ("stopped", None)
+
+
+def test_work_that_fails_says_why(served: Served) -> None:
+    job = Jobs().start(lambda progress: fsearch.open(served.root).rank([]).run_id)
+    while job.state == "working":
+        time.sleep(0.01)
+    assert job.state == "failed"
+    assert job.said
 
 
 def test_votes_are_stored_listed_taken_back_and_read_as_labels(served: Served) -> None:
@@ -323,6 +366,18 @@ def test_a_line_round_points_lists_what_they_are(tab: Any, served: Served) -> No
     assert "area=" in tab.url
     tab.reload()
     expect(tab.locator("#selection h2")).to_have_text("320 images")
+
+
+@pytest.mark.slow
+def test_a_browser_may_send_the_forms_of_the_page(tab: Any) -> None:
+    """A page that sends no referrer would send its forms with the Origin "null", which is refused."""
+    tab.locator(".paste summary").click()
+    tab.locator("#list").fill("a beard\nsunglasses")
+    before = tab.url
+    tab.locator(".paste button").click()
+    tab.wait_for_url("**/run/*", wait_until="commit")
+    assert tab.url != before
+    assert "of 2 kinds of image fail" in tab.locator("h1").first.inner_text()
 
 
 @pytest.mark.slow

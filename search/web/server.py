@@ -21,7 +21,7 @@ from fsearch.search.web.views import Views
 
 STATIC = Path(__file__).parent / "static"
 _FILES = {"style.css": TEMPLATES / "style.css", "page.css": STATIC / "page.css", "page.js": STATIC / "page.js"}
-_FILES |= {name: STATIC / name for name in ("htmx.min.js", "icon.svg", "map.js")}
+_FILES |= {name: STATIC / name for name in ("htmx.min.js", "icon.svg", "map.js", "work.js")}
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -59,6 +59,9 @@ def application(
         Route("/made", pages.page(lambda q, p: views.made(_whole(q, "run", 0) or None), "made.html")),
         Route("/compare", pages.page(lambda q, p: views.compare(_whole(q, "a", 0), _whole(q, "b", 0)), "compare.html")),
         Route("/rank", pages.rank, methods=["POST"]),
+        Route("/work/{number:int}", pages.page(lambda q, p: views.work(p["number"]), "work.html")),
+        Route("/work/{number:int}/events", views.jobs),
+        Route("/work/{number:int}/stop", pages.stop, methods=["POST"]),
         Route("/vote", pages.vote, methods=["POST"]),
         Route("/thumb/{image:int}", pages.picture(160)),
         Route("/image/{image:int}", pages.picture(None)),
@@ -163,16 +166,27 @@ class _Pages:
         return self._html("error.html", values | {"path": "/error"}, 400)
 
     async def rank(self, request: Any) -> Any:
-        """Rank what was pasted or dropped, and go to the run."""
+        """Begin to rank what was pasted or dropped, and go to where its progress is shown."""
         from starlette.concurrency import run_in_threadpool
         from starlette.responses import RedirectResponse
 
         try:
             form = await _form(request)
-            run = await run_in_threadpool(self._views.rank, form.get("phrases", ""))
+            job = await run_in_threadpool(self._views.rank, form.get("phrases", ""))
         except FsearchError as error:
             return self._error(str(error))
-        return RedirectResponse(f"{self._root}/run/{run}", 303)
+        return RedirectResponse(f"{self._root}/work/{job.number}", 303)
+
+    def stop(self, request: Any) -> Any:
+        """Stop a piece of work, and go to what became of it."""
+        from starlette.responses import RedirectResponse
+
+        number = request.path_params["number"]
+        try:
+            self._views.jobs[number].stop.set()
+        except FsearchError as error:
+            return self._error(str(error))
+        return RedirectResponse(f"{self._root}/work/{number}", 303)
 
     async def vote(self, request: Any) -> Any:
         """Store a vote, and go back to the page it was given on, which is one of ours."""

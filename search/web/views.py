@@ -17,12 +17,14 @@ from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.workspace.image_reader import ImageReader
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.answer import Answer, Neighbour, Ranking
-from fsearch.search.hypotheses import contrasted
+from fsearch.search.hypotheses import contrasted, versus
+from fsearch.search.options import Progress
 from fsearch.search.stored_ranking import latest_run, stored_ranking
 from fsearch.search.votes import vote, votes_on
 from fsearch.search.web.map import ImageMap
 from fsearch.search.web.overview import Making, Overview, Summary, explained_by
 from fsearch.search.web.plots import Axis, bars
+from fsearch.search.web.work import Job, Jobs
 from fsearch.search.workspace import Workspace
 
 STRIP = 16  # images of a strip
@@ -63,6 +65,7 @@ class Views:
     workspace: Workspace
     model: str | None
     program: str = "fsearch"
+    jobs: Jobs = field(default_factory=Jobs)
     _asking: threading.Lock = field(default_factory=threading.Lock)
     _state: tuple[tuple[int, ...], _Read] | None = None
 
@@ -93,7 +96,7 @@ class Views:
         phrases = [part.strip() for part in text.split(";") if part.strip()]
         if not phrases or len(phrases) > MAX_PHRASES:
             raise BadInputError(f"ask one phrase, or up to {MAX_PHRASES:,} apart by ';'")
-        words = [word for phrase in phrases for word in _versus(phrase)]
+        words = [word for phrase in phrases for word in versus(phrase)]
         with self._asking:
             asked = self.workspace.query(*contrasted(words), model=self.model, where=where or None, top=STRIP)
         chosen = 1 if rank is None else min(max(1, rank), len(asked.answers))
@@ -102,13 +105,21 @@ class Views:
         values = self._ranked(asked.model, asked.answers, chosen, command)
         return values | {"question": text, "where": where or "", "notes": asked.notes, "correction": asked.correction}
 
-    def rank(self, text: str) -> int:
-        """Rank phrases, one a line, as a stored run; its number."""
+    def rank(self, text: str) -> Job:
+        """Begin to rank phrases, one a line, as a stored run."""
         phrases = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
         if not 1 <= len(phrases) <= MAX_PHRASES:
             raise BadInputError(f"give phrases, one a line, {MAX_PHRASES:,} at most")
-        with self._asking:
-            return self.workspace.rank(phrases, model=self.model, top=STRIP).run_id
+
+        def work(progress: Progress) -> int:
+            with self._asking:
+                return self.workspace.rank(phrases, model=self.model, top=STRIP, progress=progress).run_id
+
+        return self.jobs.start(work)
+
+    def work(self, number: int) -> dict[str, Any]:
+        """How far a piece of work is."""
+        return self.frame() | {"job": self.jobs[number]}
 
     def vote(self, text: str, image: str, shows: str) -> None:
         """Store whether an image shows a phrase: "yes", "no", or "" to take it back."""
@@ -247,9 +258,3 @@ class Views:
         """The command that gives the same."""
         here = () if str(self.workspace.root) == ".fsearch" else ("-w", str(self.workspace.root))
         return shlex.join([self.program, *map(str, words), *here])
-
-
-def _versus(phrase: str) -> list[str]:
-    """'A vs B' as the three words that `contrasted` takes."""
-    sides = [side.strip() for side in phrase.split(" vs ")]
-    return [sides[0], "vs", sides[1]] if len(sides) == 2 and all(sides) else [phrase]
