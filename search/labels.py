@@ -64,14 +64,14 @@ def _from_column(store: Store, column: str) -> tuple[Said, bool]:
     with store.catalog.read() as con:
         names = {name.lower(): name for name in column_names(con)}
         if column.lower() in names:
-            name, values = names[column.lower()], values_of(con, names[column.lower()])
+            name, rows_of = names[column.lower()], values_of(con, names[column.lower()])
         elif column.lower() == "label":  # what a losses file says was right
-            name, values = "label", "SELECT image_id, any_value(label) AS value FROM losses GROUP BY image_id"
+            name, rows_of = "label", "SELECT image_id, any_value(label) AS value FROM losses GROUP BY image_id"
         else:
             there = ", ".join(dict.fromkeys([*names.values(), "label"]))
             raise BadInputError(f"--labels {column}: no such file, and no such column of the images (there: {there})")
         query = (
-            f"SELECT image_id, CAST(value AS VARCHAR), typeof(value) = 'BOOLEAN' FROM ({values}) "
+            f"SELECT image_id, CAST(value AS VARCHAR), typeof(value) = 'BOOLEAN' FROM ({rows_of}) "
             "JOIN images USING (image_id) WHERE status = 'present' AND value IS NOT NULL ORDER BY image_id"
         )
         found = con.execute(query).fetchall()

@@ -231,7 +231,7 @@ def test_a_row_group_larger_than_the_memory_is_refused(monkeypatch: pytest.Monke
 
 
 def test_text_that_unpacks_to_far_more_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsearch.indexer.storage.encoding._UNPACKED_FREE", 2**20)
+    monkeypatch.setattr("fsearch.indexer.storage.encoding.UNPACKED_FREE", 2**20)
     for name in ("l.csv.gz", "l.jsonl.gz"):
         Path(name).write_bytes(gzip.compress(b"image,loss\n" + b"\n" * 2**24))
         refused(lambda name=name: read_losses(Path(name)), "unpacks to more than 200 times its size")  # type: ignore[misc]
@@ -247,8 +247,8 @@ def test_rows_and_cells_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_long_cells_are_taken_in_small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsearch.indexer.storage.delimited._CHARACTERS", 2**16)
-    monkeypatch.setattr("fsearch.indexer.storage.json_lines._CHARACTERS", 2**16)
+    monkeypatch.setattr("fsearch.indexer.storage.delimited.CHARACTERS", 2**16)
+    monkeypatch.setattr("fsearch.indexer.storage.json_lines.CHARACTERS", 2**16)
     text = "x" * 2**14
     Path("l.csv").write_text("image,loss,c\n" + "".join(f"{i},1,{text}\n" for i in range(40)))
     Path("l.jsonl").write_text("".join(json.dumps({"image": str(i), "loss": 1, "c": text}) + "\n" for i in range(40)))
@@ -260,7 +260,7 @@ def test_long_cells_are_taken_in_small_chunks(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_table_of_too_many_columns_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fsearch.indexer.storage.tabular.MAX_COLUMNS", 100)
-    monkeypatch.setattr("fsearch.indexer.storage.json_lines._COLUMNS", 100)
+    monkeypatch.setattr("fsearch.indexer.storage.json_lines.COLUMNS", 100)
     path = parquet("l.parquet", {f"c{i}": [1] for i in range(101)})
     refused(lambda: read_losses(path), "has more than 100 columns")
     Path("l.jsonl").write_text("".join(json.dumps({f"c{i}": 1}) + "\n" for i in range(101)))
@@ -428,7 +428,7 @@ def test_pipes_among_shards_and_masks_are_quarantined() -> None:
     from fsearch.indexer.losses.functions import segmentation
 
     with pytest.raises(Exception, match="it is a pipe or a device, not a file"):
-        segmentation._load(Path("masks/a.png"), "predicted")
+        segmentation.load_mask(Path("masks/a.png"), "predicted")
 
 
 ALLOWED = {  # our own files, that lie in the package, the cache or the configuration; or what was looked at before

@@ -158,7 +158,8 @@ class _Connection(http.client.HTTPConnection):
                 error = failed
                 continue
             try:
-                self.sock = _Socket(_secured(sock, self._at.host) if self._at.scheme == "https" else sock)
+                secure = self._at.scheme == "https"
+                self.sock = _Socket(_tls().wrap_socket(sock, server_hostname=self._at.host) if secure else sock)
             except BaseException:
                 sock.close()
                 raise
@@ -177,10 +178,6 @@ class _Connection(http.client.HTTPConnection):
         response = self.getresponse()
         budget.begun = True
         return response
-
-
-def _secured(sock: socket.socket, host: str) -> socket.socket:
-    return _tls().wrap_socket(sock, server_hostname=host)
 
 
 @cache

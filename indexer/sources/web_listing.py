@@ -8,8 +8,8 @@ from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
 
-from fsearch.indexer.sources.web import WebError, fetch
-from fsearch.indexer.sources.web_address import Hosts
+from fsearch.indexer.sources.web import fetch
+from fsearch.indexer.sources.web_address import Hosts, WebError
 
 _MAX_PAGE = 2**26  # bytes
 _TAG, _LINK = re.compile(r"<a\s[^>]{1,8000}>", re.IGNORECASE), re.compile(r"""href\s?=\s?["']([^"']+)""", re.IGNORECASE)

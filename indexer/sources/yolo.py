@@ -128,8 +128,8 @@ def _listed(root: Path, folder: Path, text: str, *, lists: bool = True) -> list[
         if not lists:
             return []
         listed = read_lines(place)
-        found = (_listed(root, place.parent, line.strip(), lists=False) for line in listed if line.strip())
-        return [file for files in found for file in files]
+        several = (_listed(root, place.parent, line.strip(), lists=False) for line in listed if line.strip())
+        return [file for files in several for file in files]
     found = []
     for parent, folders, names in os.walk(place):
         folders[:] = [f for f in folders if not is_left_out(f)]

@@ -15,7 +15,7 @@ from fsearch.indexer.storage.dialect import Dialect, rows, sniff
 
 ROW_NAME = "row_name"  # of a first column without one that holds no numbers
 MAX_LINES = 200_000_000  # with those that have no content
-_CELLS, _CHARACTERS = 2**18, 2**27  # that are converted at once
+_CELLS, CHARACTERS = 2**18, 2**27  # that are converted at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Delimited:
                 raise BadInputError(f"{self._path} has more than {MAX_LINES:,} rows; at most so many are read")
             chunk.append(self._even(row, number, width))
             size += sum(map(len, row))
-            if len(chunk) == most or size > _CHARACTERS:
+            if len(chunk) == most or size > CHARACTERS:
                 yield chunk
                 chunk, size = [], 0
         if chunk:

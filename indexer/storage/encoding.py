@@ -15,7 +15,7 @@ from fsearch.indexer.storage.regular_files import open_regular, read_regular
 
 _CHUNK = 2**20
 _MAX_SHORT = 2**26  # bytes of a list of names
-_UNPACKED_FREE, _UNPACKED_TIMES = 2**31, 200  # bytes that are always unpacked; beyond, so many times the file's size
+UNPACKED_FREE, _UNPACKED_TIMES = 2**31, 200  # bytes that are always unpacked; beyond, so many times the file's size
 _SAMPLE = 2**16  # bytes of the lines with other than ASCII from which an encoding is detected
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -47,7 +47,7 @@ class _Unpacked(io.RawIOBase):
 
     def __init__(self, path: Path) -> None:
         self._path, self._stream, self._count = path, pa.input_stream(str(path), compression="gzip"), 0
-        self._most = max(_UNPACKED_FREE, _UNPACKED_TIMES * path.stat().st_size)
+        self._most = max(UNPACKED_FREE, _UNPACKED_TIMES * path.stat().st_size)
 
     def readable(self) -> bool:
         return True

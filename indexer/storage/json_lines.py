@@ -15,8 +15,8 @@ from fsearch.indexer.storage.column_types import texts_of
 from fsearch.indexer.storage.dialect import open_text
 from fsearch.indexer.storage.encoding import detect_encoding, encoding_name
 
-_LINES, _CHARACTERS = 65_536, 2**26  # that are read at once
-_COLUMNS = 100_000
+_LINES, CHARACTERS = 65_536, 2**26  # that are read at once
+COLUMNS = 100_000
 
 
 class JsonLines:
@@ -42,8 +42,8 @@ class JsonLines:
             for name in dict.fromkeys(name for row in rows for name in row):
                 kind = self._kind(name, [row.get(name) for row in rows])
                 found[name] = _wider(found.get(name, pa.null()), kind)
-            if len(found) > _COLUMNS:
-                raise BadInputError(f"{self._path}: rows have more than {_COLUMNS:,} different names of columns")
+            if len(found) > COLUMNS:
+                raise BadInputError(f"{self._path}: rows have more than {COLUMNS:,} different names of columns")
         return pa.schema(list(found.items()))
 
     notes: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class JsonLines:
                     continue
                 chunk.append(_row(line, f"{self._path} row {number}"))
                 size += len(line)
-                if len(chunk) == _LINES or size > _CHARACTERS:
+                if len(chunk) == _LINES or size > CHARACTERS:
                     yield chunk
                     chunk, size = [], 0
             if chunk:

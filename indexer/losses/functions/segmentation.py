@@ -138,7 +138,9 @@ def _mask(value: Any, root: Path, name: str, what: str, *, scored: bool = False)
     if value is None:
         raise _UnreadableError(f"it has no {what} mask")
     array = (
-        _load(Path(root, PathResolver(root).key(value, name)), what) if isinstance(value, str) else np.asarray(value)
+        load_mask(Path(root, PathResolver(root).key(value, name)), what)
+        if isinstance(value, str)
+        else np.asarray(value)
     )
     if scored:
         if array.ndim != 3:
@@ -153,7 +155,8 @@ def _mask(value: Any, root: Path, name: str, what: str, *, scored: bool = False)
     return array.astype(np.int64)
 
 
-def _load(path: Path, what: str) -> NDArray[Any]:
+def load_mask(path: Path, what: str) -> NDArray[Any]:
+    """The mask in an image or .npy file. Raises _UnreadableError where it cannot be read."""
     try:
         data = read_regular(path, MAX_BYTES)
         if path.suffix.lower() == ".npy":
