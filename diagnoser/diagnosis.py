@@ -83,6 +83,11 @@ class Diagnosis:
         """
         return Diagnosis(self.artifact, self._all_losses, self._index, rows, self)
 
+    @property
+    def logit_scale(self) -> float:
+        """The encoder's inverse temperature."""
+        return self.artifact.reference.logit_scale
+
     @cached_property
     def mean_residual(self) -> float:
         """Mean of the residuals of all images."""

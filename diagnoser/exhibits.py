@@ -1,6 +1,6 @@
 """Exhibits: the images shown with a finding, and how the losses of such images are spread. They judge nothing.
 
-Pure functions of what was retrieved for the phrases; the retriever still has it when they are asked after `find`.
+Pure functions of what was retrieved for the phrases.
 """
 
 from __future__ import annotations
@@ -66,20 +66,18 @@ class Exhibits:
     histogram: Histogram
 
 
-def exhibits(diagnosis: Diagnosis, texts: NDArray[np.float32], top: int) -> list[Exhibits]:
-    """What is shown with each of q phrases, `top` images of each kind at most.
+def exhibits(diagnosis: Diagnosis, retrieved: Retrieved, top: int) -> list[Exhibits]:
+    """What is shown with each of the q phrases of `retrieved`, `top` images of each kind at most.
 
     An image fails where its loss is above the mean of all; failing images are ordered by membership times what they
     lose above it, passing ones by membership times what they lose below it. Only images with a membership of SHOWS or
     more are taken for such images, so that there may be fewer than `top`.
     """
-    whole = None if diagnosis.whole is None else diagnosis.whole.retriever.find(texts)
-    retrieved = diagnosis.retriever.find(texts, whole)
     edges = _edges(diagnosis.losses)
     every = np.histogram(diagnosis.losses, edges)[0].astype(np.float64)
     return [
         Exhibits(_images(diagnosis, retrieved, i, top), _histogram(diagnosis, retrieved, i, edges, every))
-        for i in range(len(texts))
+        for i in range(len(retrieved))
     ]
 
 

@@ -13,90 +13,29 @@ from numpy.typing import NDArray
 
 from fsearch.diagnoser.bridge import DEFAULT, Bridge
 from fsearch.diagnoser.choices import Correction
-from fsearch.diagnoser.comparison import adjust_failing, contrast_groups
 from fsearch.diagnoser.diagnosis import Diagnosis
-from fsearch.diagnoser.estimate import PERMUTATIONS, Estimates, bank_result, estimate, rivalry_of
-from fsearch.diagnoser.lift import interval
+from fsearch.diagnoser.estimate import PERMUTATIONS, rivalry_of
+from fsearch.diagnoser.finding import Found, Phrase
 from fsearch.diagnoser.observed import q_values
-from fsearch.diagnoser.retrieval import Retrieved
-from fsearch.diagnoser.rivals import Rivalry
-from fsearch.diagnoser.verdict import Verdict, VerdictInputs, decide, minimum_effect
+from fsearch.diagnoser.slice import Asking, Slice
+from fsearch.diagnoser.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Phrase:
-    """A phrase to be judged: its text, its group if it has one, and its words that the encoder never saw."""
+class Findings:
+    """What is found of a batch of phrases.
 
-    text: str
-    group: str | None = None
-    unknown_words: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What is known about one phrase in one slice. Losses and lifts are in units of the loss; lifts are differences.
-
-    The fields are the columns of the table `rankings`, where each is described (storage/schema/results.py).
+    Attributes
+    ----------
+    found : of each phrase in each slice, slice by slice.
+    worst : position of the worst failing phrase; None where none fails, or where each value of a column was asked.
+    hidden : (position of a phrase, what is found of it) among images that do not show the worst failing phrase, where
+        that is worse than the verdict on all of them: such a failure is hidden by the worst one. Worst first.
     """
 
-    hypothesis: str
-    verdict: Verdict
-    expected_loss: float
-    baseline: float
-    lift: float
-    lo: float
-    hi: float
-    observed_lift: float
-    n_effective: float
-    p_value: float
-    q_value: float
-    reason: str
-    predicted_lift: float
-    percentile: float | None
-    share: float
-    purity: float
-    within: str | None = None
-    contrast: float | None = None
-    contrast_q: float | None = None
-    adjusted_lift: float | None = None
-    contrast_p: float | None = None
-    contrast_lo: float | None = None
-    contrast_hi: float | None = None
-    adjusted_lo: float | None = None
-    adjusted_hi: float | None = None
-    shrinkage: float
-    standard_error: float
-    conformal: float
-    similarity: float
-    log_mean_exp: float
-    similarity_threshold: float
-    log_mean_exp_threshold: float
-    calibrated: bool
-    shown: float
-    margin: float | None
-    margin_threshold: float | None
-    winners: int | None
-    observed_error: float
-    min_effect: float
-    loss_std: float
-
-
-@dataclass(frozen=True, slots=True)
-class Nearest:
-    """The nearest images of one finding: `image_ids` int64, `similarities` and `losses` float, (top,) each."""
-
-    image_ids: NDArray[np.int64]
-    similarities: NDArray[np.float32]
-    losses: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A finding with its evidence: nearest images, and (text, overlap) of failing phrases that share its images."""
-
-    finding: Finding
-    nearest: Nearest
-    shares_with: tuple[tuple[str, float], ...] = ()
+    found: list[Found]
+    worst: int | None
+    hidden: list[tuple[int, Found]]
 
 
 def find(
@@ -110,138 +49,60 @@ def find(
     correction: Correction = "bh",
     foreign_images: bool = False,
     top: int = 8,
-) -> list[Found]:
+) -> Findings:
     """Findings for each of q `phrases` in each slice, slice by slice; q-values are adjusted over all of them.
 
     Parameters
     ----------
     texts : (q, d) float32 unit embeddings of the phrases.
     foreign_images : whether the encoder was not made for the images of the index: no answer can then be trusted.
-    top : how many nearest images to give with each.
+    top : how many images of each kind to give with each.
     """
     first = next(iter(slices.values()))
     all_images = first.whole or first
     whole = all_images.retriever.find(texts)
     rivals = rivalry_of(all_images, whole)
-    evaluated: list[_Slice] = []
-    for within, diagnosis in slices.items():
-        retrieved = whole if diagnosis is all_images else diagnosis.retriever.find(texts, whole)
-        bank = bank_result(diagnosis, bridge)
-        estimates = estimate(diagnosis, retrieved, bank, rivals, bridge=bridge, permutations=permutations, seed=seed)
-        evaluated.append(_Slice(within, diagnosis, retrieved, estimates, rivals, bank.conformal))
+    asking = Asking(bridge, permutations, seed, foreign_images, top)
+    evaluated = [
+        Slice.of(
+            within,
+            diagnosis,
+            whole if diagnosis is all_images else diagnosis.retriever.find(texts, whole),
+            rivals,
+            asking,
+        )
+        for within, diagnosis in slices.items()
+    ]
     q = np.split(q_values(np.concatenate([s.estimates.observed.p_value for s in evaluated]), correction), len(slices))
-    found: list[Found] = []
-    for part, q_slice in zip(evaluated, q, strict=True):
-        findings = [part.finding(i, float(q_slice[i]), p, foreign_images) for i, p in enumerate(phrases)]
-        found += part.compared(findings, phrases, permutations, seed, top)
-    return _with_contrast_q(found, correction)
+    found = [f for part, values in zip(evaluated, q, strict=True) for f in part.findings(phrases, values)]
+    found = _with_contrast_q(found, correction)
+    failing = [i for i, f in enumerate(found) if f.finding.verdict == Verdict.FAILS]
+    if not failing or set(slices) != {None}:
+        return Findings(found, None, [])
+    worst = max(failing, key=lambda i: found[i].finding.errors_away)
+    return Findings(found, worst, _hidden(evaluated[0], worst, phrases, found, correction))
 
 
-@dataclass(frozen=True, slots=True)
-class _Slice:
-    """All phrases of a batch in one slice, retrieved and estimated."""
+def _hidden(
+    part: Slice, worst: int, phrases: Sequence[Phrase], found: Sequence[Found], correction: Correction
+) -> list[tuple[int, Found]]:
+    """What fails, or is suspect, apart from the `worst` phrase of `part`, and was not among all its images.
 
-    within: str | None
-    diagnosis: Diagnosis
-    retrieved: Retrieved
-    estimates: Estimates
-    rivals: Rivalry
-    conformal: float
-
-    def finding(self, i: int, q: float, phrase: Phrase, foreign_images: bool) -> Finding:
-        """The finding on phrase i, with its verdict."""
-        diagnosis, lift, observed = self.diagnosis, self.estimates.lift, self.estimates.observed
-        inputs = VerdictInputs(
-            predicted_lift=float(lift.predicted[i]),
-            lift=float(lift.value[i]),
-            lo=float(self.estimates.lo[i]),
-            hi=float(self.estimates.hi[i]),
-            observed_lift=float(observed.lift[i]),
-            observed_error=float(observed.error[i]),
-            n_effective=float(observed.n_effective[i]),
-            q_value=q,
-            min_effect=minimum_effect(diagnosis.losses),
-            shown=float(self.retrieved.quality.count[i]),
-            absent=bool(self.estimates.presence.absent[i]),
-            doubtful=bool(self.estimates.presence.doubtful[i]),
-            uncertain=bool(self.estimates.presence.uncertain[i]),
-            nearest_fail=bool(self.estimates.nearest_fail[i]),
-            unknown_words=phrase.unknown_words,
-            foreign_images=foreign_images,
-            signal=diagnosis.report.signal,
-        )
-        verdict, reason = decide(inputs)
-        thresholds = diagnosis.artifact.reference.in_force
-        percentile = self.estimates.percentile[i]
-        return Finding(
-            hypothesis=phrase.text,
-            expected_loss=diagnosis.baseline + inputs.lift,
-            baseline=diagnosis.baseline,
-            lift=inputs.lift,
-            lo=inputs.lo,
-            hi=inputs.hi,
-            observed_lift=inputs.observed_lift,
-            n_effective=inputs.n_effective,
-            p_value=float(observed.p_value[i]),
-            q_value=q,
-            verdict=verdict,
-            reason=reason,
-            predicted_lift=inputs.predicted_lift,
-            percentile=float(percentile) if np.isfinite(percentile) else None,
-            share=float(self.retrieved.quality.prevalence[i]),
-            purity=float(self.retrieved.quality.purity[i]),
-            within=self.within,
-            shrinkage=float(lift.shrinkage[i]),
-            standard_error=float(lift.error[i]),
-            conformal=self.conformal,
-            similarity=float(self.retrieved.support.similarity[i]),
-            log_mean_exp=float(self.retrieved.support.log_mean_exp[i]),
-            similarity_threshold=thresholds.similarity,
-            log_mean_exp_threshold=thresholds.log_mean_exp,
-            calibrated=thresholds.calibrated,
-            shown=inputs.shown,
-            margin=float(self.rivals.margin[i]) if np.isfinite(self.rivals.margin[i]) else None,
-            margin_threshold=thresholds.margin,
-            winners=None if thresholds.margin is None else int(self.rivals.winners[i]),
-            observed_error=inputs.observed_error,
-            min_effect=inputs.min_effect,
-            loss_std=diagnosis.loss_std,
-        )
-
-    def compared(
-        self, findings: list[Finding], phrases: Sequence[Phrase], permutations: int, seed: int, top: int
-    ) -> list[Found]:
-        """The findings with contrasts, adjustments and nearest images."""
-        diagnosis, lift, presence = self.diagnosis, self.estimates.lift.value, self.estimates.presence
-        losses, repeats = diagnosis.losses, diagnosis.groups
-        judged = [f.verdict != Verdict.UNSEEN and not d for f, d in zip(findings, presence.doubtful, strict=True)]
-        names = [p.group if use else None for p, use in zip(phrases, judged, strict=True)]
-        contrasts = contrast_groups(names, self.retrieved, losses, repeats, permutations, seed)
-        failing = [i for i, f in enumerate(findings) if f.verdict == Verdict.FAILS]
-        adjusted = adjust_failing(failing, lift, self.estimates.observed.lift, self.retrieved, losses, repeats)
-        found = []
-        for i, finding in enumerate(findings):
-            shares: tuple[tuple[str, float], ...] = ()
-            if (contrast := contrasts.get(i)) is not None:
-                lo, hi = interval(contrast.difference, contrast.error)
-                finding = replace(finding, contrast=contrast.difference, contrast_lo=lo, contrast_hi=hi)
-                finding = replace(finding, contrast_p=contrast.p_value)
-            if (beside := adjusted.get(i)) is not None:
-                by = beside.explained_by
-                reason = finding.reason + ("" if by is None else f"; mostly explained by {phrases[by].text!r}")
-                finding = replace(finding, adjusted_lift=beside.lift, reason=reason)
-                if beside.lift is not None and beside.error is not None:
-                    lo, hi = interval(beside.lift, beside.error)
-                    finding = replace(finding, adjusted_lo=lo, adjusted_hi=hi)
-                shares = tuple((phrases[j].text, overlap) for j, overlap in beside.shares_with)
-            found.append(Found(finding, self._nearest(i, top), shares))
-        return found
-
-    def _nearest(self, i: int, top: int) -> Nearest:
-        near = self.retrieved.neighbours[i, :top]
-        return Nearest(
-            self.diagnosis.image_ids[near], self.retrieved.similarities[i, :top], self.diagnosis.losses[near]
-        )
+    What fails there already, and what is unseen, is not asked again; q-values are adjusted over what is.
+    """
+    before = [f.finding.verdict for f in found]
+    asked = [i for i, verdict in enumerate(before) if verdict not in (Verdict.FAILS, Verdict.UNSEEN)]
+    rest = part.apart_from(worst, phrases[worst].text, asked) if asked else None
+    if rest is None:
+        return []
+    alone = [replace(phrases[i], group=None) for i in asked]
+    again = rest.findings(alone, q_values(rest.estimates.observed.p_value, correction))
+    worse = [
+        (i, f)
+        for i, f in zip(asked, again, strict=True)
+        if f.finding.verdict == Verdict.FAILS or (f.finding.verdict == Verdict.SUSPECT != before[i])
+    ]
+    return sorted(worse, key=lambda pair: -pair[1].finding.errors_away)
 
 
 def _with_contrast_q(found: list[Found], correction: Correction) -> list[Found]:

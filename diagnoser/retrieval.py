@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -26,6 +27,7 @@ EVERY = 8192  # images up to which a phrase is judged by all of them
 NEAREST, SAMPLED = 2048, 4096  # beyond: the nearest, and a random sample of the rest
 _MIN_DILUTION = 0.05  # least difference of precision and prevalence that is divided by
 _RECENT = 2  # retrievals kept: of the phrases asked, and of the reference phrases that may be asked between
+_AT_ONCE = 65_536  # embeddings read at once in a pass over all of them
 _IN_MEMORY = 2**28  # bytes of one array; larger ones are mapped from an unnamed temporary file
 
 
@@ -81,8 +83,10 @@ class RetrievalQuality:
         """The same for (mean of those that show it - mean of those that do not)."""
         return 1 / np.maximum(self.precision - self.prevalence, _MIN_DILUTION)
 
-
-_QUALITY = fields(RetrievalQuality)
+    @classmethod
+    def joined(cls, parts: Sequence[RetrievalQuality]) -> RetrievalQuality:
+        """Of several batches, one after the other."""
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +181,8 @@ class Retriever:
             if known.texts is texts:
                 return known
         q, k = len(texts), self._nearest + len(self._sample)
-        similarities, neighbours = _empty((q, k), np.float32), _empty((q, k), np.int64)
-        memberships, copies = _empty((q, k), np.float64), _empty((q, k), np.float32)
+        similarities, neighbours = empty((q, k), np.float32), empty((q, k), np.int64)
+        memberships, copies = empty((q, k), np.float64), empty((q, k), np.float32)
         anchor, scale = np.empty(q, np.float32), np.empty(q)
         quality: list[RetrievalQuality] = []
         for start in range(0, q, BATCH):
@@ -193,12 +197,22 @@ class Retriever:
             memberships[part] = membership(near, anchor[part], scale[part])
             own = membership(near, anchor[part], self._scale)
             quality.append(RetrievalQuality.of(memberships[part], stands_for, len(self.rows), own))
-        joined = RetrievalQuality(*(np.concatenate([getattr(part, f.name) for part in quality]) for f in _QUALITY))
+        joined = RetrievalQuality.joined(quality)
         share = joined.count / len(self.rows)
         support = Support.of(anchor, share, self._scale) if whole is None else whole.support
         found = Retrieved(texts, similarities, neighbours, memberships, copies, scale, joined, support)
         self._recent.append(found)
         return found
+
+    def memberships(self, found: Retrieved, i: int) -> Floats:
+        """(n,) chance that each image, judged or not, shows phrase i of `found`: one pass over the embeddings."""
+        anchor, scale, text = found.support.anchor[[i]], found.scale[[i]], found.texts[i]
+        chances = np.empty(len(self.rows))
+        for start in range(0, len(chances), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            cosines = self.embeddings(np.arange(len(chances))[part]) @ text
+            chances[part] = membership(cosines[None], anchor, scale)[0]
+        return chances
 
     def _judged(self, texts: Singles) -> tuple[Singles, Rows, Singles]:
         """Similarities, positions and copies, (q, k) each, of the images that `texts` are judged by."""
@@ -219,7 +233,7 @@ class Retriever:
         )
 
 
-def _empty(shape: tuple[int, int], dtype: Any) -> NDArray[Any]:
+def empty(shape: tuple[int, int], dtype: Any) -> NDArray[Any]:
     """An array in memory, or mapped from a temporary file that goes away with it where it is very large."""
     if np.dtype(dtype).itemsize * shape[0] * shape[1] <= _IN_MEMORY:
         return np.empty(shape, dtype)

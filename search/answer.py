@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsearch.diagnoser.choices import Correction
 from fsearch.diagnoser.exhibits import Histogram, Kind
-from fsearch.diagnoser.findings import Finding
+from fsearch.diagnoser.finding import Finding
 from fsearch.diagnoser.verdict import Verdict
 from fsearch.indexer.errors import require_one_of
 from fsearch.search.answer_table import AnswerTable
@@ -182,7 +182,11 @@ class Answer(Finding):
 class Answers(AnswerTable[Answer]):
     """Answers to phrases asked together, in the order asked, with notes on all of them.
 
-    `images` is how many took part, `correction` how p-values became q-values.
+    Attributes
+    ----------
+    images : how many took part; `correction` : how p-values became q-values.
+    hidden : what fails, or is suspect, among images that do not show the worst failing phrase, and is neither among
+        all; worst first.
     """
 
     model: str
@@ -190,18 +194,23 @@ class Answers(AnswerTable[Answer]):
     notes: tuple[str, ...] = ()
     images: int = 0
     correction: Correction = "bh"
+    hidden: tuple[Answer, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return {"model": self.model, "notes": list(self.notes), "answers": [a.as_dict() for a in self.answers]}
+        answers, hidden = ([a.as_dict() for a in some] for some in (self.answers, self.hidden))
+        return {"model": self.model, "notes": list(self.notes), "answers": answers, "hidden": hidden}
 
     def __str__(self) -> str:
-        return "\n".join([*(str(a) for a in self.answers), *(f"note: {n}" for n in self.notes)])
+        blocks = [str(a) for a in self.answers]
+        if self.hidden:
+            blocks += [heading(self.hidden), *(str(a) for a in self.hidden)]
+        return "\n".join([*blocks, *(f"note: {n}" for n in self.notes)])
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking(AnswerTable[Answer]):
-    """A stored run: answers ranked by the lift, worst first."""
+    """A stored run: answers ranked by the lift, worst first; `hidden` as in Answers, ranked after them."""
 
     run_id: int
     model: str
@@ -209,17 +218,22 @@ class Ranking(AnswerTable[Answer]):
     notes: tuple[str, ...]
     created_at: datetime
     correction: Correction = "bh"
+    hidden: tuple[Answer, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         head = {"run_id": self.run_id, "model": self.model, "created_at": self.created_at.isoformat()}
-        rows = [{"rank": i, **a.as_dict()} for i, a in enumerate(self.answers, start=1)]
-        return head | {"notes": list(self.notes), "ranking": rows}
+        rows = [{"rank": i, **a.as_dict()} for i, a in enumerate((*self.answers, *self.hidden), start=1)]
+        ranking, hidden = rows[: len(self.answers)], rows[len(self.answers) :]
+        return head | {"notes": list(self.notes), "ranking": ranking, "hidden": hidden}
 
     def __str__(self) -> str:
-        width = max([10, *(len(a.title) for a in self.answers)])
+        every = (*self.answers, *self.hidden)
+        width = max([10, *(len(a.title) for a in every)])
         lines = [f"{'rank':>4}  {'hypothesis':<{width}}  verdict   lift     90% interval       observed  q"]
-        for i, a in enumerate(self.answers, start=1):
+        for i, a in enumerate(every, start=1):
+            if self.hidden and i == len(self.answers) + 1:
+                lines.append(heading(self.hidden))
             numbers = f"{a.lift:+.3f}  [{a.lo:+.3f}, {a.hi:+.3f}]  {a.observed_lift:+.3f}    {a.q_value:.2g}"
             row = f"{i:>4}  {a.title:<{width}}  {a.verdict:<8}  {numbers if a.verdict != 'unseen' else ''}"
             lines.append(row.rstrip())
@@ -231,6 +245,9 @@ def ranked(answers: Sequence[Answer]) -> tuple[Answer, ...]:
 
     Phrases that the data cannot speak about (`unseen`) stand last.
     """
-    return tuple(
-        sorted(answers, key=lambda a: (a.verdict == Verdict.UNSEEN, -a.lift / max(a.standard_error, 1e-300), a.title))
-    )
+    return tuple(sorted(answers, key=lambda a: (a.verdict == Verdict.UNSEEN, -a.errors_away, a.title)))
+
+
+def heading(hidden: Sequence[Answer]) -> str:
+    """What stands above the block of what the worst failing phrase hides."""
+    return f"{hidden[0].within}, which hides it:"

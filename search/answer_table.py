@@ -36,6 +36,7 @@ class AnswerTable(Generic[R]):
 
     __slots__ = ()
     answers: tuple[R, ...]
+    hidden: tuple[R, ...]
 
     def __len__(self) -> int:
         return len(self.answers)
@@ -44,7 +45,7 @@ class AnswerTable(Generic[R]):
         return iter(self.answers)
 
     def __contains__(self, phrase: object) -> bool:
-        return any(phrase in (a, a.text, a.title) for a in self.answers)
+        return any(phrase in (a, a.text, a.title) for a in (*self.answers, *self.hidden))
 
     @overload
     def __getitem__(self, which: int | str) -> R: ...
@@ -53,20 +54,24 @@ class AnswerTable(Generic[R]):
     def __getitem__(self, which: slice) -> Self: ...
 
     def __getitem__(self, which: int | str | slice) -> R | Self:
-        """The answer at a place or to a phrase; for a slice, the same with fewer answers. Raises KeyError."""
+        """The answer at a place or to a phrase; for a slice, the same with fewer answers. Raises KeyError.
+
+        What stands in `hidden` is found by its title, as in "in dim light [apart from dark skin]".
+        """
         if isinstance(which, slice):
             return replace(self, answers=self.answers[which])  # type: ignore[type-var]
         if isinstance(which, int):
             return self.answers[which]
-        found = next((a for a in self.answers if which in (a.title, a.text)), None)
+        every = (*self.answers, *self.hidden)
+        found = next((a for a in every if which in (a.title, a.text)), None)
         if found is None:
-            near = difflib.get_close_matches(which, [a.title for a in self.answers], 1)
+            near = difflib.get_close_matches(which, [a.title for a in every], 1)
             raise KeyError(f"{which!r} was not asked" + (f"; did you mean {near[0]!r}?" if near else ""))
         return found
 
     def as_rows(self) -> list[dict[str, Any]]:
-        """One flat row an answer, with its place."""
-        return [{"rank": i, **a.as_row()} for i, a in enumerate(self.answers, start=1)]
+        """One flat row an answer, with its place; what is hidden comes last, `within` says apart from what."""
+        return [{"rank": i, **a.as_row()} for i, a in enumerate((*self.answers, *self.hidden), start=1)]
 
     def to_arrow(self) -> Any:
         """A pyarrow table: a row an answer, a column a number. The types do not depend on the answers."""

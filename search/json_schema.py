@@ -30,13 +30,19 @@ def schema() -> dict[str, Any]:
     stored = {name: _nullable(_sql_type(kind), about) for name, kind, about in _columns("rankings")}
     settings = {name: _nullable(_sql_type(kind), about) for name, kind, about in _columns("runs")}
     documents: dict[str, dict[str, Any]] = {
-        "answers": {"model": _TEXT, "notes": _NOTES, "answers": _list(_object(answer))},
+        "answers": {
+            "model": _TEXT,
+            "notes": _NOTES,
+            "answers": _list(_object(answer)),
+            "hidden": _list(_object(answer)),
+        },
         "ranking": {
             "run_id": _COUNT,
             "model": _TEXT,
             "created_at": _TIME,
             "notes": _NOTES,
             "ranking": _list(_object(ranked)),
+            "hidden": _list(_object(ranked)),
         },
         "run": {"settings": _object(settings), "ranking": _list(_object(stored))},
     }

@@ -42,13 +42,21 @@ def table_html(answers: Any) -> str:
     """A table of answers; of a single one, the answer whole."""
     if len(answers) == 1:
         return answer_html(answers[0])
+    blocks = [_table(answers)]
+    if answers.hidden:
+        blocks.append(f"<p style='margin:8px 0 4px'>{escape(answers.hidden[0].within)}, which hides it:</p>")
+        blocks.append(_table(answers.hidden))
+    notes = "".join(f"<p style='margin:4px 0'>note: {escape(note)}</p>" for note in answers.notes)
+    return "".join(blocks) + notes
+
+
+def _table(answers: Any) -> str:
     rows = [a for a in answers if a.verdict != Verdict.UNSEEN]
     ends = [v for a in rows for v in (a.lo, a.hi)]
     at = _scale(min([0.0, *ends]), max([0.0, *ends]))
     head = "".join(f"<th style='{_CELL};font-weight:600'>{name}</th>" for name in ("", "hypothesis", "", "lift", "q"))
     body = "".join(_row(a, at) for a in answers)
-    notes = "".join(f"<p style='margin:4px 0'>note: {escape(note)}</p>" for note in answers.notes)
-    return f"<table style='border-collapse:collapse'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+    return f"<table style='border-collapse:collapse'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def answer_html(a: Any) -> str:

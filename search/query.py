@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from fsearch.diagnoser.bridge import BRIDGES, DEFAULT, Bridge
 from fsearch.diagnoser.choices import FORMER_BRIDGES
 from fsearch.diagnoser.diagnosis import Diagnosis
-from fsearch.diagnoser.exhibits import Exhibits, Shown, exhibits
-from fsearch.diagnoser.findings import Found, Phrase, find
+from fsearch.diagnoser.exhibits import Shown
+from fsearch.diagnoser.finding import Found, Phrase
+from fsearch.diagnoser.findings import find
 from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.diagnoser.support import SupportThresholds
 from fsearch.indexer.embedding.phrases import TextEncoder
@@ -118,9 +119,12 @@ def answer(
     some = next(iter(slices.values()))
     notes = _notes(some, encoder, sorted({w for words in unknown for w in words}), foreign_images)
     images = sum(map(len, slices.values()))
-    shown = [e for diagnosis in slices.values() for e in exhibits(diagnosis, texts, options.top)]
-    answers = _with_images(found, shown, hypotheses, partial(reader.described, some.report.model), reader.place)
-    return Answers(some.report.model, answers, (*notes, *former), images, options.fdr)
+    asked = [*(i % len(hypotheses) for i in range(len(found.found))), *(i for i, _ in found.hidden)]
+    every = [*found.found, *(f for _, f in found.hidden)]
+    described = partial(reader.described, some.report.model)
+    answers = _with_images(every, [hypotheses[i] for i in asked], described, reader.place)
+    main, hidden = answers[: len(found.found)], answers[len(found.found) :]
+    return Answers(some.report.model, main, (*notes, *former), images, options.fdr, hidden)
 
 
 def _bridge(name: str) -> tuple[Bridge, tuple[str, ...]]:
@@ -133,13 +137,12 @@ def _bridge(name: str) -> tuple[Bridge, tuple[str, ...]]:
 
 def _with_images(
     found: Sequence[Found],
-    shown: Sequence[Exhibits],
     hypotheses: Sequence[Hypothesis],
     describe: Callable[[NDArray[np.int64]], Mapping[int, ImageRow]],
     places: Callable[[ImageRow], str | None],
 ) -> tuple[Answer, ...]:
-    """The findings as answers; the catalog is asked once for all images that are shown."""
-    rows = describe(np.unique(np.concatenate([s.image_ids for e in shown for s in e.images.values()])))
+    """The findings as answers to `hypotheses`, one each; the catalog is asked once for all images that are shown."""
+    rows = describe(np.unique(np.concatenate([s.image_ids for f in found for s in f.exhibits.images.values()])))
 
     def images(some: Shown) -> tuple[Neighbour, ...]:
         columns = (some.image_ids, some.similarities, some.losses, some.memberships)
@@ -150,10 +153,9 @@ def _with_images(
         )
 
     answers = []
-    for i, (f, e) in enumerate(zip(found, shown, strict=True)):
-        strips = {str(kind): images(some) for kind, some in e.images.items()}
-        hypothesis = hypotheses[i % len(hypotheses)]
-        answers.append(Answer.of(f.finding, hypothesis, f.shares_with, histogram=e.histogram, **strips))
+    for f, hypothesis in zip(found, hypotheses, strict=True):
+        strips = {str(kind): images(some) for kind, some in f.exhibits.images.items()}
+        answers.append(Answer.of(f.finding, hypothesis, f.shares_with, histogram=f.exhibits.histogram, **strips))
     return tuple(answers)
 
 

@@ -27,10 +27,11 @@ from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.options import QueryOptions
 from fsearch.search.run_diff import RunDiff, changed, size_of_change
 
+HIDDEN = '("by" IS NULL AND within IS NOT NULL)'  # of runs joined to rankings: a row of what the worst failure hides
 _LIST = (
     'SELECT run_id, created_at, model, source, bridge, condition, "by", seed, count(*) AS hypotheses, '
     "count(*) FILTER (verdict = 'fails') AS fails FROM runs JOIN rankings USING (run_id) "
-    "GROUP BY ALL ORDER BY run_id DESC"
+    f"WHERE NOT {HIDDEN} GROUP BY ALL ORDER BY run_id DESC"
 )
 _RUN_COLUMNS, _RANKING_COLUMNS = (columns_of(table) for table in ("runs", "rankings"))
 _IGNORED = ("run_id", "created_at", "options")

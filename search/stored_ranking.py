@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from fsearch.diagnoser.choices import Correction
 from fsearch.diagnoser.exhibits import Histogram, Kind
 from fsearch.diagnoser.verdict import Verdict
 from fsearch.indexer.errors import BadInputError
@@ -36,7 +37,8 @@ def latest_run(store: Store) -> int:
 
 def stored_ranking(store: Store, reader: ImageReader, run_id: int) -> Ranking:
     """The ranking of one run, with the images that are still there. Raises BadInputError where there is none."""
-    run = store.catalog.sql("SELECT model, created_at, correction FROM runs WHERE run_id = ?", [run_id]).to_pylist()
+    query = 'SELECT model, created_at, correction, "by" FROM runs WHERE run_id = ?'
+    run = store.catalog.sql(query, [run_id]).to_pylist()
     if not run:
         raise BadInputError(f"no run {run_id}; list them with: fsearch runs")
     model = run[0]["model"]
@@ -56,7 +58,9 @@ def stored_ranking(store: Store, reader: ImageReader, run_id: int) -> Ranking:
         _answer(row, images[row["within"] or "", row["hypothesis_id"]], shared, histograms.get(row["rank"]))
         for row in store.catalog.sql(_ROWS, [run_id]).to_pylist()
     )
-    return Ranking(run_id, model, answers, (), run[0]["created_at"], run[0]["correction"] or "bh")
+    shown = sum(a.within is None or run[0]["by"] is not None for a in answers)
+    correction: Correction = run[0]["correction"] or "bh"
+    return Ranking(run_id, model, answers[:shown], (), run[0]["created_at"], correction, answers[shown:])
 
 
 def _neighbour(row: dict[str, Any], reader: ImageReader) -> Neighbour:

@@ -174,9 +174,10 @@ class Workspace:
             fit_images=fit.sampled,
         )
         order = ranked(answers.answers)
-        run_id, created, before = record(store, run, order)
+        run_id, created, before = record(store, run, (*order, *answers.hidden))
         self._session.kept(before, store)
-        ranking = Ranking(run_id, answers.model, order, (*table_notes(source), *answers.notes), created, options.fdr)
+        notes = (*table_notes(source), *answers.notes)
+        ranking = Ranking(run_id, answers.model, order, notes, created, options.fdr, answers.hidden)
         if out is not None:
             write_ranking(ranking, Path(out))
         return ranking

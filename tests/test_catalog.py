@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import Planted
 
 import fsearch
-from fsearch.diagnoser.findings import Finding
+from fsearch.diagnoser.finding import Finding
 from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.storage.catalog import STORAGE_VERSION
 from fsearch.indexer.storage.rows import insert

@@ -61,6 +61,21 @@ def test_a_failure_beside_two_others_matters_one_and_a_half_times(pool: Any) -> 
     assert own[0] / world.min_effect == pytest.approx(BESIDE, rel=0.6)  # 300 portraits: chance brings others along
 
 
+def test_what_is_hidden_fails_only_where_the_worst_failure_is_not(pool: Any) -> None:
+    from benchmarks.planted.drawn import hidden
+
+    world = hidden(pool, 2, True, 300)
+    worst, other = (world.concepts.index((name,)) for name in world.planted)
+    rest = world.without(worst)
+    assert world.gaps[worst] >= world.min_effect
+    assert world.gaps[other] < world.harmless
+    assert rest.gaps[other] >= rest.min_effect
+    assert rest.units[worst] == 0
+    assert len(rest.losses) == len(rest.vectors) == rest.shown.shape[1] < len(world.losses)
+    nothing = hidden(pool, 2, False, 300)
+    assert nothing.without(nothing.concepts.index(nothing.planted[:1])).gaps.max() < 1e-9
+
+
 def test_names_families_and_prefixes_choose_settings_and_others_are_refused() -> None:
     from benchmarks.planted.settings import SETTINGS, chosen
 

@@ -81,6 +81,27 @@ def beside(pool: Pool, seed: int, count: int) -> World:
     return world(f"beside-{count}", seed, pool, rows, rng.gamma(1.0, expected), expected, names)
 
 
+def hidden(pool: Pool, seed: int, failing: bool, count: int = INDEXED) -> World:
+    """A concept fails badly; another does where the first is not shown, and loses less where it is: it stands out not.
+
+    Or the second does nothing at all.
+    """
+    rng = np.random.default_rng([seed, 39, failing])
+    wide = [n for n in common(pool) if pool.where(n).mean() >= 0.2]
+    worst, rows = str(rng.choice(wide)), _rows(pool, rng, count)
+    family = {c.name: c.family for c in CONCEPTS}
+    other = str(rng.choice([n for n in common(pool) if family[n] != family[worst]]))
+    first, second = (pool.where(n)[rows] for n in (worst, other))
+    share = (first & second).sum() / second.sum()
+    less = min(EFFECT * (1 - share) / share, BASE + STRONG - 0.05)
+    expected = BASE + STRONG * first
+    if failing:
+        expected = expected + np.where(first, -less, EFFECT) * second
+    names = (worst, other) if failing else (worst,)
+    name = f"hidden{'' if failing else '-nothing'}"
+    return world(name, seed, pool, rows, rng.gamma(1.0, expected), expected, names)
+
+
 def prevalence(pool: Pool, seed: int, share: float) -> World:
     """A concept that `share` of the portraits show fails; where it is rare, badly."""
     rng = np.random.default_rng([seed, 34, round(1000 * share)])
@@ -207,6 +228,7 @@ def world(
         encoder=ENCODER,
         groups=groups,
         planted=planted,
+        expected=expected,
     )
 
 

@@ -32,6 +32,8 @@ class Outcome:
     words : the verdicts; lo, hi : the intervals; gaps, lifts : the truth; `errors` : standard errors of the gaps.
     units : images or groups that show each phrase; share : of the images; auroc : the encoder's on it.
     unknown : phrases of words that the encoder never read.
+    hidden : verdicts apart from the worst failing phrase, where they are worse; `fails_apart`, `harmless_apart` : the
+        truth about the images that do not show it. Empty where it is not known, or nothing is said to fail.
     scores : average precision of each scorer, without and with absent phrases, and nDCG.
     """
 
@@ -56,6 +58,9 @@ class Outcome:
     share: np.ndarray
     auroc: np.ndarray
     unknown: np.ndarray
+    hidden: np.ndarray
+    fails_apart: np.ndarray
+    harmless_apart: np.ndarray
     scores: dict[str, tuple[float, float, float]]
 
     @property
@@ -92,6 +97,7 @@ def outcome(world: World, found: Answers, scorers: dict[str, np.ndarray]) -> Out
     sums = np.array([(world.losses[row] - mean).sum() for row in world.shown])
     with np.errstate(divide="ignore"):
         errors = loss_std * np.sqrt(1 / units + 1 / np.maximum(len(world.losses) - counts, 1))
+    fails_apart, harmless_apart = _apart(world, found)
     result = Outcome(
         setting=world.setting,
         seed=world.seed,
@@ -114,11 +120,25 @@ def outcome(world: World, found: Answers, scorers: dict[str, np.ndarray]) -> Out
         share=share,
         auroc=world.aurocs(),
         unknown=world.unknown if len(world.unknown) else np.zeros(len(units), bool),
+        hidden=found.hidden if world.expected is not None else np.full(len(units), ""),
+        fails_apart=fails_apart,
+        harmless_apart=harmless_apart,
         scores={},
     )
     for name, scores in ({"fsearch": found.rank} | scorers).items():
         result.scores[name] = ordering(result, scores)
     return result
+
+
+def _apart(world: World, found: Answers) -> tuple[np.ndarray, np.ndarray]:
+    """(q,) bool each, of images that do not show the worst phrase: what fails there alone, and what is harmless."""
+    none = np.zeros(len(world.phrases), bool)
+    if found.worst is None or world.expected is None:
+        return none, none
+    rest = world.without(found.worst)
+    there = (rest.units >= ENOUGH) & (rest.units <= len(rest.losses) - ENOUGH)
+    fails = there & (rest.gaps >= rest.min_effect) & (world.gaps < world.min_effect)
+    return fails, rest.gaps < rest.harmless
 
 
 def ordering(world: Outcome, scores: np.ndarray) -> tuple[float, float, float]:
@@ -145,6 +165,7 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
     harmless, unknown = _all(outcomes, lambda o: o.harmless), _all(outcomes, lambda o: o.unknown)
     strong = failing & _all(outcomes, lambda o: o.gaps >= STRONG * o.errors)
     covered, judged = _all(outcomes, covers), _all(outcomes, judged_intervals)
+    hidden = _all(outcomes, lambda o: o.hidden == "fails")
     scored = [o.scores for o in outcomes if o.scores and not np.isnan(o.scores["fsearch"][0])]
     rivals = [n for n in (scored[0] if scored else ()) if n != "fsearch" and not n.startswith("oracle")]
     best = {k: max((float(np.mean([s[n][k] for s in scored])) for n in rivals), default=np.nan) for k in (0, 1)}
@@ -180,6 +201,9 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
         "unseen_absent_unknown": _share(called["unseen"], absent & unknown),
         "unseen_present": _share(called["unseen"], present),
         "absent_held_back": _share(~called["fails"] & ~called["fine"], absent),
+        "hidden": hidden.sum() / len(outcomes),
+        "hidden_found": _share(_all(outcomes, lambda o: o.hidden != ""), _all(outcomes, lambda o: o.fails_apart)),
+        "hidden_false": _share(_all(outcomes, lambda o: o.harmless_apart), hidden),
         "alarms": _mean([float((o.words == "fails").any()) for o in outcomes if o.null]),
         "seconds": float(np.median([o.seconds for o in outcomes])),
     }

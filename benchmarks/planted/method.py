@@ -10,7 +10,8 @@ from benchmarks.planted.world import World
 from fsearch.diagnoser.artifact import FitArtifact
 from fsearch.diagnoser.diagnosis import Diagnosis
 from fsearch.diagnoser.ensemble import Bagged
-from fsearch.diagnoser.findings import Finding, Phrase, find
+from fsearch.diagnoser.finding import Phrase
+from fsearch.diagnoser.findings import Findings, find
 from fsearch.diagnoser.fit import learn
 from fsearch.indexer.vector_index.index import exact_index
 from fsearch.indexer.vector_index.near_duplicates import dense
@@ -23,7 +24,8 @@ class Answers:
     """What the method says about each phrase of a world: (q,) arrays of its `words`, intervals and lifts.
 
     `rank` is the score by which it orders them, highest worst: the lift in standard errors,
-    phrases that it calls unseen last.
+    phrases that it calls unseen last. `worst` is the position of the worst failing phrase; `hidden` what it says of
+    phrases among images that do not show that one, where it is worse than among all: empty elsewhere.
     """
 
     words: np.ndarray
@@ -34,6 +36,8 @@ class Answers:
     observed: np.ndarray
     signal: bool
     seconds: float
+    worst: int | None
+    hidden: np.ndarray
 
 
 def diagnose(world: World, given: bool = False) -> tuple[Diagnosis, Bagged]:
@@ -52,18 +56,20 @@ def diagnose(world: World, given: bool = False) -> tuple[Diagnosis, Bagged]:
     return Diagnosis(artifact, Losses("world", rows, rows, world.losses), index), bagged
 
 
-def ask(world: World, diagnosis: Diagnosis) -> list[Finding]:
+def ask(world: World, diagnosis: Diagnosis) -> Findings:
     """The findings on every phrase of `world`, asked together."""
-    phrases = [Phrase(text) for text in world.phrases]
-    return [f.finding for f in find({None: diagnosis}, world.texts, phrases, seed=world.seed)]
+    return find({None: diagnosis}, world.texts, [Phrase(text) for text in world.phrases], seed=world.seed)
 
 
-def answered(found: list[Finding], signal: bool, seconds: float) -> Answers:
+def answered(findings: Findings, signal: bool, seconds: float) -> Answers:
     """Findings as arrays."""
+    found = [f.finding for f in findings.found]
+    hidden = {i: str(f.finding.verdict) for i, f in findings.hidden}
     words = np.array([str(f.verdict) for f in found])
     lo, hi, lift, observed = (
         np.array([getattr(f, name) for f in found], np.float64) for name in ("lo", "hi", "lift", "observed_lift")
     )
     certain = lift / np.array([f.standard_error for f in found])
     rank = certain - np.where(words == "unseen", 2 * np.ptp(certain) + 1.0, 0.0)
-    return Answers(words, lo, hi, lift, rank, observed, signal, seconds)
+    again = np.array([hidden.get(i, "") for i in range(len(found))])
+    return Answers(words, lo, hi, lift, rank, observed, signal, seconds, findings.worst, again)

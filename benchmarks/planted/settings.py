@@ -96,6 +96,7 @@ SETTINGS: dict[str, Setting] = {
     "scenes-planted": Setting("scenes", lambda sources, seed: scene_worlds.drawn(sources.scenes, seed, True)),
     "scenes-null": Setting("scenes", lambda sources, seed: scene_worlds.drawn(sources.scenes, seed, False)),
     **{f"beside-{n}": _drawn("beside", drawn.beside, n, size=n) for n in (3_000, 20_000)},
+    **{f"hidden{name}": _drawn("hidden", drawn.hidden, how) for name, how in (("", True), ("-nothing", False))},
     **{f"prevalence-{share:g}": _drawn("prevalence", drawn.prevalence, share) for share in (0.005, 0.01, 0.5, 0.95)},
     **{f"list-{n}": _drawn("list", drawn.listed, n) for n in (50, 650, 3_000)},
     "list-padded": _drawn("list", drawn.padded),

@@ -32,6 +32,9 @@ DOUBT = {
     "unseen_absent_unknown": "unknown words",
     "absent_held_back": "neither `fails` nor `fine`",
     "unseen_present": "present `unseen`",
+    "hidden": "`fails` apart from the worst",
+    "hidden_false": "of which false",
+    "hidden_found": "hidden ones found",
     "alarms": "null worlds with `fails`",
     "seconds": "CPU s a world",
 }
@@ -45,6 +48,9 @@ _LINE = (
     "coverage",
     "unseen_absent",
     "unseen_present",
+    "hidden",
+    "hidden_false",
+    "hidden_found",
 )
 
 
@@ -106,4 +112,4 @@ def _print(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> No
 def _cell(key: str, value: float) -> str:
     if np.isnan(value):
         return ""
-    return f"{value:.1f}" if key in ("failing", "absent", "seconds") else f"{value:.3f}"
+    return f"{value:.1f}" if key in ("failing", "absent", "hidden", "seconds") else f"{value:.3f}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
@@ -26,6 +26,8 @@ class World:
     groups : (n,) int64, images of one video clip share a number; None where every image stands for itself.
     unknown : (q,) bool, phrases in words that the encoder never read; `concepts` : what each phrase is made of.
     planted : what was made to fail.
+    expected : (n,) the mean that each loss was drawn about, or the loss itself where it was not drawn; None where that
+        is not known.
     supported : whether `shown` is complete, so that support and intervals can be judged.
     """
 
@@ -44,6 +46,7 @@ class World:
     unknown: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
     concepts: tuple[tuple[str, ...], ...] = ()
     planted: tuple[str, ...] = ()
+    expected: np.ndarray | None = None
     supported: bool = True
 
     @property
@@ -63,6 +66,15 @@ class World:
         """The smallest gap that matters: 0.2 standard deviations, or half the mean of losses that have no sign."""
         spread, mean = SMALL_EFFECT * float(self.losses.std()), float(self.losses.mean())
         return min(spread, SHARE_OF_MEAN * mean) if float(self.losses.min()) >= 0 else spread
+
+    def without(self, i: int) -> World:
+        """The images that do not show phrase i, of which the losses' means are known, with the truth about them."""
+        assert self.expected is not None
+        rest = ~self.shown[i]
+        gaps, lifts = truth(self.shown[:, rest], self.expected[rest])
+        groups = None if self.groups is None else self.groups[rest]
+        values = {"vectors": self.vectors[rest], "losses": self.losses[rest], "expected": self.expected[rest]}
+        return replace(self, shown=self.shown[:, rest], gaps=gaps, lifts=lifts, groups=groups, **values)
 
     @property
     def harmless(self) -> float:

@@ -133,7 +133,8 @@ def _trained(pool: Pool, sizes: Sizes, setting: str, seed: int, salt: int, recip
         p = scipy.stats.ttest_ind(losses[bad], losses[~bad], equal_var=False, alternative="greater").pvalue
         if p < 0.001 and harm >= HARM * losses.std():
             picked = np.sort(rng.choice(len(judge), sizes.indexed, replace=False))
-            return _world(pool, setting, seed, judge[picked], losses[picked], (str(name),), judge, losses)
+            own = losses[picked]
+            return _world(pool, setting, seed, judge[picked], own, (str(name),), judge, losses, own)
     raise RuntimeError(f"no concept harms the black box of setting {setting!r}, seed {seed}")
 
 
@@ -154,7 +155,7 @@ def _drawn(
     rows = np.arange(len(pool.portraits)) if allowed is None else np.flatnonzero(allowed)
     picked = np.sort(rng.choice(rows, sizes.indexed, replace=False))
     losses = rng.gamma(1.0, expected)
-    return _world(pool, setting, seed, picked, losses[picked], names, rows, expected[rows])
+    return _world(pool, setting, seed, picked, losses[picked], names, rows, expected[rows], expected[picked])
 
 
 def _world(
@@ -166,6 +167,7 @@ def _world(
     names: tuple[str, ...],
     population: np.ndarray,
     expected: np.ndarray,
+    own: np.ndarray,
 ) -> World:
     """Of phrases that some of the `population`, rows of the pool, show and some do not, and of what is absent."""
     shown = pool.shown[:, population]
@@ -187,6 +189,7 @@ def _world(
         reference=pool.reference,
         encoder=ENCODER,
         planted=names,
+        expected=own,
     )
 
 

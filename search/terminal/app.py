@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,16 +132,22 @@ def print_json(value: object) -> None:
 
 
 def print_ranking(ranking: Any, explain: bool = False, truths: Mapping[str, float] | None = None) -> None:
-    """A ranking as a table, then its notes and, if asked, what went into each verdict."""
+    """A ranking as a table, what its worst failure hides, its notes and, if asked, what went into each verdict."""
+    from fsearch.search.answer import heading
     from fsearch.search.terminal.explain import explanation
     from fsearch.search.terminal.render import ranking_table
 
     terminal = console()
-    terminal.print(ranking_table(ranking, terminal.width, truths))
+    terminal.print(ranking_table(ranking.answers, terminal.width, truths=truths))
+    if ranking.hidden:
+        say(heading(ranking.hidden))
+        rows = [replace(a, within=None) for a in ranking.hidden]  # which the line above says
+        terminal.print(ranking_table(rows, terminal.width, len(ranking.answers) + 1))
     for note in ranking.notes:
         say(f"note: {note}")
     if explain:
-        say("\n" + "\n\n".join(explanation(answer, ranking.correction) for answer in ranking.answers))
+        every = (*ranking.answers, *ranking.hidden)
+        say("\n" + "\n\n".join(explanation(answer, ranking.correction) for answer in every))
 
 
 def print_fitting(rows: Any, left_out_first: Sequence[str]) -> None:

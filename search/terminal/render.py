@@ -13,7 +13,7 @@ from rich.text import Text
 
 from fsearch.diagnoser.verdict import Verdict
 from fsearch.indexer.sources.urls import is_url
-from fsearch.search.answer import Answer, Answers, Ranking
+from fsearch.search.answer import Answer, Answers, heading
 from fsearch.search.export import row_tuples
 from fsearch.search.terminal.explain import explanation
 from fsearch.search.terminal.printable import printable
@@ -60,9 +60,11 @@ def _linked(path: str | None) -> Style:
 
 
 def answers_text(answers: Answers, explain: bool = False, nearest: bool = False) -> Text:
-    """All answers, then the notes."""
+    """All answers, what the worst of them hides, then the notes."""
     blocks = []
-    for answer in answers.answers:
+    for answer in (*answers.answers, *answers.hidden):
+        if answer in answers.hidden[:1]:
+            blocks.append(Text(printable(heading(answers.hidden))))
         blocks.append(answer_text(answer, nearest))
         if explain:
             blocks.append(Text(printable(explanation(answer, answers.correction))))
@@ -70,18 +72,23 @@ def answers_text(answers: Answers, explain: bool = False, nearest: bool = False)
     return Text("\n").join(blocks)
 
 
-def ranking_table(ranking: Ranking, width: int = UNBOUNDED, truths: Mapping[str, float] | None = None) -> Table:
-    """One line a hypothesis, worst first, on a terminal of `width`: where that is narrow, columns are left out.
+def ranking_table(
+    answers: Sequence[Answer],
+    width: int = UNBOUNDED,
+    first: int = 1,
+    truths: Mapping[str, float] | None = None,
+) -> Table:
+    """One line an answer, ranked from `first` on, for a terminal of `width`: on a narrow one columns are left out.
 
     `truths` are true lifts by hypothesis, where they are known: one more column.
     """
-    cells = {name: [cell(i, a) for i, a in enumerate(ranking.answers, 1)] for name, cell in _CELLS.items()}
+    cells = {name: [cell(i, a) for i, a in enumerate(answers, first)] for name, cell in _CELLS.items()}
     if truths is not None:
-        cells["true lift"] = [Text(_signed(truths.get(a.text))) for a in ranking.answers]
+        cells["true lift"] = [Text(_signed(truths.get(a.text))) for a in answers]
     for name in ("adjusted", "vs group"):
         if not any(cells[name]):
             del cells[name]
-    phrase = min(_LEAST_PHRASE, max((len(a.title) for a in ranking.answers), default=0))
+    phrase = min(_LEAST_PHRASE, max((len(a.title) for a in answers), default=0))
     names = _fitting({name: _WIDTHS.get(name, phrase) for name in cells}, width, _LEFT_OUT_FIRST)
     table = Table(box=None, pad_edge=False)
     for name in names:

@@ -56,6 +56,7 @@ def report(store: Store, reader: ImageReader, run_id: int | None, options: Repor
     apart = [(rank, a, explained[id(a)]) for rank, a in ranked if id(a) in explained]
     judged = [(rank, a) for rank, a in ranked if a.verdict not in _FOLDED and id(a) not in explained]
     unseen, unclear = ([(rank, a) for rank, a in ranked if a.verdict == word] for word in _FOLDED)
+    hidden = list(enumerate(ranking.hidden, start=len(ranked) + 1))
     shown = _shown(ranking, options)
     values = {
         "about": about,
@@ -65,6 +66,7 @@ def report(store: Store, reader: ImageReader, run_id: int | None, options: Repor
         "steps": next_steps(summary, about, [a for _, a in unseen]),
         "ranked": ranked,
         "judged": judged,
+        "hidden": hidden,
         "apart": apart,
         "unseen": unseen,
         "unclear": unclear,
@@ -80,11 +82,12 @@ def report(store: Store, reader: ImageReader, run_id: int | None, options: Repor
         **values,
         style=style,
         style_hash=f"sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}",
-        detailed=[(rank, a) for rank, a in ranked if a.verdict in _DETAILED],
+        detailed=[(rank, a) for rank, a in [*ranked, *hidden] if a.verdict in _DETAILED],
         others=[(rank, a) for rank, a in ranked if a.verdict not in _DETAILED],
         lazy=False,
-        ranks={a.title: rank for rank, a in ranked},
+        ranks={a.title: rank for rank, a in [*ranked, *hidden]},
         axis=Axis.of([a for a in ranking.answers if a.verdict not in _FOLDED]),
+        hidden_axis=Axis.of(ranking.hidden),
         bars=bars,
         href=lambda rank, answer: f"#k{rank}",
         images=options.images,
@@ -130,7 +133,7 @@ def _shown(ranking: Ranking, options: ReportOptions) -> list[Neighbour]:
     if options.redact or options.format == "md":
         return []
     found = []
-    for a in ranking.answers:
+    for a in (*ranking.answers, *ranking.hidden):
         strips = (a.nearest,) if a.verdict == Verdict.UNSEEN else (a.failing, a.passing)
         found += [n for strip in strips for n in strip[: options.images]]
     return found

@@ -16,9 +16,10 @@ from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.workspace.image_reader import ImageReader
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.answer import Answer, Neighbour, Ranking
+from fsearch.search.answer import Answers, Neighbour, Ranking
 from fsearch.search.hypotheses import contrasted, versus
 from fsearch.search.options import Progress
+from fsearch.search.runs import HIDDEN
 from fsearch.search.stored_ranking import latest_run, stored_ranking
 from fsearch.search.votes import vote, votes_on
 from fsearch.search.web.map import ImageMap
@@ -85,10 +86,10 @@ class Views:
         ranking = self._now().ranking(run_id)
         number = ranking.run_id
         chosen = 1 if rank is None else rank
-        if not 1 <= chosen <= len(ranking.answers):
+        if not 1 <= chosen <= len(ranking.answers) + len(ranking.hidden):
             raise BadInputError(f"run {number} has no rank {chosen}")
         command = self.command("report", number, "-o", "report.html")
-        values = self._ranked(ranking.model, ranking.answers, chosen, command)
+        values = self._ranked(ranking, chosen, command)
         return values | {"run_id": number, "created_at": ranking.created_at, "correction": ranking.correction}
 
     def ask(self, text: str, where: str | None, rank: int | None) -> dict[str, Any]:
@@ -99,10 +100,10 @@ class Views:
         words = [word for phrase in phrases for word in versus(phrase)]
         with self._asking:
             asked = self.workspace.query(*contrasted(words), model=self.model, where=where or None, top=STRIP)
-        chosen = 1 if rank is None else min(max(1, rank), len(asked.answers))
+        chosen = 1 if rank is None else min(max(1, rank), len(asked.answers) + len(asked.hidden))
         more = ("--where", where) if where else ()
         command = self.command("query", *words, *more)
-        values = self._ranked(asked.model, asked.answers, chosen, command)
+        values = self._ranked(asked, chosen, command)
         return values | {"question": text, "where": where or "", "notes": asked.notes, "correction": asked.correction}
 
     def rank(self, text: str) -> Job:
@@ -129,23 +130,26 @@ class Views:
         with self._asking:
             vote(self.store(), text, int(image), said[shows])
 
-    def _ranked(self, model: str, answers: tuple[Answer, ...], chosen: int, command: str) -> dict[str, Any]:
+    def _ranked(self, found: Ranking | Answers, chosen: int, command: str) -> dict[str, Any]:
+        answers = found.answers
         ranked = list(enumerate(answers, start=1))
         by = {
             rank: cause for rank, a in ranked if a.verdict == Verdict.FAILS and (cause := explained_by(a)) is not None
         }
         judged = [a for a in answers if a.verdict not in _FOLDED]
-        return self.frame(model) | {
+        return self.frame(found.model) | {
             "summary": Summary.of(answers),
             "rows": [(rank, a) for rank, a in ranked if a.verdict not in _FOLDED and rank not in by],
             "apart": [(rank, a, by[rank]) for rank, a in ranked if rank in by],
             "unclear": [(rank, a) for rank, a in ranked if a.verdict == Verdict.UNCLEAR],
             "unseen": [(rank, a) for rank, a in ranked if a.verdict == Verdict.UNSEEN],
             "axis": Axis.of(judged or answers),
-            "answer": answers[chosen - 1],
-            "votes": votes_on(self.store(), answers[chosen - 1].text),
+            "hidden": list(enumerate(found.hidden, start=len(answers) + 1)),
+            "hidden_axis": Axis.of(found.hidden),
+            "answer": (*answers, *found.hidden)[chosen - 1],
+            "votes": votes_on(self.store(), (*answers, *found.hidden)[chosen - 1].text),
             "chosen": chosen,
-            "count": len(answers),
+            "count": len(answers) + len(found.hidden),
             "command": command,
         }
 
@@ -160,7 +164,8 @@ class Views:
     def _frame(self, store: Store, name: str) -> dict[str, Any]:
         runs = store.catalog.sql(
             "SELECT run_id, created_at, source, count(*) AS phrases, count(*) FILTER (verdict = 'fails') AS fails "
-            "FROM runs JOIN rankings USING (run_id) WHERE model = ? GROUP BY ALL ORDER BY run_id DESC LIMIT 100",
+            f"FROM runs JOIN rankings USING (run_id) WHERE model = ? AND NOT {HIDDEN} GROUP BY ALL "
+            "ORDER BY run_id DESC LIMIT 100",
             [name],
         )
         phrases = store.catalog.sql("SELECT DISTINCT text FROM hypotheses ORDER BY text LIMIT 500")["text"].to_pylist()

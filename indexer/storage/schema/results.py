@@ -85,7 +85,7 @@ ANSWER_TABLES: tuple[Table, ...] = (
     ),
     Table(
         "rankings",
-        "One row a hypothesis of a run.",
+        "One row a hypothesis of a run; then what its worst failure hides, asked again apart from it.",
         (
             ("run_id", "BIGINT", "the run"),
             ("rank", "INTEGER", "1 is worst: by the lift in standard errors; what cannot be judged stands last"),
@@ -106,7 +106,11 @@ ANSWER_TABLES: tuple[Table, ...] = (
             ("percentile", "DOUBLE", "of the lift among reference phrases, 0 to 100"),
             ("share", "DOUBLE", "prevalence: expected share of the images that show it"),
             ("purity", "DOUBLE", "precision: expected share of images that show it among those it is judged by"),
-            ("within", "VARCHAR", "the slice of --by, if any"),
+            (
+                "within",
+                "VARCHAR",
+                "the slice of --by; or 'apart from' the worst failing phrase: without its images",
+            ),
             (
                 "contrast",
                 "DOUBLE",
@@ -146,7 +150,7 @@ ANSWER_TABLES: tuple[Table, ...] = (
         "The images shown with each hypothesis of a run.",
         (
             ("run_id", "BIGINT", "the run"),
-            ("within", "VARCHAR", "the slice of --by; empty without"),
+            ("within", "VARCHAR", "as in rankings; empty without"),
             ("hypothesis_id", "BIGINT", "the hypothesis"),
             (
                 "kind",
@@ -180,7 +184,7 @@ ANSWER_TABLES: tuple[Table, ...] = (
         "How far the failing phrases of a run share their images, each pair once in either order.",
         (
             ("run_id", "BIGINT", "the run"),
-            ("within", "VARCHAR", "the slice of --by; empty without"),
+            ("within", "VARCHAR", "as in rankings; empty without"),
             ("hypothesis", "VARCHAR", "a failing phrase"),
             ("other", "VARCHAR", "another"),
             ("overlap", "DOUBLE", "weighted Jaccard index of the images that show them, 0 to 1"),

@@ -1,0 +1,80 @@
+"""What is known about one phrase in one slice: the finding, and what is shown with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fsearch.diagnoser.exhibits import Exhibits
+from fsearch.diagnoser.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A phrase to be judged: its text, its group if it has one, and its words that the encoder never saw."""
+
+    text: str
+    group: str | None = None
+    unknown_words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What is known about one phrase in one slice. Losses and lifts are in units of the loss; lifts are differences.
+
+    The fields are the columns of the table `rankings`, where each is described (storage/schema/results.py).
+    """
+
+    hypothesis: str
+    verdict: Verdict
+    expected_loss: float
+    baseline: float
+    lift: float
+    lo: float
+    hi: float
+    observed_lift: float
+    n_effective: float
+    p_value: float
+    q_value: float
+    reason: str
+    predicted_lift: float
+    percentile: float | None
+    share: float
+    purity: float
+    within: str | None = None
+    contrast: float | None = None
+    contrast_q: float | None = None
+    adjusted_lift: float | None = None
+    contrast_p: float | None = None
+    contrast_lo: float | None = None
+    contrast_hi: float | None = None
+    adjusted_lo: float | None = None
+    adjusted_hi: float | None = None
+    shrinkage: float
+    standard_error: float
+    conformal: float
+    similarity: float
+    log_mean_exp: float
+    similarity_threshold: float
+    log_mean_exp_threshold: float
+    calibrated: bool
+    shown: float
+    margin: float | None
+    margin_threshold: float | None
+    winners: int | None
+    observed_error: float
+    min_effect: float
+    loss_std: float
+
+    @property
+    def errors_away(self) -> float:
+        """The lift in its own standard errors, by which findings are ranked: a large one on thin evidence leads not."""
+        return self.lift / max(self.standard_error, 1e-300)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A finding with its images, and (text, overlap) of the failing phrases that share them."""
+
+    finding: Finding
+    exhibits: Exhibits
+    shares_with: tuple[tuple[str, float], ...] = ()
