@@ -131,11 +131,9 @@ class Views:
             vote(self.store(), text, int(image), said[shows])
 
     def _ranked(self, found: Ranking | Answers, chosen: int, command: str) -> dict[str, Any]:
-        answers = found.answers
+        answers, every = found.answers, (*found.answers, *found.hidden)
         ranked = list(enumerate(answers, start=1))
-        by = {
-            rank: cause for rank, a in ranked if a.verdict == Verdict.FAILS and (cause := explained_by(a)) is not None
-        }
+        by = {rank: cause for rank, a in ranked if a.verdict == Verdict.FAILS and (cause := explained_by(a))}
         judged = [a for a in answers if a.verdict not in _FOLDED]
         return self.frame(found.model) | {
             "summary": Summary.of(answers),
@@ -146,10 +144,10 @@ class Views:
             "axis": Axis.of(judged or answers),
             "hidden": list(enumerate(found.hidden, start=len(answers) + 1)),
             "hidden_axis": Axis.of(found.hidden),
-            "answer": (*answers, *found.hidden)[chosen - 1],
-            "votes": votes_on(self.store(), (*answers, *found.hidden)[chosen - 1].text),
+            "answer": every[chosen - 1],
+            "votes": votes_on(self.store(), every[chosen - 1].text),
             "chosen": chosen,
-            "count": len(answers) + len(found.hidden),
+            "count": len(every),
             "command": command,
         }
 
@@ -221,11 +219,8 @@ class Views:
         """How a run was made."""
         ranking = self._now().ranking(run_id)
         command = self.command("runs", "show", ranking.run_id)
-        return self.frame(ranking.model) | {
-            "making": Making.of(self.store(), ranking),
-            "run_id": ranking.run_id,
-            "command": command,
-        }
+        making = Making.of(self.store(), ranking)
+        return self.frame(ranking.model) | {"making": making, "run_id": ranking.run_id, "command": command}
 
     def map(self) -> ImageMap:
         """The map of the images."""
