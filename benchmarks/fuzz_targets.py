@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -237,31 +238,30 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6
 REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
 
 
-def _use_web(path: Path) -> None:
-    """A server that answers whatever the file holds."""
-    data = path.read_bytes()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(5)
+class _Answers:
+    """A server of this process that answers whatever `data` is, and hangs up."""
 
-        def answer() -> None:
-            try:
-                while True:
-                    connection, _ = server.accept()
-                    with connection:
-                        connection.settimeout(5)
-                        connection.recv(65_536)
-                        connection.sendall(data)
-            except OSError:
-                return
+    data, url = b"", ""
 
-        thread = threading.Thread(target=answer, daemon=True)
-        thread.start()
-        try:
-            url = f"http://127.0.0.1:{server.getsockname()[1]}/a"
-            assert len(fetch(url, 10_000, Hosts(private=True), seconds=5)) <= 10_000
-        finally:
-            server.close()
-            thread.join()
+    @classmethod
+    def start(cls) -> None:
+        server = socket.create_server(("127.0.0.1", 0))
+        cls.url = f"http://127.0.0.1:{server.getsockname()[1]}/a"
+        threading.Thread(target=cls._answer, args=(server,), daemon=True).start()
+
+    @classmethod
+    def _answer(cls, server: socket.socket) -> None:
+        while True:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65_536)
+                connection.sendall(cls.data)
+
+    @classmethod
+    def use(cls, path: Path) -> None:
+        cls.data = path.read_bytes()
+        if len(fetch(cls.url, 10_000, Hosts(private=True), seconds=5)) > 10_000:
+            raise AssertionError("more was read than the limit")
 
 
 def _use_index(path: Path) -> None:
@@ -314,6 +314,11 @@ TARGETS = (
         _prepare_embeddings,
     ),
     Target("settings", _settings, _use_settings),
-    Target("web", lambda: [("answer", ANSWER), ("chunked", CHUNKED), ("redirect", REDIRECT)], _use_web),
+    Target(
+        "web",
+        lambda: [("answer", ANSWER), ("chunked", CHUNKED), ("redirect", REDIRECT)],
+        _Answers.use,
+        _Answers.start,
+    ),
     Target("indexes", _indexes, _use_index),
 )
