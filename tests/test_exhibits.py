@@ -52,21 +52,14 @@ def test_among_many_images_each_is_shown_once_and_the_sampled_ones_count_for_the
     vectors[such, 0] += 3.0
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     losses = np.where(such, 2.0, 0.0) + rng.random(n)
-    few = SimpleNamespace(
-        losses=losses,
-        image_ids=np.arange(n),
-        baseline=float(losses.mean()),
-        retriever=Retriever(ExactSearch(vectors), np.arange(n), 100.0),
-        whole=None,
-    )
-    text = np.eye(32, dtype=np.float32)[:1]
-    (found,) = exhibits(few, text, 3000)  # type: ignore[arg-type]
+    few = SimpleNamespace(losses=losses, image_ids=np.arange(n), baseline=float(losses.mean()))
+    retrieved = Retriever(ExactSearch(vectors), np.arange(n), 100.0).find(np.eye(32, dtype=np.float32)[:1])
+    (found,) = exhibits(few, retrieved, 3000)  # type: ignore[arg-type]
     for kind in Kind:
         ids = found.images[kind].image_ids
         assert len(ids) == len(set(ids.tolist()))
     middles = np.convolve(found.histogram.edges, [0.5, 0.5], "valid")
-    weights = few.retriever.find(text).weights[0]
-    images = few.retriever.find(text).neighbours[0]
+    weights, images = retrieved.weights[0], retrieved.neighbours[0]
     assert np.dot(middles, found.histogram.shows) == pytest.approx(np.average(losses[images], weights=weights), abs=0.1)
     assert np.dot(middles, found.histogram.rest) < 1.5
 
