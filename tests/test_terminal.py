@@ -107,7 +107,9 @@ def test_images_are_links_on_a_terminal_and_plain_words_in_a_pipe(ranking: Ranki
     printed = {}
     for terminal in (True, False):
         out = io.StringIO()
-        Console(file=out, force_terminal=terminal, color_system="truecolor", width=200, highlight=False).print(text)
+        Console(file=out, force_terminal=terminal, color_system="truecolor" if terminal else None, width=200).print(
+            text
+        )
         printed[terminal] = out.getvalue()
     assert f";{path.as_uri()}\x1b\\" in printed[True]
     assert "evil" not in printed[True]
