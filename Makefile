@@ -71,4 +71,4 @@ screenshots: $(READY) ## the pictures of the README, from the demo's workspace (
 
 docs: $(READY) ## make the pages that come from the code
 	$(BIN)/python -m fsearch.indexer.storage.schema > docs/schema.md
-	$(BIN)/python -m fsearch.search.json_schema > docs/schema.json
+	$(BIN)/python -c 'from fsearch.search.json_schema import document; print(document(), end="")' > docs/schema.json

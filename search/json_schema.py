@@ -1,7 +1,4 @@
-"""The JSON Schema of what `query`, `rank` and `runs show` print with --json, made from the code: docs/schema.json.
-
-python -m fsearch.search.json_schema
-"""
+"""The JSON Schema of what `query`, `rank` and `runs show` print with --json, from the code: docs/schema.json."""
 
 from __future__ import annotations
 
@@ -118,9 +115,3 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 def document() -> str:
     """The text of docs/schema.json."""
     return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.stdout.write(document())

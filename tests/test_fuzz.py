@@ -64,8 +64,13 @@ def end(_: Path) -> None:
     os.abort()
 
 
+class TwoLinesError(FsearchError):
+    def __str__(self) -> str:
+        return "two\nlines"
+
+
 def several_lines(_: Path) -> None:
-    raise FsearchError("two\nlines")
+    raise TwoLinesError("two lines")
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,7 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import Item, first_line, is_utf8, reject, sized_item, unreadable
 from fsearch.indexer.sources.decode import MAX_BYTES, RejectedImageError
 from fsearch.indexer.sources.urls import SCHEMES, is_url, is_web
-from fsearch.indexer.sources.web import fetch, streaming
 from fsearch.indexer.sources.web_address import Hosts
-from fsearch.indexer.sources.web_listing import WebFolders
 from fsearch.indexer.storage.regular_files import open_regular
 
 
@@ -45,6 +43,8 @@ def open_stream(place: str) -> contextlib.AbstractContextManager[IO[bytes]]:
     if not is_url(place):
         return open_regular(place)
     if is_web(place):
+        from fsearch.indexer.sources.web import streaming
+
         return streaming(place, Hosts.of(place))
     import fsspec
 
@@ -55,6 +55,8 @@ def open_stream(place: str) -> contextlib.AbstractContextManager[IO[bytes]]:
 def open_file_system(url: str) -> tuple[Any, str]:
     """The file system of an allowed URL that the user named, and the URL's path on it."""
     if is_web(url):
+        from fsearch.indexer.sources.web_listing import WebFolders
+
         return WebFolders(Hosts.of(url)), url
     import fsspec
 
@@ -122,6 +124,8 @@ def _fetch(url: str, hosts: Hosts) -> Callable[[], bytes]:
     def read() -> bytes:
         with fetching():
             if is_web(url):
+                from fsearch.indexer.sources.web import fetch
+
                 return fetch(url, MAX_BYTES + 1, hosts)
             with open_stream(url) as stream:
                 return stream.read(MAX_BYTES + 1)

@@ -84,7 +84,7 @@ def ranking_table(
     """
     cells = {name: [cell(i, a) for i, a in enumerate(answers, first)] for name, cell in _CELLS.items()}
     if truths is not None:
-        cells["true lift"] = [Text(_signed(truths.get(a.text))) for a in answers]
+        cells["true lift"] = [Text(printable(_signed(truths.get(a.text)))) for a in answers]
     for name in ("adjusted", "vs group"):
         if not any(cells[name]):
             del cells[name]

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from fsearch import open as open_workspace
-from fsearch.search.export import write_ranking
 from fsearch.search.terminal.app import print_fitting, print_json
 from fsearch.search.terminal.options import HERE, JsonOption, WorkspaceOption
 from fsearch.search.terminal.printable import say
@@ -38,6 +37,8 @@ def show(
     """Show a stored ranking and all it was made with."""
     stored = open_workspace(workspace).runs
     if out is not None:
+        from fsearch.search.export import write_ranking
+
         write_ranking(stored.ranking(run), out)
     found = stored.show(run)
     _print_stored(found, found.rows.select(_SHOWN), as_json)
