@@ -73,14 +73,19 @@ def find(
         )
         for within, diagnosis in slices.items()
     ]
-    q = np.split(q_values(np.concatenate([s.estimates.observed.p_value for s in evaluated]), correction), len(slices))
-    found = [f for part, values in zip(evaluated, q, strict=True) for f in part.findings(phrases, values)]
-    found = _with_contrast_q(found, correction)
+    found = judged(evaluated, phrases, correction)
     failing = [i for i, f in enumerate(found) if f.finding.verdict == Verdict.FAILS]
     if not failing or set(slices) != {None}:
         return Findings(found, None, [])
     worst = max(failing, key=lambda i: found[i].finding.errors_away)
     return Findings(found, worst, _hidden(evaluated[0], worst, phrases, found, correction))
+
+
+def judged(slices: Sequence[Slice], phrases: Sequence[Phrase], correction: Correction = "bh") -> list[Found]:
+    """What is found of each of the phrases in each slice, where they are retrieved and estimated already."""
+    q = np.split(q_values(np.concatenate([s.estimates.observed.p_value for s in slices]), correction), len(slices))
+    found = [f for part, values in zip(slices, q, strict=True) for f in part.findings(phrases, values)]
+    return _with_contrast_q(found, correction)
 
 
 def _hidden(

@@ -87,10 +87,13 @@ class SupportThresholds:
         return cls(-1.0, 0.0, margin)
 
     def presence(self, support: Support, margin: Floats, winners: NDArray[np.int64]) -> Presence:
-        """Whether images show each phrase, from its support and how it stands against its rivals, (q,) each."""
+        """Whether images show each phrase, from its support and how it stands against its rivals, (q,) each.
+
+        A margin of NaN is of images that were given, of which nobody has to ask whether they are there.
+        """
         absent = (support.similarity < self.similarity) & (support.log_mean_exp < self.log_mean_exp)
         if self.margin is None:
             return Presence(absent, absent, absent)
         absent |= (margin < self.margin) & (winners >= ABSENT_WINNERS)
         doubtful = absent | (margin < self.margin + DOUBTFUL) & (winners >= DOUBTFUL_WINNERS)
-        return Presence(absent, doubtful, doubtful | ~np.isfinite(margin) | (margin < self.margin + UNCERTAIN))
+        return Presence(absent, doubtful, doubtful | np.isposinf(margin) | (margin < self.margin + UNCERTAIN))

@@ -117,12 +117,12 @@ def answer(
         top=options.top,
     )
     some = next(iter(slices.values()))
-    notes = _notes(some, encoder, sorted({w for words in unknown for w in words}), foreign_images)
+    notes = notes_of(some, encoder, sorted({w for words in unknown for w in words}), foreign_images)
     images = sum(map(len, slices.values()))
     asked = [*(i % len(hypotheses) for i in range(len(found.found))), *(i for i, _ in found.hidden)]
     every = [*found.found, *(f for _, f in found.hidden)]
     described = partial(reader.described, some.report.model)
-    answers = _with_images(every, [hypotheses[i] for i in asked], described, reader.place)
+    answers = with_images(every, [hypotheses[i] for i in asked], described, reader.place)
     main, hidden = answers[: len(found.found)], answers[len(found.found) :]
     return Answers(some.report.model, main, (*notes, *former), images, options.fdr, hidden)
 
@@ -135,7 +135,7 @@ def _bridge(name: str) -> tuple[Bridge, tuple[str, ...]]:
     return BRIDGES[name], ()
 
 
-def _with_images(
+def with_images(
     found: Sequence[Found],
     hypotheses: Sequence[Hypothesis],
     describe: Callable[[NDArray[np.int64]], Mapping[int, ImageRow]],
@@ -159,7 +159,7 @@ def _with_images(
     return tuple(answers)
 
 
-def _notes(diagnosis: Diagnosis, encoder: TextEncoder, unknown: Sequence[str], foreign_images: bool) -> tuple[str, ...]:
+def notes_of(diagnosis: Diagnosis, encoder: TextEncoder, unknown: Sequence[str], foreign_images: bool) -> tuple[str, ...]:
     """What the reader must know beside the numbers."""
     notes = [FOREIGN_IMAGES] if foreign_images else []
     notes += diagnosis.report.notes

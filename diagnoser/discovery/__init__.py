@@ -1,0 +1,1 @@
+"""Discovery: one half of the images proposes what fails, the other half judges it."""

@@ -1,0 +1,48 @@
+"""The half of the images that judges: verdicts on what was proposed, from images whose losses the proposer never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsearch.diagnoser.diagnosis import Diagnosis
+from fsearch.diagnoser.discovery.definitions import Definition, Text
+from fsearch.diagnoser.estimate import rivalry_of
+from fsearch.diagnoser.image_sets import given, joined, with_given
+from fsearch.diagnoser.retrieval import Retriever
+from fsearch.diagnoser.slice import Asking, Slice
+
+Floats = NDArray[np.float64]
+
+_AT_ONCE = 65_536  # embeddings read at once in a pass over all of them
+
+
+def judging_slice(judges: Diagnosis, definitions: Sequence[Definition], asking: Asking) -> tuple[Slice, list[int]]:
+    """Everything proposed, estimated among the images of `judges`; and which of `definitions` each row of it is.
+
+    Phrases are retrieved as `query` retrieves them; other images are given. `judges` are a part of all images: which
+    similarity a phrase's images have, and whether there are any, is a question to these.
+    """
+    whole = judges.whole or judges
+    dim, scale = whole.artifact.reference.texts.shape[1], whole.artifact.reference.logit_scale
+    phrases = [i for i, d in enumerate(definitions) if isinstance(d, Text)]
+    sets = [i for i, d in enumerate(definitions) if not isinstance(d, Text)]
+    vectors: list[Any] = [d.vector for d in definitions if isinstance(d, Text)]
+    texts = np.stack(vectors) if vectors else np.empty((0, dim), np.float32)
+    found = whole.retriever.find(texts)
+    parts = [judges.retriever.find(texts, found)] if phrases else []
+    parts += [given(weights_in(judges.retriever, definitions[i]), dim, scale) for i in sets]
+    rivals = with_given(rivalry_of(whole, found), len(sets))
+    return Slice.of(None, judges, joined(parts), rivals, asking), [*phrases, *sets]
+
+
+def weights_in(retriever: Retriever, definition: Definition) -> Floats:
+    """(n,) chance that each image of `retriever` is of a concept: one pass over the embeddings."""
+    found = np.empty(len(retriever.rows))
+    for start in range(0, len(found), _AT_ONCE):
+        part = np.arange(start, min(start + _AT_ONCE, len(found)))
+        found[part] = definition.weights(retriever.embeddings(part), retriever.rows[part])
+    return found

@@ -1,0 +1,148 @@
+"""What the proposing half proposes: a list of concepts, each with other wordings, in the order it found them in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsearch.diagnoser.concepts import fold, overlaps
+from fsearch.diagnoser.confounding import SAME_IMAGES
+from fsearch.diagnoser.discovery.conjunctions import conjunctions
+from fsearch.diagnoser.discovery.definitions import All, Definition
+from fsearch.diagnoser.discovery.proposing import ProposingHalf
+from fsearch.diagnoser.discovery.regions import error_aware, places
+from fsearch.diagnoser.discovery.shortlist import LEAST_Z
+from fsearch.diagnoser.membership import ENOUGH
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+HEADS, REGIONS, WORDINGS = 24, 8, 5  # concepts, further regions, and other wordings of each, at most
+_PAIRED = 60  # concepts that are tried in pairs
+
+
+class Origin(StrEnum):
+    """Where a candidate comes from."""
+
+    VOCABULARY = "vocabulary"
+    CAPTIONS = "captions"
+    COLUMN = "column"
+    LLM = "llm"
+    CONJUNCTION = "conjunction"
+    REGION = "region"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something that may fail: how it is called, where it comes from, and which images are of it.
+
+    `name` is empty for a region, which is named when it is shown.
+    """
+
+    name: str
+    origin: Origin
+    definition: Definition
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A candidate that is put to the judging half. `concept` : position of the head of its concept in the list.
+
+    `lift` : mean loss of its images less that of the rest, in the proposing half: an exaggeration, since it was chosen
+    for it.
+    """
+
+    candidate: Candidate
+    concept: int
+    lift: float
+
+
+def propose(
+    half: ProposingHalf,
+    candidates: Sequence[Candidate],
+    seed: int = 0,
+    tick: Callable[[int, int], None] | None = None,
+) -> list[Proposal]:
+    """Propose concepts from `candidates`, from conjunctions of them, and from regions of the embedding space."""
+    steps = iter(range(1, 5))
+
+    def done() -> None:
+        if tick:
+            tick(next(steps), 4)
+
+    single, weights = _speaking(half, candidates)
+    done()
+    pairs = _conjunctions(half, single, weights)
+    done()
+    lying = [Candidate("", Origin.REGION, region) for region in places(half, seed)]
+    done()
+    extra = [*pairs, *lying]
+    pool, held = [*single, *extra], np.concatenate([weights, _weights(half, extra)])
+    taken, left = half.pursue(held, np.ones(len(pool), bool), HEADS, LEAST_Z)
+    found = _unexplained(half, left, seed)
+    done()
+    heads = [pool[i] for i in taken] + found
+    return _with_wordings(half, heads, np.concatenate([held[taken], _weights(half, found)]), single, weights)
+
+
+def _weights(half: ProposingHalf, candidates: Sequence[Candidate]) -> Singles:
+    """(q, n) chances on the proposing half."""
+    found = np.empty((len(candidates), len(half)), np.float32)
+    for row, candidate in zip(found, candidates, strict=True):
+        row[:] = candidate.definition.weights(half.embeddings, half.rows)
+    return found
+
+
+def _speaking(half: ProposingHalf, candidates: Sequence[Candidate]) -> tuple[list[Candidate], Singles]:
+    """The candidates of which enough images lose more than the rest, the clearest first, with their chances."""
+    weights = _weights(half, candidates)
+    said = half.evidence(weights)
+    order = np.argsort(-said.z, kind="stable")
+    order = order[(said.z[order] >= LEAST_Z) & (said.count[order] >= ENOUGH / 2)]
+    return [candidates[i] for i in order], weights[order]
+
+
+def _conjunctions(half: ProposingHalf, single: Sequence[Candidate], weights: Singles) -> list[Candidate]:
+    overlap = overlaps(weights, weights)
+    heads = np.unique(fold(overlap, np.arange(len(single))))[:_PAIRED]
+    apart = overlap[np.ix_(heads, heads)] <= SAME_IMAGES
+    chosen = [[single[heads[i]] for i in c.parts] for c in conjunctions(half, weights[heads], apart)]
+    return [
+        Candidate(" and ".join(p.name for p in parts), Origin.CONJUNCTION, All(tuple(p.definition for p in parts)))
+        for parts in chosen
+    ]
+
+
+def _unexplained(half: ProposingHalf, left: Floats, seed: int) -> list[Candidate]:
+    """Regions of what no candidate explains."""
+    if left.std() <= 1e-9 * max(float(half.losses.std()), 1e-300):
+        return []
+    lying = [Candidate("", Origin.REGION, region) for region in error_aware(half, left, seed)]
+    rest = ProposingHalf(half.embeddings, half.rows, left, half.starts)
+    taken, _ = rest.pursue(_weights(half, lying), np.ones(len(lying), bool), REGIONS, LEAST_Z)
+    return [lying[i] for i in taken]
+
+
+def _with_wordings(
+    half: ProposingHalf, heads: list[Candidate], own: Singles, single: Sequence[Candidate], weights: Singles
+) -> list[Proposal]:
+    """Heads that share their images with no earlier head, each followed by other wordings: heads that do, then others."""
+    lifts, others = half.evidence(own).lift, half.evidence(weights).lift
+    head_of = fold(overlaps(own, own), np.arange(len(heads)))
+    shared = overlaps(weights, own) if len(heads) else np.zeros((len(single), 0))
+    proposals: list[Proposal] = []
+    for i in np.unique(head_of):
+        first = len(proposals)
+        proposals.append(Proposal(heads[i], first, float(lifts[i])))
+        more = [(heads[j], float(lifts[j])) for j in np.flatnonzero(head_of == i) if j != i]
+        same = [
+            (single[j], float(others[j]))
+            for j in range(len(single))
+            if single[j] not in heads and shared[j].argmax() == i and shared[j, i] > SAME_IMAGES
+        ]
+        proposals += [Proposal(c, first, lift) for c, lift in [*more, *same][:WORDINGS] if c.name]
+    return proposals
