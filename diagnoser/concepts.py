@@ -1,4 +1,4 @@
-"""Concepts: phrases that share their images are wordings of one thing, and count as one. A pure function of overlaps."""
+"""Concepts: phrases that share their images are wordings of one thing, and count as one. Pure functions."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def overlaps(weights: Floats, others: Floats) -> NDArray[np.float64]:
         both = np.minimum(others, row).sum(axis=1)
         found[i] = both / np.maximum(row.sum() + others.sum(axis=1) - both, 1e-300)
     return found
+
+
+def inside(weights: Floats, others: Floats) -> float:
+    """The largest share of the images with `weights`, (n,), that are of one of `others`, (g, n)."""
+    return float((np.minimum(others, weights).sum(axis=1) / max(float(weights.sum()), 1e-300)).max(initial=0.0))
 
 
 def fold(overlap: Floats, order: Rows, level: float = SAME_IMAGES) -> Rows:

@@ -160,6 +160,11 @@ class Retriever:
         self._sampled: Singles | None = None
         self._recent: deque[Retrieved] = deque(maxlen=_RECENT)
 
+    @property
+    def index(self) -> NearestImages:
+        """The index that it searches."""
+        return self._index
+
     def within(self, rows: Rows) -> Retriever:
         """Retrieval among a subset of the images, given by global rows."""
         return Retriever(self._index, rows, self._scale)

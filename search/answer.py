@@ -85,6 +85,8 @@ class Answer(Finding):
     nearest : the images nearest to the phrase.
     histogram : how the losses of such images are spread, and those of the rest.
     shares_with : failing phrases that share its images, each with its overlap, 0 to 1.
+    origin : where a discovery had it from; None for a phrase that was asked.
+    wording_of : in a discovery, the phrase that heads its concept; `wordings` : of such a head, the other wordings.
     """
 
     group: str | None
@@ -94,6 +96,9 @@ class Answer(Finding):
     nearest: tuple[Neighbour, ...] = ()
     histogram: Histogram | None = None
     shares_with: tuple[tuple[str, float], ...] = ()
+    origin: str | None = None
+    wording_of: str | None = None
+    wordings: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -148,9 +153,9 @@ class Answer(Finding):
         """Everything, ready for JSON."""
         shared = [{"hypothesis": text, "overlap": overlap} for text, overlap in self.shares_with]
         images = {str(kind): [asdict(n) for n in self.images_of(kind)] for kind in Kind}
-        return (
-            self.as_row() | {"shares_with": shared} | images | {"histogram": self.histogram and asdict(self.histogram)}
-        )
+        discovered = {"origin": self.origin, "wording_of": self.wording_of} if self.origin else {}
+        found = self.as_row() | discovered | {"shares_with": shared} | images
+        return found | {"histogram": self.histogram and asdict(self.histogram)}
 
     def __str__(self) -> str:
         return "\n".join([*self.lines(), *(f"  {word:<7}  {n}" for word, n in self.shown_images())])

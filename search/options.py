@@ -89,6 +89,36 @@ class IndexOptions:
     sizes: BatchSizes = DEFAULT_SIZES
 
 
+@dataclass(frozen=True, slots=True)
+class DiscoverOptions:
+    """How failures that nobody listed are looked for; the options of `fsearch discover`. Stored with the run.
+
+    Attributes
+    ----------
+    top : images of each kind given with each finding: failing, passing, nearest.
+    where : SQL predicate on the view `examples`: only such images propose and judge.
+    columns : the only columns of `examples` whose values are tried; by default all that do not tell the loss.
+    llm : address of a server of OpenAI's chat completions that proposes phrases too; none by default.
+    llm_model : its model; by default the first it lists.
+    send_images : whether it sees small pictures of the proposing half, and not only what was said of phrases.
+    rounds : how often it is asked.
+    fdr : correction of p-values to q-values over everything proposed: "bh", or "by" under any dependence.
+    seed : of everything random.
+    device : compute device for phrases, and for an index that is searched for many of them.
+    """
+
+    top: int = 8
+    where: str | None = None
+    columns: Sequence[str] | None = None
+    llm: str | None = None
+    llm_model: str | None = None
+    send_images: bool = False
+    rounds: int = 3
+    fdr: Correction = "bh"
+    seed: int = 0
+    device: Device = "auto"
+
+
 def named(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
     """`progress` for one kind of work."""
     return (lambda done, total: progress(what, done, total)) if progress else None

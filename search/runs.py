@@ -75,20 +75,29 @@ class Run:
         }
 
 
-def record(store: Store, run: Run, answers: Sequence[Answer]) -> tuple[int, datetime, tuple[int, ...]]:
+def record(
+    store: Store,
+    run: Run,
+    answers: Sequence[Answer],
+    options: Mapping[str, Any] | None = None,
+    more: Callable[[Connection, int], None] | None = None,
+) -> tuple[int, datetime, tuple[int, ...]]:
     """Store `answers`, in order of rank, in one transaction: its id, its time, and the catalog's generation before it.
 
     No other writer touches what it writes, so it waits for the end of a transaction, not of a whole run of `losses add`
-    or `fit`.
+    or `fit`. `options` stand in the place of the query's own, where it was another command; `more` adds to the
+    transaction, from the run's number.
     """
     now = utc_now()
     with store.catalog.write(_PATIENCE) as con:
         before = store.layout.generation()
         run_id = scalar(con, "SELECT coalesce(max(run_id), 0) + 1 FROM runs")
         ids = _hypothesis_ids(con, [Hypothesis(a.text, a.group, a.template) for a in answers])
-        insert(con, "runs", pa.Table.from_pylist([{"run_id": run_id, "created_at": now, **run.as_row()}]))
+        made = run.as_row() | ({} if options is None else {"options": json.dumps(options)})
+        insert(con, "runs", pa.Table.from_pylist([{"run_id": run_id, "created_at": now, **made}]))
         rows = [_row(run_id, rank, i, a) for rank, (i, a) in enumerate(zip(ids, answers, strict=True), start=1)]
-        insert(con, "rankings", pa.Table.from_pylist(rows))
+        if rows:
+            insert(con, "rankings", pa.Table.from_pylist(rows))
         evidence = {  # by key: one text may be asked twice
             (a.within or "", i, kind, n.image_id): {
                 "place": place,
@@ -109,6 +118,8 @@ def record(store: Store, run: Run, answers: Sequence[Answer]) -> tuple[int, date
             (a.within or "", a.text, other): {"overlap": overlap} for a in answers for other, overlap in a.shares_with
         }
         _insert_keyed(con, "shared_images", run_id, ("within", "hypothesis", "other"), shared)
+        if more is not None:
+            more(con, run_id)
     return run_id, now, before
 
 

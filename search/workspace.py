@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from fsearch.indexer.device import Device, choose
 from fsearch.indexer.errors import WorkspaceError, require_one_of
+from fsearch.search.discovery.door import Discovers
 from fsearch.search.options import EngineName, IndexOptions, Named, Progress, QueryOptions, named
 from fsearch.search.session import Session
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:  # each method imports what it needs, so that a command loads 
     from fsearch.search.runs import Runs, StoredRun
 
 
-class Workspace:
+class Workspace(Discovers):
     """A workspace folder. Opening costs nothing; a folder that is not there yet is made by `index`."""
 
     def __init__(self, root: str | os.PathLike[str], encoder: Named | None = None) -> None:

@@ -28,7 +28,7 @@ ENGINES = {  # where each engine and optional library may be imported; but for t
     "ray": "indexer/embedding",
     "onnxruntime": "indexer/losses/blackbox",
     "timm": "indexer/losses/blackbox",
-    "urllib3": "indexer/losses/blackbox",
+    "urllib3": "indexer",
     "xgboost": "diagnoser",
     "filelock": "indexer/storage",
     "charset_normalizer": "indexer/storage",

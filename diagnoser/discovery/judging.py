@@ -1,4 +1,4 @@
-"""The half of the images that judges: verdicts on what was proposed, from images whose losses the proposer never saw."""
+"""The half of the images that judges: what was proposed is tried on images whose losses the proposer never saw."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fsearch.diagnoser.discovery.definitions import Definition, Text
 from fsearch.diagnoser.estimate import rivalry_of
 from fsearch.diagnoser.image_sets import given, joined, with_given
 from fsearch.diagnoser.retrieval import Retriever
+from fsearch.diagnoser.rivals import Rivalry
 from fsearch.diagnoser.slice import Asking, Slice
 
 Floats = NDArray[np.float64]
@@ -32,11 +33,12 @@ def judging_slice(judges: Diagnosis, definitions: Sequence[Definition], asking: 
     sets = [i for i, d in enumerate(definitions) if not isinstance(d, Text)]
     vectors: list[Any] = [d.vector for d in definitions if isinstance(d, Text)]
     texts = np.stack(vectors) if vectors else np.empty((0, dim), np.float32)
-    found = whole.retriever.find(texts)
-    parts = [judges.retriever.find(texts, found)] if phrases else []
+    rivals, parts = Rivalry(np.empty(0), np.empty(0, np.int64)), []
+    if phrases:
+        found = whole.retriever.find(texts)
+        rivals, parts = rivalry_of(whole, found), [judges.retriever.find(texts, found)]
     parts += [given(weights_in(judges.retriever, definitions[i]), dim, scale) for i in sets]
-    rivals = with_given(rivalry_of(whole, found), len(sets))
-    return Slice.of(None, judges, joined(parts), rivals, asking), [*phrases, *sets]
+    return Slice.of(None, judges, joined(parts), with_given(rivals, len(sets)), asking), [*phrases, *sets]
 
 
 def weights_in(retriever: Retriever, definition: Definition) -> Floats:

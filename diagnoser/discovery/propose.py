@@ -9,19 +9,21 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.diagnoser.concepts import fold, overlaps
+from fsearch.diagnoser.concepts import fold, inside, overlaps
 from fsearch.diagnoser.confounding import SAME_IMAGES
 from fsearch.diagnoser.discovery.conjunctions import conjunctions
 from fsearch.diagnoser.discovery.definitions import All, Definition
 from fsearch.diagnoser.discovery.proposing import ProposingHalf
-from fsearch.diagnoser.discovery.regions import error_aware, places
+from fsearch.diagnoser.discovery.regions import area, error_aware, places
 from fsearch.diagnoser.discovery.shortlist import LEAST_Z
 from fsearch.diagnoser.membership import ENOUGH
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
+REPEATS = 0.99  # area under the ROC curve from which columns tell the loss by themselves, alone or together
 HEADS, REGIONS, WORDINGS = 24, 8, 5  # concepts, further regions, and other wordings of each, at most
+ALIKE = 0.9  # overlap from which the shorter of two phrases stands for both
 _PAIRED = 60  # concepts that are tried in pairs
 
 
@@ -82,8 +84,8 @@ def propose(
     done()
     extra = [*pairs, *lying]
     pool, held = [*single, *extra], np.concatenate([weights, _weights(half, extra)])
-    taken, left = half.pursue(held, np.ones(len(pool), bool), HEADS, LEAST_Z)
-    found = _unexplained(half, left, seed)
+    taken, left = half.pursue(held, half.evidence(held).z >= LEAST_Z, HEADS, LEAST_Z)
+    found = _unexplained(half, left, held[taken], seed)
     done()
     heads = [pool[i] for i in taken] + found
     return _with_wordings(half, heads, np.concatenate([held[taken], _weights(half, found)]), single, weights)
@@ -110,39 +112,50 @@ def _conjunctions(half: ProposingHalf, single: Sequence[Candidate], weights: Sin
     overlap = overlaps(weights, weights)
     heads = np.unique(fold(overlap, np.arange(len(single))))[:_PAIRED]
     apart = overlap[np.ix_(heads, heads)] <= SAME_IMAGES
-    chosen = [[single[heads[i]] for i in c.parts] for c in conjunctions(half, weights[heads], apart)]
+    chosen = [
+        [single[heads[i]] for i in c.parts]
+        for c in conjunctions(half, weights[heads], apart)
+        if area(half.losses, np.prod(weights[heads[list(c.parts)]], axis=0)) < REPEATS
+    ]
     return [
         Candidate(" and ".join(p.name for p in parts), Origin.CONJUNCTION, All(tuple(p.definition for p in parts)))
         for parts in chosen
     ]
 
 
-def _unexplained(half: ProposingHalf, left: Floats, seed: int) -> list[Candidate]:
-    """Regions of what no candidate explains."""
+def _unexplained(half: ProposingHalf, left: Floats, heads: Singles, seed: int) -> list[Candidate]:
+    """Regions of what no candidate explains, and that lie in none of the `heads`, (h, n)."""
     if left.std() <= 1e-9 * max(float(half.losses.std()), 1e-300):
         return []
     lying = [Candidate("", Origin.REGION, region) for region in error_aware(half, left, seed)]
     rest = ProposingHalf(half.embeddings, half.rows, left, half.starts)
-    taken, _ = rest.pursue(_weights(half, lying), np.ones(len(lying), bool), REGIONS, LEAST_Z)
+    weights = _weights(half, lying)
+    outside = np.array([inside(w, heads) <= SAME_IMAGES for w in weights], bool)
+    taken, _ = rest.pursue(weights, outside & (half.evidence(weights).z >= LEAST_Z), REGIONS, LEAST_Z)
     return [lying[i] for i in taken]
 
 
 def _with_wordings(
     half: ProposingHalf, heads: list[Candidate], own: Singles, single: Sequence[Candidate], weights: Singles
 ) -> list[Proposal]:
-    """Heads that share their images with no earlier head, each followed by other wordings: heads that do, then others."""
-    lifts, others = half.evidence(own).lift, half.evidence(weights).lift
+    """Heads that share their images with no earlier head, each with other wordings: heads that do, then others.
+
+    Of phrases of nearly the same images the shortest stands for the concept.
+    """
+    every = [*heads, *(c for c in single if c not in heads)]
+    rest = [i for i, c in enumerate(single) if c not in heads]
+    held = np.concatenate([own, weights[rest]])
+    lifts = half.evidence(held).lift
     head_of = fold(overlaps(own, own), np.arange(len(heads)))
-    shared = overlaps(weights, own) if len(heads) else np.zeros((len(single), 0))
+    shared = overlaps(held, own) if len(heads) else np.zeros((len(every), 0))
     proposals: list[Proposal] = []
     for i in np.unique(head_of):
+        same = [j for j in np.flatnonzero(head_of == i) if j != i and every[j].name]
+        later = range(len(heads), len(every))
+        same += [j for j in later if shared[j].argmax() == i and shared[j, i] > SAME_IMAGES]
+        alike = [j for j in same if shared[j, i] >= ALIKE] if every[i].name else []
+        head = min([i, *alike], key=lambda j: len(every[j].name))
         first = len(proposals)
-        proposals.append(Proposal(heads[i], first, float(lifts[i])))
-        more = [(heads[j], float(lifts[j])) for j in np.flatnonzero(head_of == i) if j != i]
-        same = [
-            (single[j], float(others[j]))
-            for j in range(len(single))
-            if single[j] not in heads and shared[j].argmax() == i and shared[j, i] > SAME_IMAGES
-        ]
-        proposals += [Proposal(c, first, lift) for c, lift in [*more, *same][:WORDINGS] if c.name]
+        others = [j for j in (i, *same) if j != head][:WORDINGS]
+        proposals += [Proposal(every[j], first, float(lifts[j])) for j in (head, *others)]
     return proposals

@@ -78,7 +78,7 @@ class ProposingHalf:
         for start in range(0, len(weights), _BLOCK):
             part = slice(start, start + _BLOCK)
             block = weights[part].astype(np.float64)
-            total, share = block.sum(axis=1), block.mean(axis=1)
+            total, share = block.sum(axis=1).clip(min=1e-300), block.mean(axis=1)
             pull = block - share[:, None]
             spread = total * np.maximum((block**2).sum(axis=1) / total - share, _MIN_DILUTION)
             lift = (pull @ centred) / spread

@@ -1,8 +1,8 @@
 """Regions of the embedding space: images that lie together, whether or not anybody has a word for what they show.
 
-Two kinds are tried. Places are components of mixtures that know no loss, at several scales: they compete with phrases on
-equal terms. The error-aware mixture after Domino is shaped by what the losses of the proposing half have left over, so
-it is asked last, for failures that nothing else explains.
+Two kinds are tried. Places are components of mixtures that know no loss, at several scales: they compete with phrases
+on equal terms. The error-aware mixture after Domino is shaped by what is left over of the losses of the proposing half,
+so it is asked last, for failures that nothing else explains.
 """
 
 from __future__ import annotations

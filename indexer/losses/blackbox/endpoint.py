@@ -7,7 +7,6 @@ image that still fails is left out with the reason, and the others go on.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.http import Http, first_line
 from fsearch.indexer.losses.blackbox.base import Failure, TensorModel, choose_tensor
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions, Preprocessing, read_shape
 
-_RETRIED = (408, 429, 500, 502, 503, 504)  # HTTP statuses of transient failures
-_ANSWER_BYTES, _METADATA_BYTES, _PART_BYTES = 2**28, 2**22, 2**16
+_ANSWER_BYTES, _METADATA_BYTES = 2**28, 2**22
 _DTYPES = {"FP32": "float32", "UINT8": "uint8"}
 
 
@@ -47,26 +46,10 @@ class Endpoint(TensorModel):
 
         Raises BadInputError where the server does not answer, or the model takes no image.
         """
-        try:
-            import urllib3
-        except ImportError as error:
-            raise BadInputError("HTTP endpoints need the library urllib3: pip install urllib3") from error
         if "/v2/models/" not in url:
             raise BadInputError(f"{url}: give the model's own address, like http://host:8000/v2/models/NAME")
-        retry = urllib3.Retry(
-            retries,
-            backoff_factor=backoff,
-            backoff_max=10,
-            status_forcelist=_RETRIED,
-            allowed_methods=None,  # an inference changes nothing, so repeating it is safe
-            redirect=0,
-            raise_on_status=False,
-        )
-        limits = urllib3.Timeout(connect=10, read=timeout)
-        self._timeout = timeout
-        self._http = urllib3.PoolManager(retries=retry, timeout=limits, maxsize=concurrent, block=True)
+        self._http = Http(concurrent=concurrent, retries=retries, backoff=backoff, timeout=timeout)
         self._url = url.rstrip("/").removesuffix("/infer")
-        self._errors = (urllib3.exceptions.HTTPError,)
         metadata = self._metadata()
         tensor = _choose(metadata["inputs"], options.input, "input", url)
         output = _choose(metadata["outputs"], options.output, "output", url) if metadata.get("outputs") else {}
@@ -98,40 +81,16 @@ class Endpoint(TensorModel):
             body["outputs"] = [{"name": self._output}]
         status = 0
         try:
-            status, data = self._ask("POST", f"{self._url}/infer", _ANSWER_BYTES, body)
+            status, data = self._http.request("POST", f"{self._url}/infer", _ANSWER_BYTES, body)
             response = json.loads(data)
-        except self._errors as error:
-            return Failure(_line(error))
+        except self._http.errors as error:
+            return Failure(first_line(error))
         except (ValueError, RecursionError):
             return Failure(f"HTTP {status}: no JSON came back")
         if status != 200:
             reason = response.get("error") if isinstance(response, dict) else None
-            return Failure(f"HTTP {status}: {_first_line(reason or 'no reason given')}")
+            return Failure(f"HTTP {status}: {first_line(reason or 'no reason given')}")
         return self._rows(response, len(batch))
-
-    def _ask(self, method: str, url: str, most: int, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
-        """Status and content of an answer, at most `most` bytes of it and `timeout` seconds in all.
-
-        Raises one of `_errors`. Content is taken as it is sent: what is compressed could be of any size.
-        """
-        headers = {"Accept-Encoding": "identity"}
-        answer = self._http.request(
-            method, url, json=body, headers=headers, preload_content=False, decode_content=False
-        )
-        end = time.monotonic() + self._timeout
-        data = bytearray()
-        try:
-            while part := answer.read1(_PART_BYTES, decode_content=False):
-                data += part
-                if len(data) > most:
-                    raise self._errors[0](f"its answer is larger than {most // 2**20} MiB")
-                if time.monotonic() > end:
-                    raise self._errors[0](f"its answer took longer than {self._timeout:g} s")
-        except BaseException:
-            answer.close()
-            raise
-        answer.release_conn()
-        return answer.status, bytes(data)
 
     def _rows(self, response: Any, count: int) -> list[Any] | Failure:
         try:
@@ -139,15 +98,15 @@ class Endpoint(TensorModel):
             chosen = next((o for o in outputs if o["name"] == self._output), outputs[0])
             rows = np.asarray(chosen["data"], np.float64).reshape(chosen["shape"])
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            return Failure(f"the answer is no inference response: {_line(error)}")
+            return Failure(f"the answer is no inference response: {first_line(error)}")
         return list(rows) if len(rows) == count else Failure(f"{len(rows)} predictions came back for {count} images")
 
     def _metadata(self) -> dict[str, Any]:
         try:
-            status, data = self._ask("GET", self._url, _METADATA_BYTES)
+            status, data = self._http.request("GET", self._url, _METADATA_BYTES)
             metadata = json.loads(data) if status == 200 else None
-        except (*self._errors, ValueError, RecursionError) as error:
-            raise BadInputError(f"{self._url} does not answer: {_line(error)}") from error
+        except (*self._http.errors, ValueError, RecursionError) as error:
+            raise BadInputError(f"{self._url} does not answer: {first_line(error)}") from error
         if not isinstance(metadata, dict) or not _tensors(metadata.get("inputs")):
             raise BadInputError(f"{self._url}: HTTP {status}, and no model metadata of the Open Inference Protocol v2")
         if metadata.get("outputs") and not _tensors(metadata["outputs"]):
@@ -181,12 +140,3 @@ def _preprocessing(tensor: dict[str, Any], options: InputOptions, url: str) -> t
 
 def _choose(tensors: list[dict[str, Any]], wanted: str | None, what: str, url: str) -> dict[str, Any]:
     return tensors[choose_tensor([t.get("name") for t in tensors], wanted, what, url)]
-
-
-def _line(error: BaseException) -> str:
-    return _first_line(getattr(error, "reason", None) or error)
-
-
-def _first_line(said: object) -> str:
-    """The first line of what a server or library says, which may be empty."""
-    return (str(said).strip() or type(said).__name__).splitlines()[0][:500]

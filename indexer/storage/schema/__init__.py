@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from fsearch.indexer.storage.schema.discoveries import DISCOVERY_TABLES
 from fsearch.indexer.storage.schema.inputs import DATA_TABLES
 from fsearch.indexer.storage.schema.results import ANSWER_TABLES
 from fsearch.indexer.storage.schema.table import Table
 
-VERSION = 11
+VERSION = 12
 
-TABLES: tuple[Table, ...] = (*DATA_TABLES, *ANSWER_TABLES)
+TABLES: tuple[Table, ...] = (*DATA_TABLES, *ANSWER_TABLES, *DISCOVERY_TABLES)
 DELETED_WITH_IMAGE = tuple(t.name for t in TABLES if t.with_image == "deleted")
 DELETED_WITH_PIXELS = tuple(t.name for t in TABLES if t.with_pixels == "deleted")
 DELETED_WITH_MODEL = tuple(t.name for t in TABLES if t.with_model == "deleted")

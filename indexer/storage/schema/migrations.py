@@ -179,6 +179,18 @@ def m011_votes(con: Connection) -> None:
     )
 
 
+def m012_discoveries(con: Connection) -> None:
+    """The tables of discoveries."""
+    con.execute(
+        "CREATE TABLE discoveries (run_id BIGINT, rank INTEGER, concept INTEGER, origin VARCHAR, proposed_lift DOUBLE, "
+        "PRIMARY KEY (run_id, rank))"
+    )
+    con.execute(
+        "CREATE TABLE discovered_images (run_id BIGINT, rank INTEGER, image_id BIGINT, membership DOUBLE, "
+        "PRIMARY KEY (run_id, rank, image_id))"
+    )
+
+
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     2: m002_conditions_contrasts_and_confounding,
     3: m003_sources_and_black_boxes,
@@ -190,6 +202,7 @@ MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     9: m009_presence_and_intervals,
     10: m010_columns_of_models,
     11: m011_votes,
+    12: m012_discoveries,
 }
 
 

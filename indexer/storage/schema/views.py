@@ -123,6 +123,15 @@ VIEWS: tuple[View, ...] = (
         ("rankings", "hypotheses"),
     ),
     View(
+        "latest_discovery",
+        "The last discovery: each concept at its rank, the other wordings of it below.",
+        "SELECT r.rank, d.concept, r.hypothesis, d.origin, r.verdict, r.lift, r.lo, r.hi, r.observed_lift, "
+        "d.proposed_lift, r.n_effective, r.p_value, r.q_value, r.reason "
+        "FROM discoveries d JOIN rankings r USING (run_id, rank) "
+        "WHERE d.run_id = (SELECT max(run_id) FROM discoveries) ORDER BY r.rank",
+        ("discoveries", "rankings"),
+    ),
+    View(
         "latest_evidence",
         "The images shown with the last run: of each hypothesis the failing, the passing and the nearest, in order.",
         "SELECT r.rank, r.hypothesis, r.within, r.verdict, e.kind, e.place, i.key, e.loss, {label}, l.prediction, "
