@@ -26,6 +26,7 @@ from fsearch.search.terminal.app import (
     read_stdin,
 )
 from fsearch.search.terminal.commands import losses, runs
+from fsearch.search.terminal.commands.discover import discover
 from fsearch.search.terminal.commands.index import index
 from fsearch.search.terminal.commands.maintenance import check, compact, trust
 from fsearch.search.terminal.commands.pages import export, report, serve
@@ -60,6 +61,7 @@ app = typer.Typer(
 app.command()(index)
 app.add_typer(losses.app, name="losses")
 app.add_typer(runs.app, name="runs")
+app.command()(discover)
 app.command()(report)
 app.command()(serve)
 app.command()(export)

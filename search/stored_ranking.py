@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 from fsearch.diagnoser.choices import Correction
@@ -23,6 +24,10 @@ _IMAGES = (
     "SELECT e.within, e.hypothesis_id, e.kind, e.image_id, e.similarity, e.membership, e.loss, x.source, x.key, "
     "x.label, x.prediction FROM evidence e JOIN examples x ON x.image_id = e.image_id AND x.model = ? "
     "WHERE e.run_id = ? ORDER BY e.place"
+)
+_DISCOVERED = (
+    "SELECT d.rank, d.origin, d.concept, h.hypothesis AS head FROM discoveries d "
+    "JOIN rankings h ON h.run_id = d.run_id AND h.rank = d.concept WHERE d.run_id = ? ORDER BY d.rank"
 )
 _SHARED = "SELECT within, hypothesis, other, overlap FROM shared_images WHERE run_id = ? ORDER BY overlap DESC"
 
@@ -58,9 +63,30 @@ def stored_ranking(store: Store, reader: ImageReader, run_id: int) -> Ranking:
         _answer(row, images[row["within"] or "", row["hypothesis_id"]], shared, histograms.get(row["rank"]))
         for row in store.catalog.sql(_ROWS, [run_id]).to_pylist()
     )
+    answers = _discovered(answers, store.catalog.sql(_DISCOVERED, [run_id]).to_pylist())
     shown = sum(a.within is None or run[0]["by"] is not None for a in answers)
     correction: Correction = run[0]["correction"] or "bh"
     return Ranking(run_id, model, answers[:shown], (), run[0]["created_at"], correction, answers[shown:])
+
+
+def _discovered(answers: tuple[Answer, ...], rows: list[dict[str, Any]]) -> tuple[Answer, ...]:
+    """The answers of a discovery with what the catalog says of their concepts; of another run, as they are."""
+    below: dict[int, list[str]] = defaultdict(list)
+    for row in rows:
+        if row["rank"] != row["concept"]:
+            below[row["concept"]].append(answers[row["rank"] - 1].text)
+    told = {row["rank"]: row for row in rows}
+    return tuple(
+        a
+        if (row := told.get(rank)) is None
+        else replace(
+            a,
+            origin=row["origin"],
+            wording_of=None if row["concept"] == rank else row["head"],
+            wordings=tuple(below[rank]),
+        )
+        for rank, a in enumerate(answers, start=1)
+    )
 
 
 def _neighbour(row: dict[str, Any], reader: ImageReader) -> Neighbour:

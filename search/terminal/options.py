@@ -137,6 +137,29 @@ QUERY: dict[str, Any] = {  # one for each field of QueryOptions
 }
 
 
+DISCOVER: dict[str, Any] = {  # one for each field of DiscoverOptions
+    "top": QUERY["top"],
+    "where": typer.Option(help="Only images that fulfil an SQL predicate propose and judge."),
+    "columns": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column", help="Try only this column's values; repeat for several. By default all that tell no loss."
+        ),
+    ],
+    "llm": typer.Option(
+        "--llm", help="Let a language model propose phrases too: a server of OpenAI's chat completions, http://HOST/v1."
+    ),
+    "llm_model": typer.Option("--llm-model", help="Its model; by default the first that it lists."),
+    "send_images": typer.Option(
+        "--send-images", help="Let it see a dozen small pictures, and not only what was found of phrases."
+    ),
+    "rounds": typer.Option("--rounds", min=1, max=10, help="How often it is asked."),
+    "fdr": QUERY["fdr"],
+    "seed": QUERY["seed"],
+    "device": QUERY["device"],
+}
+
+
 def with_options(kind: type, declared: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorator for a command with a parameter `options`: one option of the command line for each field of `kind`.
 

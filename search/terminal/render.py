@@ -130,7 +130,7 @@ def _signed(value: float | None) -> str:
 
 _CELLS: dict[str, Callable[[int, Answer], Text]] = {
     "rank": lambda i, _: Text(printable(str(i))),
-    "hypothesis": lambda _, a: Text(printable(a.title)),
+    "hypothesis": lambda _, a: Text(printable(f"  or: {a.title}" if a.wording_of else a.title)),
     "verdict": lambda _, a: Text(a.verdict, style=a.verdict.style),
     "lift": _seen(lambda a: _signed(a.lift)),
     "90% interval": _seen(lambda a: f"[{a.lo:+.3f}, {a.hi:+.3f}]"),

@@ -172,10 +172,13 @@ class Making:
         return cls(ranking.created_at, tuple(rows), _command(run))
 
 
+DISCOVER = "discover"  # the source of a run that nobody listed the hypotheses of
+
+
 def _command(run: dict[str, Any]) -> str:
     import shlex
 
-    words = ["fsearch", "rank", run["source"]]
+    words = ["fsearch", "discover"] if run["source"] == DISCOVER else ["fsearch", "rank", run["source"]]
     for name, option in (("condition", "--where"), ("by", "--by")):
         if run[name]:
             words += [option, run[name]]

@@ -49,14 +49,15 @@ class ReportOptions:
 def report(store: Store, reader: ImageReader, run_id: int | None, options: ReportOptions = ReportOptions()) -> str:
     """The report of a run, the last one by default. Raises BadInputError where there is none."""
     ranking = stored_ranking(store, reader, latest_run(store) if run_id is None else run_id)
-    ranked = list(enumerate(ranking.answers, start=1))
-    summary = Summary.of(ranking.answers, ranking.correction)
+    every = list(enumerate(ranking.answers, start=1))
+    ranked = [(rank, a) for rank, a in every if a.wording_of is None]  # other wordings stand with what they are of
+    summary = Summary.of([a for _, a in ranked], ranking.correction)
     about, making = Overview.of(store, ranking.model), Making.of(store, ranking)
     explained = {id(a): by for a, by in summary.explained}
     apart = [(rank, a, explained[id(a)]) for rank, a in ranked if id(a) in explained]
     judged = [(rank, a) for rank, a in ranked if a.verdict not in _FOLDED and id(a) not in explained]
     unseen, unclear = ([(rank, a) for rank, a in ranked if a.verdict == word] for word in _FOLDED)
-    hidden = list(enumerate(ranking.hidden, start=len(ranked) + 1))
+    hidden = list(enumerate(ranking.hidden, start=len(every) + 1))
     shown = _shown(ranking, options)
     values = {
         "about": about,
@@ -64,7 +65,7 @@ def report(store: Store, reader: ImageReader, run_id: int | None, options: Repor
         "ranking": ranking,
         "making": making,
         "steps": next_steps(summary, about, [a for _, a in unseen]),
-        "ranked": ranked,
+        "every": every,
         "judged": judged,
         "hidden": hidden,
         "apart": apart,
@@ -85,7 +86,7 @@ def report(store: Store, reader: ImageReader, run_id: int | None, options: Repor
         detailed=[(rank, a) for rank, a in [*ranked, *hidden] if a.verdict in _DETAILED],
         others=[(rank, a) for rank, a in ranked if a.verdict not in _DETAILED],
         lazy=False,
-        ranks={a.title: rank for rank, a in [*ranked, *hidden]},
+        ranks={a.title: rank for rank, a in [*every, *hidden]},
         axis=Axis.of([a for a in ranking.answers if a.verdict not in _FOLDED]),
         hidden_axis=Axis.of(ranking.hidden),
         bars=bars,

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from fsearch.diagnoser.discovery.propose import Origin
 from fsearch.diagnoser.verdict import Verdict
 from fsearch.indexer.errors import NotReadyError
 from fsearch.indexer.storage.schema import TABLES
@@ -19,6 +20,14 @@ from fsearch.search.answer import COLUMNS, Answer
 TEMPLATES = Path(__file__).parent / "templates"
 MINUS = "\u2212"
 _IN_WORDS = {"hypothesis", "verdict", "reason", "within"}  # said elsewhere; all other columns are numbers behind it
+_FOUND_BY = {
+    Origin.VOCABULARY: "it is of the vocabulary that comes with fsearch",
+    Origin.CAPTIONS: "it is a keyword of captions",
+    Origin.COLUMN: "it is a value of a column",
+    Origin.LLM: "the language model proposed it",
+    Origin.CONJUNCTION: "several candidates fail together and not apart",
+    Origin.REGION: "these images lie together in the embedding space, and its name is no more than the nearest words",
+}
 _MEANINGS = {name: about for table in TABLES if table.name == "rankings" for name, _, about in table.columns}
 
 
@@ -37,7 +46,7 @@ def environment() -> Any:
         undefined=jinja2.StrictUndefined,
     )
     found.filters |= {"signed": signed, "plain": plain, "q": q_value, "times": times, "cell": cell}
-    found.globals |= {"numbers": numbers, "Verdict": Verdict}
+    found.globals |= {"numbers": numbers, "Verdict": Verdict, "found_by": _FOUND_BY}
     return found
 
 

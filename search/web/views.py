@@ -132,11 +132,11 @@ class Views:
 
     def _ranked(self, found: Ranking | Answers, chosen: int, command: str) -> dict[str, Any]:
         answers, every = found.answers, (*found.answers, *found.hidden)
-        ranked = list(enumerate(answers, start=1))
+        ranked = [(rank, a) for rank, a in enumerate(answers, start=1) if a.wording_of is None]
         by = {rank: cause for rank, a in ranked if a.verdict == Verdict.FAILS and (cause := explained_by(a))}
-        judged = [a for a in answers if a.verdict not in _FOLDED]
+        judged = [a for _, a in ranked if a.verdict not in _FOLDED]
         return self.frame(found.model) | {
-            "summary": Summary.of(answers),
+            "summary": Summary.of([a for _, a in ranked]),
             "rows": [(rank, a) for rank, a in ranked if a.verdict not in _FOLDED and rank not in by],
             "apart": [(rank, a, by[rank]) for rank, a in ranked if rank in by],
             "unclear": [(rank, a) for rank, a in ranked if a.verdict == Verdict.UNCLEAR],
