@@ -12,14 +12,12 @@ _RETRIED = (408, 429, 500, 502, 503, 504)  # statuses of transient failures
 _PART_BYTES = 2**16
 
 
-class Http:
-    """A pool of connections.
+class HttpError(Exception):
+    """A server does not answer, or too much, or too late; in one line."""
 
-    Attributes
-    ----------
-    errors : what `request` raises where a server does not answer, or too much, or too late.
-    timeout : seconds to wait for an answer, and for all of it.
-    """
+
+class Http:
+    """A pool of connections."""
 
     def __init__(self, *, concurrent: int, retries: int, backoff: float, timeout: float) -> None:
         """Raise BadInputError where the library is missing.
@@ -29,6 +27,7 @@ class Http:
         concurrent : requests in flight at once.
         retries : how often a request that failed transiently is repeated; no redirect is followed.
         backoff : seconds before the second retry; doubled for each further one, at most 10.
+        timeout : seconds to wait for an answer, and for all of it.
         """
         try:
             import urllib3
@@ -44,34 +43,43 @@ class Http:
             raise_on_status=False,
         )
         limits = urllib3.Timeout(connect=10, read=timeout)
-        self.timeout = timeout
+        self._timeout = timeout
         self._pool = urllib3.PoolManager(retries=retry, timeout=limits, maxsize=concurrent, block=True)
-        self.errors: tuple[type[Exception], ...] = (urllib3.exceptions.HTTPError,)
+        self._errors = (urllib3.exceptions.HTTPError,)
 
     def request(
         self, method: str, url: str, most: int, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, bytes]:
         """Status and content of an answer, at most `most` bytes of it and `timeout` seconds in all.
 
-        `body` is sent as JSON. Raises one of `errors`. Content is taken as it is sent: what is compressed could be of
-        any size.
+        `body` is sent as JSON. Raises HttpError. Content is taken as it is sent: what is compressed could be of any
+        size.
         """
         sent = {"Accept-Encoding": "identity", **(headers or {})}
-        answer = self._pool.request(method, url, json=body, headers=sent, preload_content=False, decode_content=False)
-        end = time.monotonic() + self.timeout
-        data = bytearray()
         try:
-            while part := answer.read1(_PART_BYTES, decode_content=False):
-                data += part
-                if len(data) > most:
-                    raise self.errors[0](f"its answer is larger than {most // 2**20} MiB")
-                if time.monotonic() > end:
-                    raise self.errors[0](f"its answer took longer than {self.timeout:g} s")
-        except BaseException:
-            answer.close()
-            raise
+            answer = self._pool.request(
+                method, url, json=body, headers=sent, preload_content=False, decode_content=False
+            )
+            try:
+                data = self._content(answer, most)
+            except BaseException:
+                answer.close()
+                raise
+        except self._errors as error:
+            raise HttpError(first_line(error)) from error
         answer.release_conn()
-        return answer.status, bytes(data)
+        return answer.status, data
+
+    def _content(self, answer: Any, most: int) -> bytes:
+        end = time.monotonic() + self._timeout
+        data = bytearray()
+        while part := answer.read1(_PART_BYTES, decode_content=False):
+            data += part
+            if len(data) > most:
+                raise HttpError(f"its answer is larger than {most // 2**20} MiB")
+            if time.monotonic() > end:
+                raise HttpError(f"its answer took longer than {self._timeout:g} s")
+        return bytes(data)
 
 
 def first_line(said: object) -> str:

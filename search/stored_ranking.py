@@ -78,11 +78,11 @@ def _discovered(answers: tuple[Answer, ...], rows: list[dict[str, Any]]) -> tupl
     told = {row["rank"]: row for row in rows}
     return tuple(
         a
-        if (row := told.get(rank)) is None
+        if (known := told.get(rank)) is None
         else replace(
             a,
-            origin=row["origin"],
-            wording_of=None if row["concept"] == rank else row["head"],
+            origin=known["origin"],
+            wording_of=None if known["concept"] == rank else known["head"],
             wordings=tuple(below[rank]),
         )
         for rank, a in enumerate(answers, start=1)

@@ -41,7 +41,9 @@ def conjunctions(
     """
     own = half.evidence(weights)
     bounds = Bounds.of(half, weights)
-    alone = {(i,): Conjunction((i,), float(own.z[i]), float(own.lift[i])) for i in range(len(weights))}
+    alone: dict[tuple[int, ...], Conjunction] = {
+        (i,): Conjunction((i,), float(own.z[i]), float(own.lift[i])) for i in range(len(weights))
+    }
     pairs = _louder(half, weights, bounds, alone, [p for p in combinations(range(len(weights)), 2) if apart[p]])
     wider = {c.parts for c in pairs}
     singles = sorted({i for c in pairs for i in c.parts})
@@ -90,7 +92,7 @@ def _louder(
         block = open_[start : start + 256]
         product = np.stack([np.prod(weights[list(p)].astype(np.float64), axis=0) for p in block])
         said = half.evidence(product)
-        for parts, z, lift, count in zip(block, said.z, said.lift, said.count, strict=True):
+        for parts, z, lift, count in zip(block, said.z, said.lift, said.images, strict=True):
             if count >= ENOUGH and z >= max(c.z for c in within[parts]) + _LOUDER:
                 found.append(Conjunction(parts, float(z), float(lift)))
     return sorted(found, key=lambda c: -c.z)[:MOST]

@@ -59,7 +59,8 @@ class Region:
 
     def weights(self, embeddings: Singles, rows: Rows) -> Floats:
         """See Definition."""
-        return self.mixture.posterior(embeddings)[:, self.component]
+        found: Floats = self.mixture.posterior(embeddings)[:, self.component]
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,13 +57,15 @@ def fit(embeddings: Singles, losses: Floats, components: int, seed: int = 0) -> 
     error = (losses - losses.mean()) / max(float(losses.std()), 1e-300)
     rng = np.random.default_rng([seed, 71])
     found = _nearest(points, _spread_out(points, components, rng))
-    floor = _FLOOR * points.var(axis=0).mean()
+    floor = _FLOOR * float(points.var(axis=0).mean()) + 1e-12
     for _ in range(ROUNDS):
         total = found.sum(axis=0) + 1e-9
         means = found.T @ points / total[:, None]
-        variances = found.T @ points**2 / total[:, None] - means**2 + floor
+        variances = found.T @ points**2 / total[:, None] - means**2
+        variances = np.maximum(variances, 0.0) + floor
         error_mean = found.T @ error / total
-        error_variance = found.T @ error**2 / total - error_mean**2 + 0.05
+        error_variance = found.T @ error**2 / total - error_mean**2
+        error_variance = np.maximum(error_variance, 0.0) + 0.05
         shares = np.log(total / total.sum())
         place = _log_normal(points, means, variances)
         loses = _log_normal(error[:, None], error_mean[:, None], error_variance[:, None])
@@ -91,7 +93,8 @@ def _spread_out(points: Floats, count: int, rng: np.random.Generator) -> Floats:
 def _nearest(points: Floats, means: Floats) -> Floats:
     """(n, k) 1 where a mean is the nearest to a point."""
     nearest = ((points**2).sum(axis=1)[:, None] - 2 * points @ means.T + (means**2).sum(axis=1)).argmin(axis=1)
-    return np.eye(len(means))[nearest]
+    found: Floats = np.eye(len(means))[nearest]
+    return found
 
 
 def _log_normal(points: Floats, means: Floats, variances: Floats) -> Floats:

@@ -23,6 +23,7 @@ Singles = NDArray[np.float32]
 
 REPEATS = 0.99  # area under the ROC curve from which columns tell the loss by themselves, alone or together
 HEADS, REGIONS, WORDINGS = 24, 8, 5  # concepts, further regions, and other wordings of each, at most
+NEARLY = 0.75  # overlap from which two heads are one concept: each of them said something that the others had not
 ALIKE = 0.9  # overlap from which the shorter of two phrases stands for both
 _PAIRED = 60  # concepts that are tried in pairs
 
@@ -104,7 +105,7 @@ def _speaking(half: ProposingHalf, candidates: Sequence[Candidate]) -> tuple[lis
     weights = _weights(half, candidates)
     said = half.evidence(weights)
     order = np.argsort(-said.z, kind="stable")
-    order = order[(said.z[order] >= LEAST_Z) & (said.count[order] >= ENOUGH / 2)]
+    order = order[(said.z[order] >= LEAST_Z) & (said.images[order] >= ENOUGH / 2)]
     return [candidates[i] for i in order], weights[order]
 
 
@@ -138,7 +139,7 @@ def _unexplained(half: ProposingHalf, left: Floats, heads: Singles, seed: int) -
 def _with_wordings(
     half: ProposingHalf, heads: list[Candidate], own: Singles, single: Sequence[Candidate], weights: Singles
 ) -> list[Proposal]:
-    """Heads that share their images with no earlier head, each with other wordings: heads that do, then others.
+    """Heads that share few images with earlier heads, each with other wordings: heads that share more, then others.
 
     Of phrases of nearly the same images the shortest stands for the concept.
     """
@@ -146,16 +147,17 @@ def _with_wordings(
     rest = [i for i, c in enumerate(single) if c not in heads]
     held = np.concatenate([own, weights[rest]])
     lifts = half.evidence(held).lift
-    head_of = fold(overlaps(own, own), np.arange(len(heads)))
+    head_of = fold(overlaps(own, own), np.arange(len(heads)), NEARLY)
     shared = overlaps(held, own) if len(heads) else np.zeros((len(every), 0))
     proposals: list[Proposal] = []
-    for i in np.unique(head_of):
-        same = [j for j in np.flatnonzero(head_of == i) if j != i and every[j].name]
+    for i in np.unique(head_of).tolist():
+        same = [j for j in np.flatnonzero(head_of == i).tolist() if j != i and every[j].name]
         later = range(len(heads), len(every))
         same += [j for j in later if shared[j].argmax() == i and shared[j, i] > SAME_IMAGES]
         alike = [j for j in same if shared[j, i] >= ALIKE] if every[i].name else []
         head = min([i, *alike], key=lambda j: len(every[j].name))
         first = len(proposals)
-        others = [j for j in (i, *same) if j != head][:WORDINGS]
+        others = sorted((j for j in (i, *same) if j != head), key=lambda j: every[j].origin == Origin.VOCABULARY)
+        others = others[:WORDINGS]  # the user's own words first
         proposals += [Proposal(every[j], first, float(lifts[j])) for j in (head, *others)]
     return proposals

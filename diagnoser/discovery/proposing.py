@@ -31,12 +31,12 @@ class Evidence(NamedTuple):
     ----------
     lift : mean loss of its images less that of the rest, in units of the loss.
     z : the lift in its standard errors, by groups of repeats; see evidence.Design.slope.
-    count : expected number of its images; `carried` : of groups that carry the evidence (Kish).
+    images : expected number of its images; `carried` : of groups that carry the evidence (Kish).
     """
 
     lift: Floats
     z: Floats
-    count: Floats
+    images: Floats
     carried: Floats
 
 

@@ -149,11 +149,13 @@ class Candidates:
             texts = embed(self.encoder, [Hypothesis(p) for p in known], self.store.templates)
             said, _ = weigh(self.whole, self.half, texts)
             spread = max(float(self.half.losses.std()), 1e-300)
-            return [Said(p, float(v) / spread, float(n)) for p, v, n in zip(known, said.lift, said.count, strict=True)]
+            return [Said(p, float(v) / spread, float(n)) for p, v, n in zip(known, said.lift, said.images, strict=True)]
 
         told = say([c.name for c in found.candidates if c.name in found.hypotheses][:_TOLD])
         pictures = self._pictures(reader) if options.send_images else ((), ())
         phrases, notes = rounds(model, options.rounds, told, say, pictures)
+        if options.send_images and not any(pictures):
+            notes.append("no picture could be read to be sent; where the workspace was received: fsearch trust")
         known = [p for p in phrases if not self.encoder.unknown_words(p)]
         if len(known) < len(phrases):
             notes.append(f"{len(phrases) - len(known)} phrases of the language model are in words the encoder lacks")

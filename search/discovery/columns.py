@@ -120,7 +120,7 @@ def repeating(found: dict[str, list[Candidate]], rows: Rows, losses: Floats) -> 
 
     One does if nearly every image of a candidate loses more, or less, than every other, among images at global `rows`.
     """
-    told = {}
+    told: dict[str, str] = {}
     for name, candidates in found.items():
         for candidate in candidates:
             inside = candidate.definition.weights(np.empty((0, 0), np.float32), rows)

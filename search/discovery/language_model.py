@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.http import Http, first_line
+from fsearch.indexer.http import Http, HttpError
 from fsearch.search.hypotheses import MAX_WORDS
 
 KEY = "FSEARCH_LLM_KEY"  # in the environment: sent as a bearer token, and nowhere kept
@@ -76,8 +76,8 @@ class LanguageModel:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
             status, data = self._http.request(method, self.url + path, MAX_BYTES, body, headers)
-        except self._http.errors as error:
-            raise BadInputError(f"--llm {self.url} does not answer: {first_line(error)}") from error
+        except HttpError as error:
+            raise BadInputError(f"--llm {self.url} does not answer: {error}") from error
         if status != 200:
             raise BadInputError(f"--llm {self.url}{path}: HTTP {status}; see --llm-model, and ${KEY} for a key")
         try:

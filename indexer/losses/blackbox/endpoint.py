@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.http import Http, first_line
+from fsearch.indexer.http import Http, HttpError, first_line
 from fsearch.indexer.losses.blackbox.base import Failure, TensorModel, choose_tensor
 from fsearch.indexer.losses.blackbox.preprocess import InputOptions, Preprocessing, read_shape
 
@@ -83,8 +83,8 @@ class Endpoint(TensorModel):
         try:
             status, data = self._http.request("POST", f"{self._url}/infer", _ANSWER_BYTES, body)
             response = json.loads(data)
-        except self._http.errors as error:
-            return Failure(first_line(error))
+        except HttpError as error:
+            return Failure(str(error))
         except (ValueError, RecursionError):
             return Failure(f"HTTP {status}: no JSON came back")
         if status != 200:
@@ -105,7 +105,7 @@ class Endpoint(TensorModel):
         try:
             status, data = self._http.request("GET", self._url, _METADATA_BYTES)
             metadata = json.loads(data) if status == 200 else None
-        except (*self._http.errors, ValueError, RecursionError) as error:
+        except (HttpError, ValueError, RecursionError) as error:
             raise BadInputError(f"{self._url} does not answer: {first_line(error)}") from error
         if not isinstance(metadata, dict) or not _tensors(metadata.get("inputs")):
             raise BadInputError(f"{self._url}: HTTP {status}, and no model metadata of the Open Inference Protocol v2")

@@ -53,4 +53,6 @@ def discover(
     else:
         for line in ("nothing was proposed: no kind of image loses more than the rest", *found.notes):
             say(line)
-    say(f"stored as run {found.run_id}; see it with fsearch report or fsearch serve, or: fsearch runs show {found.run_id}")
+    say(
+        f"stored as run {found.run_id}; see it with: fsearch report, fsearch serve, or fsearch runs show {found.run_id}"
+    )

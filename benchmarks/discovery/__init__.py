@@ -1,0 +1,1 @@
+"""Discovery on planted worlds: what fails is in nobody's list."""
