@@ -137,6 +137,7 @@ def train(
     groups = singletons(len(losses)) if groups is None else groups
     rng = np.random.default_rng([seed, 11])
     draws = rng.poisson(1.0, size=(members, int(groups.max()) + 1)).astype(np.float32)
+    draws[~draws.any(axis=1)] = 1  # of very few groups a member may draw none: it then draws each once
     draws = np.take(draws, groups, axis=1)  # rows stay contiguous: other strides change sums in their last bit
     out = draws == 0
     boosters, trees, coefficients = [], np.empty(draws.shape), []

@@ -1,4 +1,4 @@
-"""The whole story in one call: render portraits, let the biased black box judge them, index, fit, rank. Offline.
+"""The whole story in one call: render portraits, let the biased black box judge them, index, fit, rank, discover.
 
 Nothing is prepared: the black box's losses are computed here and now, on portraits of a seed it was not trained on.
 """
@@ -19,10 +19,12 @@ from PIL import Image
 
 from fsearch.data.portraits import Portrait, draw_many, named_in, sample
 from fsearch.diagnoser.fit_report import FitReport
+from fsearch.diagnoser.verdict import Verdict
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.files import write_atomic
 from fsearch.indexer.storage.layout import Layout
 from fsearch.search.answer import Ranking
+from fsearch.search.discovery.result import Concept, Discovery
 from fsearch.search.options import Progress
 from fsearch.search.workspace import Workspace
 
@@ -48,8 +50,16 @@ class DemoReport:
     mean_loss: float
     fit: FitReport
     ranking: Ranking
+    discovery: Discovery
     truths: dict[str, float]
     seconds: dict[str, float]
+
+    @property
+    def unlisted(self) -> Concept | None:
+        """The worst failing concept that no line of the list says."""
+        listed = {a.text for a in self.ranking.answers}
+        found = (c for c in self.discovery.concepts if c.head.verdict == Verdict.FAILS)
+        return next((c for c in found if not listed & {c.head.text, *(w.text for w in c.wordings)}), None)
 
 
 def run_demo(workspace: Workspace, folder: Path, progress: Progress | None = None, count: int = COUNT) -> DemoReport:
@@ -72,9 +82,10 @@ def run_demo(workspace: Workspace, folder: Path, progress: Progress | None = Non
         lambda: workspace.index(folder / _FOLDER, losses, model=MODEL, split="held-out", progress=progress),
     )
     fit = timed("fit", lambda: workspace.fit(MODEL, progress=progress))
+    discovery = timed("discover", lambda: workspace.discover(model=MODEL, progress=progress))
     ranking = timed("rank", lambda: workspace.rank(STARTER, model=MODEL, progress=progress))
     truths = true_lifts(portraits, judged, [a.text for a in ranking.answers])
-    return DemoReport(accuracy, float(judged.mean()), fit, ranking, truths, seconds)
+    return DemoReport(accuracy, float(judged.mean()), fit, ranking, discovery, truths, seconds)
 
 
 def true_lifts(portraits: Sequence[Portrait], losses: NDArray[np.float64], texts: Sequence[str]) -> dict[str, float]:

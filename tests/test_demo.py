@@ -97,7 +97,9 @@ def test_the_demo_finds_dark_skin_and_can_be_run_again() -> None:
     assert np.mean([a.lo <= report.truths[a.text] <= a.hi for a in report.ranking.answers]) >= 0.8
     again = run_demo(ws, Path("demo"), count=1200)
     assert [a.text for a in again.ranking.answers] == [a.text for a in report.ranking.answers]
-    assert again.ranking.run_id == report.ranking.run_id + 1
+    assert again.ranking.run_id == report.ranking.run_id + 2  # the discovery is a run, too
+    assert report.discovery.concepts[0].head.verdict == "fails"
+    assert any("dark" in c.head.text or "skin_tone" in c.head.text for c in report.discovery.concepts[:3])
 
 
 GOLDEN_HEAD = "rank hypothesis verdict lift 90% interval observed adjusted vs group n eff q true lift"
@@ -105,7 +107,9 @@ GOLDEN_TAIL = """\
  weights: trees # (# a member), linear #
  out of bag: Spearman #, R# # (Spearman with permuted losses: #)
  repeats: #,# images in #,# groups of near-duplicates, the largest of #
- render # s, black box # s, index # s, fit # s, rank # s
+ render # s, black box # s, index # s, fit # s, discover # s, rank # s
+
+Nobody listed this, and it fails: NAME (lift #, q #; fsearch discover)
 
 Try next:
  fsearch query "dark skin tone"
@@ -125,7 +129,8 @@ def test_the_demo_prints_its_story(monkeypatch: pytest.MonkeyPatch) -> None:
     assert " fails " in lines[1]
     assert len(lines[1:47]) == 46
     assert all(line.split()[0] == str(i) for i, line in enumerate(lines[1:47], start=1))
-    assert [" ".join(re.sub(r"[+-]?\d+(\.\d+)?", "#", line).split()) for line in lines[-10:]] == [
+    tail = [re.sub(r"fails: .* \(lift", "fails: NAME (lift", line) for line in lines[-12:]]
+    assert [" ".join(re.sub(r"[+-]?\d+(\.\d+)?", "#", line).split()) for line in tail] == [
         " ".join(line.split()) for line in GOLDEN_TAIL.splitlines()
     ]
 

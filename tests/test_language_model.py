@@ -104,8 +104,9 @@ def test_it_sees_pictures_only_where_the_user_says_so(mine: Workspace) -> None:
         found = mine.discover(llm=server.url, rounds=1, send_images=True)  # it is a copy, and trusted with nothing
         assert any("no picture could be read to be sent" in n for n in found.notes)
         mine.trust()
-        mine.discover(llm=server.url, rounds=1)
-        mine.discover(llm=server.url, rounds=1, send_images=True)
+        trusted = fsearch.open(mine.root)
+        trusted.discover(llm=server.url, rounds=1)
+        trusted.discover(llm=server.url, rounds=1, send_images=True)
     _, without, with_them = (body["messages"][0]["content"] for body in server.bodies)
     assert isinstance(without, str)
     pictures = [part["image_url"]["url"] for part in with_them if part["type"] == "image_url"]

@@ -197,6 +197,8 @@ def demo_lines(report: DemoReport, program: str, options: str) -> list[str]:
         str(report.fit),
         f"  {stages}",
         "",
+        *_unlisted(report),
+        "",
         "Try next:",
         f'  {program} query{options} "dark skin tone"',
         f'  {program} query{options} "dark skin in dim light" vs "light skin in dim light"',
@@ -210,6 +212,15 @@ def _needs_web() -> str:
     from fsearch.search.web.server import missing
 
     return "" if missing() is None else "  # first: pip install 'fsearch-vision[web]'"
+
+
+def _unlisted(report: DemoReport) -> list[str]:
+    """What the demo discovered beside its list."""
+    found = report.unlisted
+    if found is None:
+        return ["Nothing fails that the list does not say (fsearch discover)."]
+    numbers = f"lift {found.head.lift:+.3f}, q {found.head.q_value:.3f}"
+    return [f"Nobody listed this, and it fails: {found.head.text} ({numbers}; fsearch discover)"]
 
 
 def sql_table(rows: pa.Table) -> Table:
