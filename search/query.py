@@ -159,7 +159,9 @@ def with_images(
     return tuple(answers)
 
 
-def notes_of(diagnosis: Diagnosis, encoder: TextEncoder, unknown: Sequence[str], foreign_images: bool) -> tuple[str, ...]:
+def notes_of(
+    diagnosis: Diagnosis, encoder: TextEncoder, unknown: Sequence[str], foreign_images: bool
+) -> tuple[str, ...]:
     """What the reader must know beside the numbers."""
     notes = [FOREIGN_IMAGES] if foreign_images else []
     notes += diagnosis.report.notes

@@ -174,10 +174,9 @@ class Workspace(Discovers):
             fit_seed=fit.seed,
             fit_images=fit.sampled,
         )
-        order = ranked(answers.answers)
+        order, notes = ranked(answers.answers), (*table_notes(source), *answers.notes)
         run_id, created, before = record(store, run, (*order, *answers.hidden))
         self._session.kept(before, store)
-        notes = (*table_notes(source), *answers.notes)
         ranking = Ranking(run_id, answers.model, order, notes, created, options.fdr, answers.hidden)
         if out is not None:
             write_ranking(ranking, Path(out))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from fsearch.diagnoser.estimate import PERMUTATIONS
 from fsearch.diagnoser.finding import Found, Phrase
 from fsearch.diagnoser.findings import judged
 from fsearch.diagnoser.slice import Asking
+from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.discovery.candidates import Candidates, Searched
 from fsearch.search.discovery.naming import named
@@ -30,6 +32,7 @@ from fsearch.search.options import named as for_one
 from fsearch.search.query import notes_of, with_images
 from fsearch.search.runs import Run
 from fsearch.search.session import Session
+from fsearch.search.web.overview import DISCOVER
 
 MOST_PROPOSING = 32_768  # images: more would propose no better
 _IDENTITIES = "SELECT image_id, coalesce(sha256, source || ' ' || key) AS identity FROM images WHERE status = 'present'"
@@ -66,36 +69,35 @@ def discover(
         top=options.top, where=options.where, fdr=options.fdr, seed=options.seed, device=options.device
     )
     store = session.store(root)
-    with store.writer():
-        scope = session.scope(root, model, asking)
-        slices, _ = session.slices(scope, asking)
-        halves = Halves.of(store, slices[None], options.seed)
-        encoder = session.text_encoder(store, options.device)
-        foreign = scope.foreign(encoder.only_side)
-        searched = Candidates(store, scope.model, halves.whole, halves.proposing, encoder, foreign).search(
-            options, session.images(store), progress
-        )
-        proposals = propose(halves.proposing, searched.candidates, options.seed, for_one(progress, "proposing"))
-        proposals = named(proposals, halves.whole, searched)
-        found, order = _judged(halves.judging, proposals, asking)
-        hypotheses = [_hypothesis(proposals[i].candidate, searched) for i in order]
-        images = session.images(store)
-        answers = with_images(found, hypotheses, partial(images.described, scope.model), images.place)
-        ranked = arranged(answers, [proposals[i] for i in order], order)
-        fit = session.fitted(store, scope.model).report
-        run = Run(
-            model=scope.model,
-            encoder=str(store.encoder),
-            source="discover",
-            options=asking,
-            permutations=PERMUTATIONS,
-            templates=store.templates,
-            images=len(halves.judging),
-            fit_seed=fit.seed,
-            fit_images=fit.sampled,
-        )
-        run_id, created = record_discovery(store, run, options, ranked, partial(_of_set, halves.whole))
-        session.nothing_changed(store)
+    if not os.access(store.layout.catalog, os.W_OK):
+        raise WorkspaceError(f"{store.layout.catalog} cannot be written, so no discovery can be stored")
+    scope = session.scope(root, model, asking)
+    slices, _ = session.slices(scope, asking)
+    halves = Halves.of(store, slices[None], options.seed)
+    encoder, images = session.text_encoder(store, options.device), session.images(store)
+    foreign = scope.foreign(encoder.only_side)
+    candidates = Candidates(store, scope.model, halves.whole, halves.proposing, encoder, foreign)
+    searched = candidates.search(options, images, progress)
+    proposals = propose(halves.proposing, searched.candidates, options.seed, for_one(progress, "proposing"))
+    proposals = named(proposals, halves.whole, searched)
+    found, order = _judged(halves.judging, proposals, asking)
+    hypotheses = [_hypothesis(proposals[i].candidate, searched) for i in order]
+    answers = with_images(found, hypotheses, partial(images.described, scope.model), images.place) if found else ()
+    ranked = arranged(answers, [proposals[i] for i in order], order)
+    fit = session.fitted(store, scope.model).report
+    run = Run(
+        model=scope.model,
+        encoder=str(store.encoder),
+        source=DISCOVER,
+        options=asking,
+        permutations=PERMUTATIONS,
+        templates=store.templates,
+        images=len(halves.judging),
+        fit_seed=fit.seed,
+        fit_images=fit.sampled,
+    )
+    run_id, created, before = record_discovery(store, run, options, ranked, partial(_of_set, halves.whole))
+    session.kept(before, store)
     notes = (_what_was_done(halves, searched, proposals), *searched.notes)
     notes += notes_of(halves.whole, encoder, (), False)
     return Discovery(run_id, scope.model, tuple(r.answer for r in ranked), notes, created, options.fdr)

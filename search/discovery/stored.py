@@ -23,8 +23,8 @@ Images = Callable[[Proposal], tuple[NDArray[np.int64], NDArray[np.float64]] | No
 
 def record_discovery(
     store: Store, run: Run, options: DiscoverOptions, ranked: Sequence[Ranked], images: Images
-) -> tuple[int, datetime]:
-    """Store a discovery in one transaction. Call inside `store.writer()`.
+) -> tuple[int, datetime, tuple[int, ...]]:
+    """Store a discovery in one transaction; see `runs.record`.
 
     `images` gives ids and chances of the images of a proposal that no word or column tells; None for others.
     """
