@@ -191,7 +191,7 @@ class World:
             ).fetchall():
                 shared = ", ".join(f'"{column}"' for t, column in here if t == table and (t, column) in there)
                 con.execute(f"DELETE FROM {table}")
-                con.execute(f"INSERT INTO {table} BY NAME SELECT {shared} FROM new.{table}")
+                con.execute(f"INSERT OR IGNORE INTO {table} BY NAME SELECT {shared} FROM new.{table}")
             con.execute("DELETE FROM settings WHERE name = 'fsearch_version'")
             con.execute("UPDATE settings SET value = '1' WHERE name = 'schema_version'")
         old.replace(new)
@@ -279,11 +279,13 @@ class World:
         for name, work in self._steps():
             if name == "migration":
                 self.in_child(self.aged)
-            if name in ("compact", "migration"):  # after either, models are fitted again
-                self.fits, self.runs = False, 0 if name == "migration" else self.runs
+            if name == "migration":  # no promise is that the rankings of another schema stand to the row
+                self.runs = 0
             for _ in range(self.rng.randrange(2, 9)):
+                self.fits = self.fits and name not in ("compact", "migration")  # after either, models are fitted again
                 if self.left <= 0 or self.killed(name, work):
                     break
+            self.fits = self.fits and name not in ("compact", "migration")
             self.in_child(work)
             self.verify()
         self._compare_with_folder()

@@ -36,7 +36,8 @@ class Text:
 
     def weights(self, embeddings: Singles, rows: Rows) -> Floats:
         """See Definition."""
-        return membership((embeddings @ self.vector)[None], np.array([self.anchor]), self.scale)[0]
+        found: Floats = membership((embeddings @ self.vector)[None], np.array([self.anchor]), self.scale)[0]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
