@@ -49,7 +49,7 @@ def test_an_index_run_commits_twice(few: Planted) -> None:
     ws = fsearch.open("w")
     with openings_counted() as openings:
         ws.index(few.folder, few.losses, templates=["a {}"])
-    assert openings == ["create", "read", "write", "read", "write"], openings
+    assert [o for o in openings if o != "read"] == ["create", "write", "write"]
     with openings_counted() as openings:
         report = ws.index(few.folder, templates=["a {}"])
     assert report.unchanged == 60
