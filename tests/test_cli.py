@@ -20,6 +20,7 @@ import fsearch
 from fsearch.cli import app
 
 COMMANDS = [
+    "discover",
     "export",
     "serve",
     "report",

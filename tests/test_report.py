@@ -143,7 +143,7 @@ def test_the_command_writes_and_refuses(ranked: Workspace) -> None:
     for arguments, said in (
         (("-o", "r.pdf"), "use .html or .md"),
         (("-o", "no/r.html"), "no such folder: no"),
-        (("9",), "no run 9; list them with: fsearch runs"),
+        (("99999",), "no run 99999; list them with: fsearch runs"),
     ):
         code, _, err = run("report", *arguments, "-w", ranked.root)
         assert (code, len(err.splitlines())) == (2, 1)

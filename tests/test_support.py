@@ -117,7 +117,7 @@ def test_the_blend_takes_the_better_side_and_neither_without_signal() -> None:
     assert blend.linear > 0.5
     assert blend.trees < 0.05
     nothing = Stacking.of(rng.normal(0, 1, 5000), rng.normal(0, 1, 5000), losses)
-    assert nothing.mix(np.array([3.0]), np.array([3.0]))[0] == pytest.approx(losses.mean(), abs=0.2)
+    assert nothing.level + nothing.mix(np.array([3.0]), np.array([3.0]))[0] == pytest.approx(losses.mean(), abs=0.2)
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=20), st.integers(-6, 6))
