@@ -295,7 +295,8 @@ class World:
         steps = [("index", self.index), ("losses", self.judge)]
         if self.rng.random() < 0.4:
             steps.append(("compact", self.compacted))
-        if self.rng.random() < 0.4 and len(list(self.folder.iterdir())) >= MIN_FIT_IMAGES:
+        contents = {_sha(path.read_bytes()) for path in self.folder.iterdir()}  # images of the same bytes are one
+        if self.rng.random() < 0.4 and len(contents) >= MIN_FIT_IMAGES:
             steps[2:2] = [("fit", self.fitted), ("rank", self.ranked)]
         if self.rng.random() < 0.3:
             steps.append(("migration", self.migrated))
