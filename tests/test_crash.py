@@ -1,4 +1,4 @@
-"""Two hundred kills lose nothing; and the harness that says so does notice a loss."""
+"""Sixty kills lose nothing (make bench-crash: a thousand); and the harness that says so does notice a loss."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_two_hundred_kills_lose_nothing() -> None:
-    done = run("-m", "benchmarks.crash", "--kills", "200")
+def test_sixty_kills_lose_nothing() -> None:
+    done = run("-m", "benchmarks.crash", "--kills", "60")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("crash: 200 kills in ")
+    assert done.stdout.startswith("crash: 60 kills in ")
     assert ", 0 losses" in done.stdout
 
 
