@@ -12,8 +12,10 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
 import fsearch
+from fsearch.cli import app
 from fsearch.indexer.errors import BadInputError, FsearchError, WorkspaceError
 from fsearch.indexer.storage import statement
 from fsearch.indexer.storage.catalog import Catalog
@@ -211,3 +213,30 @@ def test_a_condition_ends_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(statement.fetch, "__defaults__", (0.2,))
     with pytest.raises(FsearchError, match=r"took longer than 0\.2 s"):
         positions_where(pa.table({"a": [1]}), f"a < ({FOREVER})")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["DATE '290000-01-01'", "'infinity'::DATE", "'290000-01-01'::TIMESTAMP", "DATE '-5-01-01'", "INTERVAL 1 MONTH"],
+)
+@pytest.mark.parametrize("kind", ["table", "json", "csv"])
+def test_times_that_python_has_no_name_for_are_printed(received: Path, value: str, kind: str) -> None:
+    done = CliRunner().invoke(app, ["sql", f"SELECT {value} AS d", "--format", kind, "-w", str(received)])
+    assert done.exit_code == 0, done.output
+    assert done.stdout
+    nested = CliRunner().invoke(app, ["sql", f"SELECT [{value}] AS d", "--format", kind, "-w", str(received)])
+    assert nested.exit_code in (0, 2)
+    assert isinstance(nested.exception, SystemExit | None)
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("images", "indexed_at"), ("runs", "created_at"), ("models", "fitted_at")]
+)
+def test_times_of_ours_that_cannot_be_are_one_line(received: Path, table: str, column: str) -> None:
+    with duckdb.connect(str(received / "catalog.duckdb")) as con:
+        con.execute(
+            f"INSERT INTO {table} ({column}, {dict(images='image_id', runs='run_id', models='model')[table]}) "
+            "VALUES ('infinity', 999999)"
+        )
+    with pytest.raises(WorkspaceError, match=f"a time that cannot be in {table}.{column}"):
+        fsearch.open(received).info()

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.storage.times import times_are_known
 
 CellType = Literal["int", "float", "decimal comma", "bool", "date", "time", "text"]
 _MISSING = pa.array(["", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "none"])
@@ -177,20 +178,10 @@ def to_stored(column: pa.Array) -> pa.Array:
 def require_times(batch: pa.RecordBatch, where: str) -> None:
     """Raise BadInputError where a column holds a date or time that Python has no name for, as of the year 290000."""
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        try:
-            if pa.types.is_temporal(column.type):
-                pc.min_max(column).as_py()
-            elif pa.types.is_nested(column.type) and _holds_times(column.type):
-                column.to_pylist()
-        except Exception as error:  # OverflowError, ValueError, and what libraries of time zones raise
+        if not times_are_known(column):
             raise BadInputError(
                 f"{where}, column {name!r}: a date or time that cannot be read (years go from 1 to 9999)"
-            ) from error
-
-
-def _holds_times(kind: pa.DataType) -> bool:
-    inner = [kind.field(i).type for i in range(kind.num_fields)]
-    return any(pa.types.is_temporal(k) or (pa.types.is_nested(k) and _holds_times(k)) for k in inner)
+            )
 
 
 def to_text(column: pa.Array) -> pa.Array:

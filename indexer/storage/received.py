@@ -40,7 +40,7 @@ def find_intruder(con: Any, *, writing: bool) -> str | None:
     for table, size in rows:
         if table in names and size > MAX_ROWS:
             return f"{size:,} rows in {table}"
-    return _odd_column(con) or (_own_function(con) if writing else None)
+    return _odd_column(con) or _odd_time(con) or (_own_function(con) if writing else None)
 
 
 def _odd_column(con: Any) -> str | None:
@@ -56,6 +56,20 @@ def _odd_column(con: Any) -> str | None:
             return f"{table}.{column} as {kind[:40]}"
     checks = con.execute("SELECT table_name FROM duckdb_constraints() WHERE constraint_type = 'CHECK'").fetchall()
     return next((f"a check of its own on {table}" for (table,) in checks if table in names), None)
+
+
+def _odd_time(con: Any) -> str | None:
+    """A time of ours that Python has no name for; DuckDB looks at the least and greatest of each block."""
+    found = con.execute("SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal").fetchall()
+    there = set(found)
+    times = [(t.name, name) for t in TABLES for name, kind, _ in t.columns if kind == "TIMESTAMP"]
+    for table, column in times:
+        if (table, column) not in there:  # of an older schema
+            continue
+        query = f"SELECT 1 FROM {table} WHERE \"{column}\" NOT BETWEEN '0001-01-02' AND '9999-12-30' LIMIT 1"
+        if con.execute(query).fetchall():
+            return f"a time that cannot be in {table}.{column}"
+    return None
 
 
 def _own_function(con: Any) -> str | None:

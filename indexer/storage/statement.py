@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.memory import memory_bytes
+from fsearch.indexer.storage.times import times_are_known
 
 SECONDS = 60.0
 _GRACE = 5.0  # seconds until an interrupted statement is given up
@@ -67,7 +68,21 @@ def _rows(con: Any, query: str, parameters: list[object], limit: int) -> pa.Tabl
                     f"SQL: the answer is larger than {limit / 2**30:.1f} GiB; ask for less, or use LIMIT"
                 )
             batches.append(batch)
-    return pa.Table.from_batches(batches, reader.schema)
+    return _with_times(pa.Table.from_batches(batches, reader.schema))
+
+
+def _with_times(rows: pa.Table) -> pa.Table:
+    """The rows; a column of dates or times that Python has no name for, as of the year 290000, as text.
+
+    Raises BadInputError where they lie in a list or struct.
+    """
+    for i, field in enumerate(rows.schema):
+        if all(times_are_known(chunk) for chunk in rows.column(i).chunks):
+            continue
+        if pa.types.is_nested(field.type):
+            raise BadInputError(f"SQL: {field.name!r} holds a date outside the years 1 to 9999: CAST it AS VARCHAR")
+        rows = rows.set_column(i, field.name, rows.column(i).cast(pa.string()))
+    return rows
 
 
 def is_abandoned(con: Any) -> bool:

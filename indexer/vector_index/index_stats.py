@@ -76,5 +76,6 @@ class IndexStats:
 def read_stats(catalog: Catalog) -> IndexStats | None:
     """Statistics of the index file; None before the first one."""
     with catalog.read() as con:
-        rows = con.sql("FROM vector_index").to_arrow_table().to_pylist()
+        names = ", ".join(f.name for f in fields(IndexStats))
+        rows = con.sql(f"SELECT {names} FROM vector_index").to_arrow_table().to_pylist()
     return IndexStats(**rows[0]) if rows else None

@@ -1,0 +1,29 @@
+"""Dates and times that Arrow and DuckDB have, and Python has no name for: the year 290000, or infinity."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+
+def times_are_known(column: pa.Array) -> bool:
+    """Whether each date and time in a column, also in its lists and structs, is one of Python's."""
+    try:
+        if pa.types.is_interval(column.type):
+            return True
+        if pa.types.is_temporal(column.type):
+            import pyarrow.compute as pc
+
+            pc.min_max(column).as_py()
+        elif _holds_times(column.type):
+            column.to_pylist()
+    except Exception:  # OverflowError, ValueError, and what libraries of time zones raise
+        return False
+    return True
+
+
+def _holds_times(kind: pa.DataType) -> bool:
+    """Whether values of a nested type have a date or time in them."""
+    if not pa.types.is_nested(kind):
+        return False
+    inner = [kind.field(i).type for i in range(kind.num_fields)]
+    return any(pa.types.is_temporal(k) or _holds_times(k) for k in inner)
