@@ -13,12 +13,22 @@ def times_are_known(column: pa.Array) -> bool:
         if pa.types.is_temporal(column.type):
             import pyarrow.compute as pc
 
-            pc.min_max(column).as_py()
+            pc.min_max(_in_microseconds(column)).as_py()
         elif _holds_times(column.type):
             column.to_pylist()
     except Exception:  # OverflowError, ValueError, and what libraries of time zones raise
         return False
     return True
+
+
+def _in_microseconds(column: pa.Array) -> pa.Array:
+    """The column without its last three digits: nanoseconds are no matter of range, and pandas' alone."""
+    kind = column.type
+    if getattr(kind, "unit", None) != "ns":
+        return column
+    if pa.types.is_timestamp(kind):
+        return column.cast(pa.timestamp("us", kind.tz), safe=False)
+    return column.cast(pa.duration("us") if pa.types.is_duration(kind) else pa.time64("us"), safe=False)
 
 
 def _holds_times(kind: pa.DataType) -> bool:
