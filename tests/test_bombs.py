@@ -290,6 +290,14 @@ def test_times_that_python_has_no_name_for_are_one_line(column: pa.Array) -> Non
     refused(lambda: listed(str(path)), "column 'taken': a date or time that cannot be read")
 
 
+def test_times_that_python_knows_are_read() -> None:
+    kinds = [pa.date32(), pa.timestamp("ns"), pa.timestamp("s", "UTC"), pa.duration("ms"), pa.time64("ns")]
+    columns = {f"c{i}": pa.array([1, None], kind) for i, kind in enumerate(kinds)}
+    nested = {"n": pa.array([[1], None], pa.list_(pa.duration("s")))}
+    table = TableFile(parquet("l.parquet", {"image": ["a", "b"], "loss": [1.0, 2.0], **columns, **nested})).read()
+    assert table.num_rows == 2
+
+
 def test_dates_in_text_are_dates_or_text() -> None:
     for text, expected in (
         ("2024-02-29", date(2024, 2, 29)),

@@ -13,7 +13,10 @@ def times_are_known(column: pa.Array) -> bool:
         if pa.types.is_temporal(column.type):
             import pyarrow.compute as pc
 
-            pc.min_max(_in_microseconds(column)).as_py()
+            column = _in_microseconds(column)
+            numbers = column.view(pa.int32() if column.type.bit_width == 32 else pa.int64())
+            for number in pc.min_max(numbers).as_py().values():
+                pa.scalar(number, column.type).as_py()
         elif _holds_times(column.type):
             column.to_pylist()
     except Exception:  # OverflowError, ValueError, and what libraries of time zones raise
