@@ -18,6 +18,7 @@ import pytest
 
 import fsearch
 from fsearch.indexer.errors import NotReadyError
+from fsearch.indexer.workspace.store import Store
 
 CLI = [sys.executable, "-m", "fsearch.cli"]
 
@@ -152,14 +153,13 @@ def test_a_kill_at_any_time_loses_nothing(copied: Path, words: list[str]) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_fit_that_is_told_to_stop_says_so_in_one_line(copied: Path, number: int) -> None:
-    process = subprocess.Popen(
-        [*CLI, "fit", "-w", str(copied)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    time.sleep(6)
-    if process.poll() is not None:
-        pytest.skip("it was faster")
-    process.send_signal(number)
-    _, err = process.communicate(timeout=120)
+    command = [*CLI, "fit", "-w", str(copied)]
+    begun = Store.open(copied).layout.lock_holder
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not begun.exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     assert err.startswith("fsearch: stopped; ")
     assert len(err.splitlines()) == 1

@@ -295,7 +295,7 @@ def test_a_shard_that_drips_is_quarantined(monkeypatch: pytest.MonkeyPatch) -> N
         handler.wfile.write(held.getvalue()[:8192])
         drip(handler)
 
-    monkeypatch.setattr("fsearch.indexer.sources.paths.streaming", lambda u, h: streaming(u, h, seconds=1.0))
+    monkeypatch.setattr("fsearch.indexer.sources.web.streaming", lambda u, h: streaming(u, h, seconds=1.0))
     with server(answer) as url:
         items = list(open_source(f"{url}/000.tar").items())
     with pytest.raises(RejectedImageError, match=r"cannot be read to its end: .* took longer than 1 s"):
