@@ -25,7 +25,7 @@ from fsearch.search.terminal.app import (
     print_rows,
     read_stdin,
 )
-from fsearch.search.terminal.commands import losses, runs
+from fsearch.search.terminal.commands import losses, release, runs
 from fsearch.search.terminal.commands.discover import discover
 from fsearch.search.terminal.commands.index import index
 from fsearch.search.terminal.commands.maintenance import check, compact, trust
@@ -62,6 +62,7 @@ app.command()(index)
 app.add_typer(losses.app, name="losses")
 app.add_typer(runs.app, name="runs")
 app.command()(discover)
+release.register(app)
 app.command()(report)
 app.command()(serve)
 app.command()(export)

@@ -1,4 +1,4 @@
-"""The JSON Schema of what `query`, `rank` and `runs show` print with --json, from the code: docs/schema.json."""
+"""The JSON Schema of what commands print with --json, made from the code: docs/schema.json."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from dataclasses import fields
 from enum import Enum
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from fsearch.diagnoser.changes import Change
 from fsearch.diagnoser.exhibits import Histogram, Kind
+from fsearch.diagnoser.group_table import GroupRow
 from fsearch.indexer.storage.schema import TABLES
 from fsearch.search.answer import COLUMNS, FOUND, Answer, Neighbour
+from fsearch.search.compare.result import COLUMNS as CHANGE_COLUMNS
+from fsearch.search.compare.result import FOUND as MOVED
+from fsearch.search.compare.result import MovedImage
+from fsearch.search.gate.outcome import Check, Outcome
 
 _TYPES: Mapping[Any, str] = {float: "number", int: "integer", str: "string", bool: "boolean"}
 _SQL = {"VARCHAR": "string", "BIGINT": "integer", "INTEGER": "integer", "DOUBLE": "number", "BOOLEAN": "boolean"}
@@ -42,11 +48,13 @@ def schema() -> dict[str, Any]:
             "hidden": _list(_object(ranked)),
         },
         "run": {"settings": _object(settings), "ranking": _list(_object(stored))},
+        "comparison": _comparison(),
+        "gate": _gate(),
     }
-    parts = {"image": _of(Neighbour), "histogram": _of(Histogram)}
+    parts = {"image": _of(Neighbour), "histogram": _of(Histogram), "moved": _of(MovedImage)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "fsearch: answers (query --json), a ranking (rank --json) and a stored run (runs show --json)",
+        "title": "fsearch: what query, rank, runs show, compare and gate print with --json",
         "anyOf": [{"$ref": f"#/$defs/{name}"} for name in documents],
         "$defs": {name: _object(properties) for name, properties in documents.items()} | parts,
     }
@@ -65,6 +73,51 @@ def _answer() -> dict[str, Any]:
     images = {str(kind): _list({"$ref": "#/$defs/image"}) for kind in Kind}
     histogram = {"anyOf": [{"$ref": "#/$defs/histogram"}, {"type": "null"}]}
     return properties | {"shares_with": _list(shared), **images, "histogram": histogram}
+
+
+def _comparison() -> dict[str, Any]:
+    """The properties of a comparison: of two models, of all images, and of each phrase."""
+    hints, about = get_type_hints(Change), {name: text for name, _, text in _columns("changes")}
+    change = {name: {**_json_type(hints[name]), "description": about[name]} for name in CHANGE_COLUMNS}
+    change |= {name: _nullable(change[name], f"{about[name]}; null where the phrase is unseen") for name in MOVED}
+    of = {name: _nullable(_TEXT, text) for name, _, text in _columns("hypotheses") if name in ("group", "template")}
+    rank = {"rank": _described(_COUNT, "changes", "rank")}
+    changes = _list(_object(rank | change | of | {"images": _list({"$ref": "#/$defs/moved"})}))
+    return {
+        "comparison_id": _COUNT,
+        "before": _TEXT,
+        "after": _TEXT,
+        "images": _COUNT,
+        "either": _COUNT,
+        "created_at": _TIME,
+        "correction": _TEXT,
+        "standardised": {"type": "boolean"},
+        "stale": _list(_TEXT),
+        "notes": _NOTES,
+        "whole": _object(change),
+        "changes": changes,
+    }
+
+
+def _gate() -> dict[str, Any]:
+    """The properties of a gate's result: its outcome, the checks that it came from, and group tables."""
+    check, row = (
+        {name: _nullable(of) if of.get("type") == "number" else of for name, of in _of(kind)["properties"].items()}
+        for kind in (Check, GroupRow)
+    )
+    tables = {"type": "object", "additionalProperties": _list(_object(row))}
+    return {
+        "outcome": {"enum": [str(outcome) for outcome in Outcome]},
+        "exit_code": {"enum": [outcome.exit_code for outcome in Outcome]},
+        "source": _TEXT,
+        "model": _TEXT,
+        "run_id": _nullable(_COUNT),
+        "comparisons": _list(_COUNT),
+        "report": _nullable(_TEXT),
+        "checks": _list(_object(check)),
+        "tables": tables,
+        "notes": _NOTES,
+    }
 
 
 def _of(kind: type) -> dict[str, Any]:

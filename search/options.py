@@ -43,6 +43,28 @@ class QueryOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """How two models are compared; the options of `fsearch compare`. Stored with a comparison.
+
+    Attributes
+    ----------
+    top : images given with each phrase, of those that moved as it did.
+    where : SQL predicate on the view `examples`: only such images are asked about. It may not name what a model said.
+    standardise : take each model's losses less their mean, in their standard deviations; for losses on two scales.
+    fdr : correction of p-values to q-values: "bh", or "by" under any dependence between phrases.
+    seed : of the random signs.
+    device : compute device for phrases, and for an index that is searched for many of them.
+    """
+
+    top: int = 8
+    where: str | None = None
+    standardise: bool = False
+    fdr: Correction = "bh"
+    seed: int = 0
+    device: Device = "auto"
+
+
+@dataclass(frozen=True, slots=True)
 class IndexOptions:
     """How a data set is indexed: everything but the images and the losses themselves; the options of `fsearch index`.
 

@@ -35,7 +35,7 @@ _LIST = (
 )
 _RUN_COLUMNS, _RANKING_COLUMNS = (columns_of(table) for table in ("runs", "rankings"))
 _IGNORED = ("run_id", "created_at", "options")
-_PATIENCE = 120.0  # seconds that a ranking waits for the commit of another process
+PATIENCE = 120.0  # seconds that a ranking waits for the commit of another process
 _ENGINES = ("torch", "open_clip_torch", "xgboost", "duckdb", "numpy", "scipy")
 
 
@@ -71,7 +71,7 @@ class Run:
             "correction": options.fdr,
             "options": json.dumps(asdict(options)),
             "templates": json.dumps(self.templates),
-            "versions": _versions(),
+            "versions": versions(),
         }
 
 
@@ -89,10 +89,10 @@ def record(
     transaction, from the run's number.
     """
     now = utc_now()
-    with store.catalog.write(_PATIENCE) as con:
+    with store.catalog.write(PATIENCE) as con:
         before = store.layout.generation()
         run_id = scalar(con, "SELECT coalesce(max(run_id), 0) + 1 FROM runs")
-        ids = _hypothesis_ids(con, [Hypothesis(a.text, a.group, a.template) for a in answers])
+        ids = hypothesis_ids(con, [Hypothesis(a.text, a.group, a.template) for a in answers])
         made = run.as_row() | ({} if options is None else {"options": json.dumps(options)})
         insert(con, "runs", pa.Table.from_pylist([{"run_id": run_id, "created_at": now, **made}]))
         rows = [_row(run_id, rank, i, a) for rank, (i, a) in enumerate(zip(ids, answers, strict=True), start=1)]
@@ -137,7 +137,7 @@ def _row(run_id: int, rank: int, hypothesis_id: int, answer: Answer) -> dict[str
     return {"run_id": run_id, "rank": rank, "hypothesis_id": hypothesis_id, **columns}
 
 
-def _hypothesis_ids(con: Connection, hypotheses: Sequence[Hypothesis]) -> list[int]:
+def hypothesis_ids(con: Connection, hypotheses: Sequence[Hypothesis]) -> list[int]:
     """The ids of `hypotheses`; those never seen before are added."""
     known: dict[Hypothesis, int] = {
         Hypothesis(text, group, template): i
@@ -159,7 +159,8 @@ def _hypothesis_ids(con: Connection, hypotheses: Sequence[Hypothesis]) -> list[i
     return [known[h] for h in hypotheses]
 
 
-def _versions() -> str:
+def versions() -> str:
+    """JSON of the versions of fsearch and of the engines under it."""
     found = {"fsearch": __version__}
     for name in _ENGINES:
         try:

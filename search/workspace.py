@@ -13,6 +13,7 @@ from fsearch.indexer.device import Device, choose
 from fsearch.indexer.errors import WorkspaceError, require_one_of
 from fsearch.search.discovery.door import Discovers
 from fsearch.search.options import EngineName, IndexOptions, Named, Progress, QueryOptions, named
+from fsearch.search.releases import Releases
 from fsearch.search.session import Session
 
 if TYPE_CHECKING:  # each method imports what it needs, so that a command loads no more than it uses
@@ -30,7 +31,7 @@ if TYPE_CHECKING:  # each method imports what it needs, so that a command loads 
     from fsearch.search.runs import Runs, StoredRun
 
 
-class Workspace(Discovers):
+class Workspace(Discovers, Releases):
     """A workspace folder. Opening costs nothing; a folder that is not there yet is made by `index`."""
 
     def __init__(self, root: str | os.PathLike[str], encoder: Named | None = None) -> None:
@@ -147,15 +148,12 @@ class Workspace(Discovers):
         from fsearch.diagnoser.estimate import PERMUTATIONS
         from fsearch.search.answer import Ranking, ranked
         from fsearch.search.export import check_target, write_ranking
-        from fsearch.search.hypotheses import from_phrases, read_hypotheses, table_notes
+        from fsearch.search.hypotheses import asked_of, table_notes
         from fsearch.search.runs import Run, record
 
         if out is not None:
             check_target(Path(out))
-        if isinstance(hypotheses, str | os.PathLike):
-            asked, source = read_hypotheses(Path(hypotheses)), str(hypotheses)
-        else:
-            asked, source = from_phrases(hypotheses), "api"
+        asked, source = asked_of(hypotheses)
         options = replace(options, **changes)
         self._session.name(encoder)
         store = self._session.store(self.root)

@@ -127,6 +127,23 @@ def ws(fitted: Path) -> Workspace:
     return fsearch.open(fitted)
 
 
+@pytest.fixture(scope="session")
+def released(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace of two fitted models: `new` is better than `old` on the whole, and worse on very dark skin."""
+    folder = tmp_path_factory.mktemp("released")
+    ws = fsearch.open(folder / "released.fsearch")
+    ws.index(planted.folder, planted.losses, model="old")
+    very_dark = np.array([p.skin_tone >= 9 for p in planted.portraits])
+    noise = np.random.default_rng(8).uniform(0.85, 1.15, COUNT)
+    new = planted.values * noise * np.where(very_dark, 1.0, 0.3) + np.where(very_dark, 0.5, 0.0)
+    lines = [f"{i:03d}.png,{loss:.6f}" for i, loss in enumerate(new)]
+    (folder / "new.csv").write_text("\n".join(["image,loss", *lines]) + "\n")
+    ws.losses.add("new", losses=folder / "new.csv")
+    for model in ("old", "new"):
+        ws.fit(model)
+    return ws.root
+
+
 @pytest.fixture
 def few(tmp_path: Path) -> Planted:
     """A small folder of a test's own, to change at will."""

@@ -21,6 +21,8 @@ from fsearch.cli import app
 
 COMMANDS = [
     "discover",
+    "compare",
+    "gate",
     "export",
     "serve",
     "report",

@@ -155,3 +155,12 @@ def test_where_nothing_fails_or_a_column_is_asked_nothing_is_apart(mine: Workspa
     assert mine.query("light skin tone", "bald", "a hat").hidden == ()
     assert mine.query(*PHRASES, by="eyewear").hidden == ()
     assert mine.query("dark skin tone").hidden == ()
+
+
+def test_a_gate_does_not_pass_what_the_worst_failure_hides(mine: Workspace) -> None:
+    """The worst failure is borne; what it hides is not, though among all images nothing is wrong with it."""
+    Path("gate.yaml").write_text("rules:\n  - {phrase: dark skin tone, max_lift: 9}\n  - {phrase: in dim light}\n")
+    found = mine.gate("gate.yaml")
+    assert found.outcome == "fails"
+    (check,) = (c for c in found.checks if c.outcome == "fails")
+    assert check.subject == "in dim light [apart from dark skin tone]"

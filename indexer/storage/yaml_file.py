@@ -13,15 +13,18 @@ from typing import Any
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.regular_files import read_regular
 
+LINE = "\0line"  # the key under which a marked mapping holds the line it begins at
 MAX_BYTES = 64 * 2**20
 _MAX_SETTINGS = 2**20  # bytes of a file of settings
 _MAX_NESTED = 32  # brackets in it
 
 
-def read_yaml(path: Path, *, text: bool = False) -> Any:
+def read_yaml(path: Path, *, text: bool = False, marked: bool = False) -> Any:
     """The content of a YAML file; with `text`, scalars are text, but for null.
 
-    Raises yaml.YAMLError for what is no YAML or has an alias, OSError where it is too large, ValueError for no UTF-8.
+    With `marked`, each mapping holds its line under LINE, and a key that is given twice is refused: the last would hide
+    the first. Raises yaml.YAMLError for what is no YAML or has an alias, OSError where it is too
+    large, ValueError for no UTF-8.
     """
     import yaml
 
@@ -31,14 +34,26 @@ def read_yaml(path: Path, *, text: bool = False) -> Any:
                 raise yaml.YAMLError("an alias (*name) is refused; write it out")
             return super().compose_node(parent, index)
 
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            found = super().construct_mapping(node, deep)
+            if not marked:
+                return found
+            keys = [key.value for key, _ in node.value]
+            if twice := next((key for key in keys if keys.count(key) > 1), None):
+                raise yaml.YAMLError(f"line {node.start_mark.line + 1}: {twice!r} is given twice")
+            return found | {LINE: node.start_mark.line + 1}
+
     if text:
         known = yaml.SafeLoader.yaml_implicit_resolvers.items()
         Loader.yaml_implicit_resolvers = {c: [r for r in rules if r[0].endswith(":null")] for c, rules in known}
     return yaml.load(read_regular(path, MAX_BYTES).decode("utf-8-sig"), Loader)  # noqa: S506 - a SafeLoader
 
 
-def read_settings(path: Path, what: str) -> Any:
-    """What a small YAML file says, None where it is empty. Raises BadInputError where it cannot be read."""
+def read_settings(path: Path, what: str, *, marked: bool = False) -> Any:
+    """What a small YAML file says, None where it is empty. Raises BadInputError where it cannot be read.
+
+    With `marked`, scalars are text and mappings are marked; see read_yaml.
+    """
     import yaml
 
     try:
@@ -46,7 +61,7 @@ def read_settings(path: Path, what: str) -> Any:
             _depth(read_regular(path, _MAX_SETTINGS).decode("utf-8")) > _MAX_NESTED
         ):  # the parser's time is the square of it
             raise BadInputError(f"{path} is no YAML of settings: brackets are nested more than {_MAX_NESTED} deep")
-        return read_yaml(path)
+        return read_yaml(path, text=marked, marked=marked)
     except OSError as error:
         raise BadInputError(f"{what} {path} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:

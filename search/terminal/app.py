@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,11 +22,14 @@ from fsearch.search.terminal.printable import say
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MOST_SQL = 2**20  # bytes of a statement on standard input
+COULD_NOT_RUN = 3  # of `fsearch gate`, apart from its outcomes 0, 1 and 2
 _stopped_by: list[int] = [signal.SIGINT]
 _AGAIN = 2.0  # seconds until Ctrl-C is raised again
 
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # base of all that is wrong with arguments; Typer exports no name
+
+_ANSWERED = (typer.Exit, typer.Abort, FsearchError, OSError, MemoryError, UnicodeEncodeError, _UsageError)
 
 
 class Commands(typer.core.TyperGroup):
@@ -34,30 +38,64 @@ class Commands(typer.core.TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         try:
-            with _insistent():
+            with one_line(2), _insistent():
                 return super().invoke(ctx)
-        except FsearchError as error:
-            say(f"fsearch: {error}", err=True)
-            raise typer.Exit(2) from None
-        except _UsageError as error:
-            command = error.ctx.command_path if error.ctx else "fsearch"
-            say(f"fsearch: {error.format_message()} (help: {command} --help)", err=True)
-            raise typer.Exit(2) from None
         except BrokenPipeError:  # whoever read our output has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            nobody_reads()
             raise typer.Exit from None
-        except OSError as error:
-            say(f"fsearch: {error.filename or 'system'}: {error.strerror or error}", err=True)
-            raise typer.Exit(2) from None
         except KeyboardInterrupt:
             say("fsearch: stopped; what was committed is kept, run the same command to continue", err=True)
             raise typer.Exit(128 + _stopped_by[-1]) from None
-        except UnicodeEncodeError as error:  # words of a command line that is in another encoding than UTF-8
-            say(f"fsearch: {error.object!r} is no UTF-8", err=True)
-            raise typer.Exit(2) from None
-        except MemoryError:
-            say("fsearch: out of memory; what was committed is kept", err=True)
-            raise typer.Exit(2) from None
+
+
+class Gate(typer.core.TyperCommand):
+    """A command whose exit code is an answer: what keeps it from one, a bug too, ends in COULD_NOT_RUN."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Read the arguments."""
+        with one_line(COULD_NOT_RUN):
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with one_line(COULD_NOT_RUN):
+            try:
+                return super().invoke(ctx)
+            except _ANSWERED:
+                raise
+            except Exception as error:  # with Python's own exit code, 1, a bug would say that the gate fails
+                traceback.print_exc()
+                raise typer.Exit(COULD_NOT_RUN) from error
+
+
+@contextmanager
+def one_line(code: int) -> Iterator[None]:
+    """Say what went wrong in one line on standard error, and exit with `code`."""
+    try:
+        yield
+    except FsearchError as error:
+        say(f"fsearch: {error}", err=True)
+        raise typer.Exit(code) from None
+    except _UsageError as error:
+        command = error.ctx.command_path if error.ctx else "fsearch"
+        say(f"fsearch: {error.format_message()} (help: {command} --help)", err=True)
+        raise typer.Exit(code) from None
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        say(f"fsearch: {error.filename or 'system'}: {error.strerror or error}", err=True)
+        raise typer.Exit(code) from None
+    except UnicodeEncodeError as error:  # words of a command line that is in another encoding than UTF-8
+        say(f"fsearch: {error.object!r} is no UTF-8", err=True)
+        raise typer.Exit(code) from None
+    except MemoryError:
+        say("fsearch: out of memory; what was committed is kept", err=True)
+        raise typer.Exit(code) from None
+
+
+def nobody_reads() -> None:
+    """What is still to be printed goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

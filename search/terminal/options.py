@@ -135,6 +135,19 @@ QUERY: dict[str, Any] = {  # one for each field of QueryOptions
     "seed": typer.Option("--seed", min=0, help="Seed of everything random; stored with the result."),
     "device": typer.Option(help="Compute device; auto picks CUDA if available."),
 }
+COMPARE: dict[str, Any] = {  # one for each field of CompareOptions
+    "top": typer.Option("--top", min=1, max=100, help="Images given with a phrase in --json."),
+    "where": typer.Option(
+        help="Compare only on images that fulfil an SQL predicate on what is known of them, e.g. \"label = 'smiling'\"."
+    ),
+    "standardise": typer.Option(
+        "--standardise",
+        help="For losses on two scales: each less its mean, in its standard deviations; the whole is then the same.",
+    ),
+    "fdr": QUERY["fdr"],
+    "seed": QUERY["seed"],
+    "device": QUERY["device"],
+}
 
 
 DISCOVER: dict[str, Any] = {  # one for each field of DiscoverOptions

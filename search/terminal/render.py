@@ -89,7 +89,7 @@ def ranking_table(
         if not any(cells[name]):
             del cells[name]
     phrase = min(_LEAST_PHRASE, max((len(a.title) for a in answers), default=0))
-    names = _fitting({name: _WIDTHS.get(name, phrase) for name in cells}, width, _LEFT_OUT_FIRST)
+    names = fitting({name: _WIDTHS.get(name, phrase) for name in cells}, width, _LEFT_OUT_FIRST)
     table = Table(box=None, pad_edge=False)
     for name in names:
         if name == "hypothesis":
@@ -101,7 +101,7 @@ def ranking_table(
     return table
 
 
-def _fitting(widths: Mapping[str, int], width: int, left_out_first: Sequence[str]) -> list[str]:
+def fitting(widths: Mapping[str, int], width: int, left_out_first: Sequence[str]) -> list[str]:
     """The columns that fit into `width`, of `widths` each; those to be left out first are left out first."""
     kept = dict(widths)
     for name in left_out_first:
@@ -116,7 +116,7 @@ def fitting_rows(rows: pa.Table, width: int, left_out_first: Sequence[str]) -> p
         name: max(len(name), *(min(_LEAST_PHRASE, len(_cell(v))) for v in rows[name].to_pylist()), 0)
         for name in rows.column_names
     }
-    return rows.select(_fitting(widths, width, left_out_first))
+    return rows.select(fitting(widths, width, left_out_first))
 
 
 def _seen(cell: Callable[[Answer], str]) -> Callable[[int, Answer], Text]:

@@ -105,6 +105,16 @@ def write_report(store: Store, run_id: int | None, out: Path, options: ReportOpt
     return out
 
 
+def format_of(out: Path) -> Format:
+    """What a report is written as, by its suffix. Raises BadInputError where it cannot be written there."""
+    kinds: dict[str, Format] = {".html": "html", ".htm": "html", ".md": "md"}
+    if out.suffix.lower() not in kinds:
+        raise BadInputError(f"--report {out}: use .html or .md")
+    if not out.parent.is_dir():
+        raise BadInputError(f"--report {out}: no such folder: {out.parent}")
+    return kinds[out.suffix.lower()]
+
+
 def next_steps(summary: Summary, about: Overview, unseen: Sequence[Answer]) -> list[str]:
     """What the reader can do about it, in order."""
     steps = []

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from fsearch.indexer.storage.schema.comparisons import COMPARISON_TABLES
 from fsearch.indexer.storage.schema.discoveries import DISCOVERY_TABLES
 from fsearch.indexer.storage.schema.inputs import DATA_TABLES
 from fsearch.indexer.storage.schema.results import ANSWER_TABLES
 from fsearch.indexer.storage.schema.table import Table
 
-VERSION = 12
+VERSION = 13
 
-TABLES: tuple[Table, ...] = (*DATA_TABLES, *ANSWER_TABLES, *DISCOVERY_TABLES)
+TABLES: tuple[Table, ...] = (*DATA_TABLES, *ANSWER_TABLES, *DISCOVERY_TABLES, *COMPARISON_TABLES)
 DELETED_WITH_IMAGE = tuple(t.name for t in TABLES if t.with_image == "deleted")
 DELETED_WITH_PIXELS = tuple(t.name for t in TABLES if t.with_pixels == "deleted")
 DELETED_WITH_MODEL = tuple(t.name for t in TABLES if t.with_model == "deleted")

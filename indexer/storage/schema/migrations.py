@@ -191,6 +191,22 @@ def m012_discoveries(con: Connection) -> None:
     )
 
 
+def m013_comparisons(con: Connection) -> None:
+    """The tables of comparisons of two models."""
+    con.execute(
+        "CREATE TABLE comparisons (comparison_id BIGINT, created_at TIMESTAMP, before VARCHAR, after VARCHAR, "
+        "source VARCHAR, condition VARCHAR, correction VARCHAR, standardised BOOLEAN, encoder VARCHAR, "
+        "templates VARCHAR, seed BIGINT, permutations INTEGER, versions VARCHAR, images BIGINT, "
+        "either BIGINT, options VARCHAR, PRIMARY KEY (comparison_id))"
+    )
+    con.execute(
+        "CREATE TABLE changes (comparison_id BIGINT, rank INTEGER, hypothesis_id BIGINT, hypothesis VARCHAR, "
+        "verdict VARCHAR, change DOUBLE, lo DOUBLE, hi DOUBLE, before DOUBLE, after DOUBLE, n_effective DOUBLE, "
+        "p_value DOUBLE, q_value DOUBLE, reason VARCHAR, simpson BOOLEAN, shown DOUBLE, share DOUBLE, purity DOUBLE, "
+        "paired DOUBLE, standard_error DOUBLE, min_effect DOUBLE, PRIMARY KEY (comparison_id, rank))"
+    )
+
+
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     2: m002_conditions_contrasts_and_confounding,
     3: m003_sources_and_black_boxes,
@@ -203,6 +219,7 @@ MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     10: m010_columns_of_models,
     11: m011_votes,
     12: m012_discoveries,
+    13: m013_comparisons,
 }
 
 

@@ -132,6 +132,16 @@ VIEWS: tuple[View, ...] = (
         ("discoveries", "rankings"),
     ),
     View(
+        "latest_comparison",
+        "The last comparison of two models: rank 0 is all images, then what got worse first.",
+        'SELECT c.before AS before_model, c.after AS after_model, r.rank, r.hypothesis, h."group", r.verdict, '
+        "r.change, r.lo, r.hi, r.before, r.after, r.n_effective, r.q_value, r.simpson, r.paired, r.reason "
+        "FROM changes r JOIN comparisons c USING (comparison_id) LEFT JOIN hypotheses h USING (hypothesis_id) "
+        "WHERE r.comparison_id = (SELECT max(comparison_id) FROM comparisons) ORDER BY r.rank",
+        ("changes", "hypotheses"),
+        {"before_model": "the model compared with", "after_model": "the model compared"},
+    ),
+    View(
         "latest_evidence",
         "The images shown with the last run: of each hypothesis the failing, the passing and the nearest, in order.",
         "SELECT r.rank, r.hypothesis, r.within, r.verdict, e.kind, e.place, i.key, e.loss, {label}, l.prediction, "

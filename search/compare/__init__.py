@@ -1,0 +1,1 @@
+"""Comparison of two models on the same images: the question, its answers, and how they are stored."""

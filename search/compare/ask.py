@@ -1,0 +1,184 @@
+"""The work of `fsearch compare`: pair two models, find what changed for each phrase, store it, and give the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsearch.diagnoser.changes import Moved, find_changes
+from fsearch.diagnoser.finding import Phrase
+from fsearch.diagnoser.pairing import Pair, Side, pair
+from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.workspace.image_reader import ImageReader
+from fsearch.indexer.workspace.store import Store
+from fsearch.search.compare.question import Named, named, phrases_of, require_two, rows_where
+from fsearch.search.compare.result import ChangeAnswer, Comparison, MovedImage, ranked
+from fsearch.search.compare.stored import record
+from fsearch.search.hypotheses import Hypothesis
+from fsearch.search.options import CompareOptions, QueryOptions
+from fsearch.search.query import FOREIGN_IMAGES, NEVER_CALIBRATED, embed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fsearch.diagnoser.diagnosis import Diagnosis
+    from fsearch.indexer.embedding.phrases import TextEncoder
+    from fsearch.search.session import Scope, Session
+
+_TASK = "SELECT task FROM black_boxes WHERE model = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A comparison as it is asked: two names, and phrases with where they come from, or None for those of a run."""
+
+    before: str
+    after: str
+    hypotheses: Sequence[Hypothesis] | None
+    source: str
+    text_vectors: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What the catalog says of a comparison, read in one go."""
+
+    before: str
+    after: str
+    hypotheses: Sequence[Hypothesis]
+    source: str
+    scope: Scope
+    wanted: NDArray[np.int64] | None
+    base: Diagnosis
+    pair: Pair
+    stale: tuple[str, ...]
+    notes: list[str]
+
+
+def compare(
+    root: Path,
+    session: Session,
+    asked: Asked,
+    options: CompareOptions,
+    progress: Callable[[int, int], None] | None = None,
+) -> Comparison:
+    """Compare two models of the workspace at `root`, and store it. Raises FsearchError for what cannot be compared."""
+    store = session.store(root)
+    read = _read(session, store, asked, options)
+    encoder = session.text_encoder(store, options.device, asked.text_vectors)
+    templates = store.templates if asked.text_vectors is None else ()
+    texts = _texts(encoder, read.hypotheses, templates, progress)
+    unknown = [encoder.unknown_words(" ".join(h.prompts(templates))) for h in read.hypotheses]
+    foreign = read.scope.foreign(encoder.only_side)
+    found = find_changes(
+        read.base,
+        read.pair,
+        texts,
+        [Phrase(h.text, h.group, words) for h, words in zip(read.hypotheses, unknown, strict=True)],
+        scope=read.wanted,
+        seed=options.seed,
+        correction=options.fdr,
+        foreign_images=foreign,
+        top=options.top,
+    )
+    images = _images(read.base, found.moved, read.after, session.images(store))
+    answers = ranked([ChangeAnswer.of(*each) for each in zip(found.changes, read.hypotheses, images, strict=True)])
+    counts = {"images": found.images, "either": found.either}
+    head = {"before": read.before, "after": read.after, "source": read.source, **counts}
+    number, created, generation = record(store, head, options, found.whole, answers)
+    session.kept(generation, store)
+    notes = list(read.notes)
+    if alone := found.either - found.images:
+        notes.append(f"{alone:,} images have a loss of one of the models alone and take no part")
+    notes += [FOREIGN_IMAGES] if foreign else []
+    notes += [] if foreign or read.base.artifact.reference.in_force.calibrated else [NEVER_CALIBRATED]
+    return Comparison(
+        comparison_id=number,
+        before=read.before,
+        after=read.after,
+        whole=found.whole,
+        answers=answers,
+        notes=tuple(dict.fromkeys(notes)),
+        created_at=created,
+        images=found.images,
+        either=found.either,
+        correction=options.fdr,
+        standardised=options.standardise,
+        stale=read.stale,
+    )
+
+
+def _read(session: Session, store: Store, asked: Asked, options: CompareOptions) -> _Read:
+    """What `asked` is about. Raises BadInputError for what cannot be paired."""
+    with store.catalog.shared():
+        sides = before, after = named(store, asked.before), named(store, asked.after)
+        require_two(before, after)
+        hypotheses, source = asked.hypotheses, asked.source
+        if hypotheses is None:
+            hypotheses, source = phrases_of(store, before, after)
+        scope = session.scope(store.layout.root, after.model, QueryOptions(device=options.device))
+        wanted = None if options.where is None else rows_where(store, before, after, options.where)
+        found = _paired(session, store, sides, options)
+    return _Read(before.model, after.model, hypotheses, source, scope, wanted, *found)
+
+
+def _paired(
+    session: Session, store: Store, sides: tuple[Named, Named], options: CompareOptions
+) -> tuple[Diagnosis, Pair, tuple[str, ...], list[str]]:
+    """The diagnosis of one of two models, their pairs, stale fits, and what must be known beside the numbers."""
+    found, fitted = [], []
+    for name in sides:
+        losses = store.losses(name.model)
+        (row,) = store.catalog.sql(_TASK, [name.model]).to_pylist() or [{"task": None}]
+        if len(losses.values) and float(np.ptp(losses.values)) == 0.0:
+            found.append(Side.constant(losses, row["task"]))
+            continue
+        fitted.append(session.diagnosis(store, name.model, options.device))
+        found.append(Side.of(fitted[-1], row["task"]))
+    if not fitted:
+        raise BadInputError(f"all losses of {sides[0].model!r}, and all of {sides[1].model!r}, are equal")
+    notes = [f"{d.report.model}: {note}" for d in fitted for note in d.report.notes]
+    stale = tuple(d.report.model for d in fitted if d.stale)
+    notes += [
+        f"{m}: images or losses changed since the fit; images added since take no part: fsearch fit" for m in stale
+    ]
+    if any(name.run_id is not None for name in sides):
+        notes.append("runs name models and phrases; their losses are compared as they are now")
+    if options.standardise:
+        notes.append(
+            "standardised: each model's losses less their mean, in its standard deviations; the whole is equal"
+        )
+    return fitted[0], pair(found[0], found[1], fitted[0], standardise=options.standardise), stale, notes
+
+
+def _texts(
+    encoder: TextEncoder,
+    hypotheses: Sequence[Hypothesis],
+    templates: Sequence[str],
+    progress: Callable[[int, int], None] | None,
+) -> NDArray[np.float32]:
+    """(q, d) embeddings of the phrases; of none, where only all images are asked about."""
+    if not hypotheses:
+        return np.empty((0, encoder.spec.dim), np.float32)
+    return embed(encoder, hypotheses, templates, progress)
+
+
+def _images(base: Diagnosis, moved: Sequence[Moved], model: str, reader: ImageReader) -> list[tuple[MovedImage, ...]]:
+    """The images behind each change; the catalog is asked once for all of them."""
+    rows = base.retriever.rows
+    ids = [base.image_ids[np.searchsorted(rows, m.rows)] for m in moved]
+    described = reader.described(model, np.unique(np.concatenate([np.empty(0, np.int64), *ids])))
+    return [
+        tuple(
+            MovedImage(row.key, i, membership, before, after, reader.place(row))
+            for i, membership, before, after in zip(
+                own.tolist(), m.memberships.tolist(), m.before.tolist(), m.after.tolist(), strict=True
+            )
+            if (row := described.get(i)) is not None
+        )
+        for own, m in zip(ids, moved, strict=True)
+    ]

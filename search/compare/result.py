@@ -1,0 +1,148 @@
+"""Comparisons: frozen dataclasses that print well and turn into plain rows, as rankings do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from fsearch.diagnoser.change_verdict import ChangeVerdict
+from fsearch.diagnoser.changes import Change
+from fsearch.diagnoser.choices import Correction
+from fsearch.search.answer_table import AnswerTable
+from fsearch.search.hypotheses import Hypothesis
+
+COLUMNS = tuple(field.name for field in fields(Change))
+# what is found of the images that show a phrase: of a phrase that none shows, it would be about other images
+FOUND = frozenset(COLUMNS) - {"hypothesis", "verdict", "reason", "simpson", "shown", "paired", "min_effect"}
+
+
+def known(change: Change) -> dict[str, Any]:
+    """The columns of a change, without numbers that look like findings where it is `unseen`, or that are none."""
+    row = {name: getattr(change, name) for name in COLUMNS}
+    if change.verdict == ChangeVerdict.UNSEEN:
+        return row | dict.fromkeys(FOUND)
+    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in row.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class MovedImage:
+    """An image that shows a phrase and whose loss moved as the phrase's did.
+
+    Attributes
+    ----------
+    membership : the chance that it shows the phrase.
+    before, after : its losses.
+    path : path or URL at which it can be opened; None where it is in an archive, a table or a program.
+    """
+
+    key: str
+    image_id: int
+    membership: float
+    before: float
+    after: float
+    path: str | None = None
+
+    def __str__(self) -> str:
+        return f"loss {self.before:.3f} -> {self.after:.3f}  {self.key}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeAnswer(Change):
+    """A change with the phrase as it was asked, and the images that moved as it did. See Change for the numbers."""
+
+    group: str | None = None
+    template: str | None = None
+    images: tuple[MovedImage, ...] = ()
+
+    @classmethod
+    def of(cls, change: Change, hypothesis: Hypothesis, images: tuple[MovedImage, ...]) -> ChangeAnswer:
+        """The answer to `hypothesis`."""
+        values: dict[str, Any] = {name: getattr(change, name) for name in COLUMNS}
+        return cls(**values, group=hypothesis.group, template=hypothesis.template, images=images)
+
+    @property
+    def text(self) -> str:
+        """The phrase as asked."""
+        return self.hypothesis
+
+    @property
+    def title(self) -> str:
+        """The phrase as asked: a comparison has no slices."""
+        return self.hypothesis
+
+    def as_row(self) -> dict[str, Any]:
+        """One flat row without the images: the columns of `changes`, with the hypothesis' group and template.
+
+        What is FOUND is None where the verdict is `unseen`.
+        """
+        return {"hypothesis": self.text, "group": self.group, "template": self.template} | known(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        return self.as_row() | {"images": [asdict(image) for image in self.images]}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(AnswerTable[ChangeAnswer]):
+    """What changed from the model `before` to the model `after`: a stored comparison, what got worse first.
+
+    Attributes
+    ----------
+    whole : the change of the mean loss of all images.
+    images, either : images with a loss of both models, which alone take part, and with a loss of one or both.
+    standardised : whether losses were compared in each model's own standard deviations, less its mean.
+    stale : models whose fit is of other images or losses: images added since take no part.
+    """
+
+    comparison_id: int
+    before: str
+    after: str
+    whole: Change
+    answers: tuple[ChangeAnswer, ...]
+    notes: tuple[str, ...]
+    created_at: datetime
+    images: int
+    either: int
+    correction: Correction = "bh"
+    standardised: bool = False
+    stale: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        head = {name: getattr(self, name) for name in ("comparison_id", "before", "after", "images", "either")}
+        head |= {"created_at": self.created_at.isoformat(), "correction": self.correction}
+        head |= {
+            "standardised": self.standardised,
+            "stale": list(self.stale),
+            "whole": known(self.whole),
+            "notes": list(self.notes),
+        }
+        return head | {"changes": [{"rank": i, **a.as_dict()} for i, a in enumerate(self.answers, start=1)]}
+
+    def _repr_html_(self) -> str:
+        from fsearch.search.notebook import rows_html
+
+        shown = ("hypothesis", "verdict", "change", "lo", "hi", "before", "after", "n_effective", "q_value", "reason")
+        rows = [known(self.whole), *(a.as_row() for a in self.answers)]
+        return rows_html([{name: row[name] for name in shown} for row in rows], f"{self.before} -> {self.after}")
+
+    def __str__(self) -> str:
+        width = max(len(a.hypothesis) for a in (self.whole, *self.answers))
+        lines = [f"{'rank':>4}  {'hypothesis':<{width}}  verdict  change    90% interval       before  after   q"]
+        for i, a in enumerate((self.whole, *self.answers)):
+            numbers = f"{a.change:+.3f}  [{a.lo:+.3f}, {a.hi:+.3f}]  {a.before:.3f}   {a.after:.3f}   {a.q_value:.2g}"
+            seen = numbers if a.verdict != ChangeVerdict.UNSEEN else ""
+            lines.append(f"{i or '':>4}  {a.hypothesis:<{width}}  {a.verdict:<7}  {seen}".rstrip())
+        return "\n".join([*lines, *(f"note: {n}" for n in self.notes)])
+
+
+def ranked(answers: Sequence[ChangeAnswer]) -> tuple[ChangeAnswer, ...]:
+    """What got worse first, by the change in its own standard errors; phrases that no image speaks for stand last."""
+
+    def place(a: ChangeAnswer) -> tuple[bool, float, str]:
+        return a.verdict == ChangeVerdict.UNSEEN, -a.change / max(a.standard_error, 1e-300), a.title
+
+    return tuple(sorted(answers, key=place))

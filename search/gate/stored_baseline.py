@@ -1,0 +1,82 @@
+"""Changes from a stored run, where the losses that it was made from are gone: two answers, not pairs of losses.
+
+Nothing cancels, so the interval is wide: its error is that of both answers. A comparison of two models, whose losses
+are both here, is `fsearch compare`, and a gate makes one where it can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fsearch.diagnoser.change_verdict import ChangeInputs, decide_change
+from fsearch.diagnoser.changes import Change
+from fsearch.diagnoser.choices import Correction
+from fsearch.diagnoser.lift import interval
+from fsearch.diagnoser.observed import q_values
+from fsearch.diagnoser.verdict import Verdict
+from fsearch.search.answer import Answer
+
+_TWO_SIDED_90 = 1.6448536269514722
+
+Images = tuple[int, int]  # that took part then, and that take part now
+
+
+def changes_between(pairs: Sequence[tuple[Answer, Answer]], images: Images, correction: Correction) -> list[Change]:
+    """The change of each phrase from its answer in a stored run to its answer now, given as (then, now)."""
+    from scipy.special import ndtr
+
+    if not pairs:
+        return []
+    values = np.array([now.expected_loss - then.expected_loss for then, now in pairs])
+    errors = np.array([_error(then, now, images) for then, now in pairs])
+    p = 2 * ndtr(-np.abs(values) / errors.clip(min=1e-300))
+    p = np.where(np.isfinite(p), p, 1.0)
+    numbers = zip(values.tolist(), errors.tolist(), p.tolist(), q_values(p, correction).tolist(), strict=True)
+    return [_change(*pair, *four) for pair, four in zip(pairs, numbers, strict=True)]
+
+
+def _error(then: Answer, now: Answer, images: Images) -> float:
+    """Of the difference of two expected losses: that of both lifts, as their intervals give it, and of both means."""
+    parts = [(a.hi - a.lo) / (2 * _TWO_SIDED_90) for a in (then, now)]
+    parts += [a.loss_std / np.sqrt(n) for a, n in zip((then, now), images, strict=True)]
+    return float(np.sqrt(np.square(parts).sum()))
+
+
+def _change(then: Answer, now: Answer, value: float, error: float, p: float, q: float) -> Change:
+    lo, hi = interval(value, error)
+    verdicts = (then.verdict, now.verdict)
+    unclear = Verdict.UNCLEAR in verdicts
+    inputs = ChangeInputs(
+        change=value,
+        lo=lo,
+        hi=hi,
+        q_value=q,
+        min_effect=then.min_effect,
+        n_effective=min(then.n_effective, now.n_effective),
+        shown=0.0 if Verdict.UNSEEN in verdicts else min(then.shown, now.shown),
+        doubtful=unclear,
+        uncertain=unclear,
+    )
+    verdict, reason = decide_change(inputs)
+    return Change(
+        hypothesis=now.text,
+        verdict=verdict,
+        change=value,
+        lo=lo,
+        hi=hi,
+        before=then.expected_loss,
+        after=now.expected_loss,
+        n_effective=inputs.n_effective,
+        p_value=p,
+        q_value=q,
+        reason=reason,
+        simpson=False,
+        shown=inputs.shown,
+        share=now.share,
+        purity=now.purity,
+        paired=1.0,
+        standard_error=error,
+        min_effect=inputs.min_effect,
+    )
