@@ -136,8 +136,9 @@ def released(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Path
     very_dark = np.array([p.skin_tone >= 9 for p in planted.portraits])
     noise = np.random.default_rng(8).uniform(0.85, 1.15, COUNT)
     new = planted.values * noise * np.where(very_dark, 1.0, 0.3) + np.where(very_dark, 0.5, 0.0)
-    lines = [f"{i:03d}.png,{loss:.6f}" for i, loss in enumerate(new)]
-    (folder / "new.csv").write_text("\n".join(["image,loss", *lines]) + "\n")
+    told = zip(new, planted.portraits, strict=True)
+    lines = [f"{i:03d}.png,{loss:.6f},{p.eyewear},{p.skin_tone}" for i, (loss, p) in enumerate(told)]
+    (folder / "new.csv").write_text("\n".join(["image,loss,eyewear,skin_tone", *lines]) + "\n")
     ws.losses.add("new", losses=folder / "new.csv")
     for model in ("old", "new"):
         ws.fit(model)

@@ -95,6 +95,7 @@ class Comparison(AnswerTable[ChangeAnswer]):
     images, either : images with a loss of both models, which alone take part, and with a loss of one or both.
     standardised : whether losses were compared in each model's own standard deviations, less its mean.
     stale : models whose fit is of other images or losses: images added since take no part.
+    hidden : none: a comparison asks about no slice.
     """
 
     comparison_id: int
@@ -109,6 +110,7 @@ class Comparison(AnswerTable[ChangeAnswer]):
     correction: Correction = "bh"
     standardised: bool = False
     stale: tuple[str, ...] = ()
+    hidden: tuple[ChangeAnswer, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
