@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 import fsearch
 from fsearch.cli import app
 from fsearch.data.portraits import Portrait
+from fsearch.diagnoser.discovery.halves import proposing
 from fsearch.indexer.errors import BadInputError, NotReadyError
 from fsearch.search.discovery.result import Discovery
 from fsearch.search.workspace import Workspace
@@ -46,6 +47,12 @@ def judged(ws: Workspace, model: str, values: np.ndarray, folder: Path, **column
     ws.losses.add(model, losses=file)
     ws.fit(model)
     return ws.discover(model=model)
+
+
+def sides(ws: Workspace) -> np.ndarray:
+    """(n,) bool, in order of key: images of the half that proposes."""
+    rows = ws.sql("SELECT i.key, g.sha256 FROM images i JOIN images g ON g.image_id = i.group_id ORDER BY i.key")
+    return proposing(rows["sha256"].to_pylist())
 
 
 def test_dark_skin_is_found_though_nobody_listed_it(found: Discovery) -> None:
@@ -106,10 +113,7 @@ def test_the_same_is_found_again(mine: Workspace, found: Discovery) -> None:
 
 def test_who_judges_has_no_say_in_what_is_proposed(mine: Workspace, planted: Planted, tmp_path: Path) -> None:
     """With other losses of the judging half, the same is proposed, by the same evidence."""
-    from fsearch.diagnoser.discovery.halves import proposing
-
-    rows = mine.sql("SELECT i.key, g.sha256 FROM images i JOIN images g ON g.image_id = i.group_id ORDER BY i.key")
-    proposes = proposing(rows["sha256"].to_pylist())
+    proposes = sides(mine)
     assert 0.3 < proposes.mean() < 0.7
     values = planted.values.copy()
     values[~proposes] = np.random.default_rng(8).permutation(values[~proposes])
@@ -130,6 +134,20 @@ def test_who_judges_has_no_say_in_what_is_proposed(mine: Workspace, planted: Pla
 def test_nothing_is_found_where_nothing_fails(mine: Workspace, tmp_path: Path) -> None:
     values = np.random.default_rng(11).gamma(2.0, 0.2, 320)
     assert "fails" not in [a.verdict for a in judged(mine, "null", values, tmp_path)]
+
+
+def test_where_nothing_can_be_proposed_the_run_says_so(mine: Workspace, tmp_path: Path) -> None:
+    """The proposing half's losses are all equal; a single image of the other half loses more."""
+    values = np.full(320, 0.5)
+    values[np.flatnonzero(~sides(mine))[0]] = 1.0
+    found = judged(mine, "flat", values, tmp_path)
+    assert len(found) == 0
+    assert mine.runs.show(found.run_id).rows.num_rows == 0
+    for kind in ("html", "md"):
+        mine.runs.report(found.run_id, out=tmp_path / f"empty.{kind}", format=kind)
+        assert "No phrase asked about is shown to fail" in (tmp_path / f"empty.{kind}").read_text()
+    result = CliRunner().invoke(app, ["discover", "--model", "flat", "-w", str(mine.root)])
+    assert result.stdout.startswith("nothing was proposed: no kind of image loses more than the rest")
 
 
 def test_columns_that_tell_the_loss_are_said_and_left_out(mine: Workspace, planted: Planted, tmp_path: Path) -> None:
