@@ -26,6 +26,7 @@ from fsearch.search.terminal.app import (
     read_stdin,
 )
 from fsearch.search.terminal.commands import losses, runs
+from fsearch.search.terminal.commands.calibrate import calibrate
 from fsearch.search.terminal.commands.discover import discover
 from fsearch.search.terminal.commands.index import index
 from fsearch.search.terminal.commands.maintenance import check, compact, trust
@@ -61,6 +62,7 @@ app = typer.Typer(
 app.command()(index)
 app.add_typer(losses.app, name="losses")
 app.add_typer(runs.app, name="runs")
+app.command()(calibrate)
 app.command()(discover)
 app.command()(report)
 app.command()(serve)

@@ -4,6 +4,7 @@ or refused.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -93,6 +94,13 @@ def from_phrases(phrases: Sequence[str | Hypothesis | Sequence[str | Hypothesis]
         raise BadInputError('ask about something: fsearch query "dark skin tone"')
     _refuse_repeats(rows)
     return [_checked(where, h) for where, h in rows]
+
+
+def read_or_take(given: str | os.PathLike[str] | Sequence[str | Hypothesis]) -> tuple[list[Hypothesis], str]:
+    """The hypotheses of a file, or those given, and where they came from. Raises BadInputError."""
+    if isinstance(given, str | os.PathLike):
+        return read_hypotheses(Path(given)), str(given)
+    return from_phrases(given), "api"
 
 
 def _several(given: str | Hypothesis | Sequence[str | Hypothesis]) -> Sequence[str | Hypothesis]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # each method imports what it needs, so that a command loads 
     from fsearch.indexer.embedding.pipeline import IndexReport
     from fsearch.indexer.workspace.compact import CompactReport
     from fsearch.search.answer import Answers, Ranking
+    from fsearch.search.calibration import CalibrationReport
     from fsearch.search.hypotheses import Hypothesis
     from fsearch.search.inventory import Info
     from fsearch.search.losses import ModelLosses
@@ -104,6 +105,20 @@ class Workspace(Discovers):
             with Cluster(address) as cluster:
                 return fit_model(store, name, reference, seed=seed, progress=tick, distribute=cluster.distribute)
 
+    def calibrate(
+        self, labels: str | os.PathLike[str], *, encoder: Named | None = None, device: Device = "auto"
+    ) -> CalibrationReport:
+        """Learn how to read the encoder from labels of some hundred images: a column, or a table file. Remembered."""
+        from fsearch.search.calibration import calibrate
+
+        return calibrate(self._session, self.root, os.fspath(labels), encoder, device)
+
+    def forget_calibration(self) -> bool:
+        """Forget what labels taught; returns whether there was anything."""
+        from fsearch.search.calibration import forget
+
+        return forget(self._session.store(self.root))
+
     def query(
         self,
         *texts: str | Hypothesis | Sequence[str | Hypothesis],
@@ -140,40 +155,24 @@ class Workspace(Discovers):
         progress: Progress | None = None,
         **changes: Any,
     ) -> Ranking:
-        """Rank a file (or sequence) of hypotheses, worst first, and store the run with its evidence. See `query`.
-
-        `out` also writes the ranking to a .parquet, .csv or .json file.
-        """
+        """Rank hypotheses, or a file of them, worst first, and store the run; `out` also writes it to a file. See `query`."""
         from fsearch.diagnoser.estimate import PERMUTATIONS
         from fsearch.search.answer import Ranking, ranked
         from fsearch.search.export import check_target, write_ranking
-        from fsearch.search.hypotheses import from_phrases, read_hypotheses, table_notes
+        from fsearch.search.hypotheses import read_or_take, table_notes
         from fsearch.search.runs import Run, record
 
         if out is not None:
             check_target(Path(out))
-        if isinstance(hypotheses, str | os.PathLike):
-            asked, source = read_hypotheses(Path(hypotheses)), str(hypotheses)
-        else:
-            asked, source = from_phrases(hypotheses), "api"
+        asked, source = read_or_take(hypotheses)
         options = replace(options, **changes)
         self._session.name(encoder)
         store = self._session.store(self.root)
         if not os.access(store.layout.catalog, os.W_OK):
             raise WorkspaceError(f"{store.layout.catalog} cannot be written, so no ranking can be stored: use query")
         answers = self._ask(asked, model, options, named(progress, "asking"), text_vectors)
-        fit = self._session.fitted(store, answers.model).report
-        run = Run(
-            model=answers.model,
-            encoder=str(store.encoder),
-            source=source,
-            options=options,
-            permutations=PERMUTATIONS,
-            templates=store.templates,
-            images=answers.images,
-            fit_seed=fit.seed,
-            fit_images=fit.sampled,
-        )
+        fit = self._session.fitted(store, answers.model)
+        run = Run.of(store, fit, answers.images, source, options, PERMUTATIONS)
         order, notes = ranked(answers.answers), (*table_notes(source), *answers.notes)
         run_id, created, before = record(store, run, (*order, *answers.hidden))
         self._session.kept(before, store)
@@ -241,7 +240,7 @@ class Workspace(Discovers):
         progress: Callable[[int, int], None] | None = None,
         text_vectors: Any = None,
     ) -> Answers:
-        from fsearch.search.query import answer
+        from fsearch.search.query import answer, dropped
 
         scope = self._session.scope(self.root, model, options)
         store = scope.store
@@ -257,4 +256,4 @@ class Workspace(Discovers):
             foreign_images=scope.foreign(encoder.only_side),
             progress=progress,
         )
-        return replace(found, notes=(*found.notes, *notes))
+        return replace(found, notes=(*found.notes, *dropped(store), *notes))

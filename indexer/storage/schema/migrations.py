@@ -191,6 +191,13 @@ def m012_discoveries(con: Connection) -> None:
     )
 
 
+def m013_calibration(con: Connection) -> None:
+    """In rankings, the similarity that a calibration decides presence by; in runs, the calibration itself."""
+    for name in ("centred_similarity", "centred_threshold"):
+        con.execute(f"ALTER TABLE rankings ADD COLUMN {name} DOUBLE")
+    con.execute("ALTER TABLE runs ADD COLUMN calibration VARCHAR")
+
+
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     2: m002_conditions_contrasts_and_confounding,
     3: m003_sources_and_black_boxes,
@@ -203,6 +210,7 @@ MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     10: m010_columns_of_models,
     11: m011_votes,
     12: m012_discoveries,
+    13: m013_calibration,
 }
 
 
