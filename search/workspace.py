@@ -155,7 +155,7 @@ class Workspace(Discovers):
         progress: Progress | None = None,
         **changes: Any,
     ) -> Ranking:
-        """Rank hypotheses, or a file of them, worst first, and store the run; `out` also writes it to a file. See `query`."""
+        """Rank hypotheses, or a file of them, worst first, and store the run; `out` writes a file too. See `query`."""
         from fsearch.diagnoser.estimate import PERMUTATIONS
         from fsearch.search.answer import Ranking, ranked
         from fsearch.search.export import check_target, write_ranking
