@@ -31,7 +31,7 @@ Rows = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 MIN_SHOWING = 3  # labelled images that show a phrase, and such that do not
-MIN_PHRASES = 8  # for thresholds
+MIN_PHRASES = 8  # that at most COMMON of the images show, for another temperature and thresholds
 LOST = 0.05  # share of the concepts that are there to be called absent
 PRIOR_PHRASES = 4.0
 COMMON = 0.5  # share of the labelled images; a more common concept makes the mean image, and nothing stands out from it
@@ -102,13 +102,13 @@ def learn(index: NearestImages, rows: Rows, reference: ReferenceBank, labelled: 
     """
     vectors = index.vectors[labelled.rows].astype(np.float32)
     cosines = labelled.texts @ vectors.T
-    own = Retriever(index, rows, reference.logit_scale).find(labelled.texts)
-    scale = likeliest_scale(
-        own.similarities[:, : judged_images(len(rows))[0]], cosines, labelled, reference.logit_scale
-    )
+    rare = np.flatnonzero(labelled.share <= COMMON)
+    scale = reference.logit_scale
+    if len(rare) >= MIN_PHRASES:
+        near = Retriever(index, rows, scale).find(labelled.texts).similarities[:, : judged_images(len(rows))[0]]
+        scale = likeliest_scale(near, cosines, labelled, scale)
     found = Retriever(index, rows, scale, text_mean=reference.text_mean).find(labelled.texts)
     slopes = slopes_of_truth(membership(cosines, found.support.anchor, found.scale), labelled)
-    rare = np.flatnonzero(labelled.share <= COMMON)
     centred, log_mean_exp = thresholds(found.support, rare) if len(rare) >= MIN_PHRASES else (None, None)
     checked, lost, caught = _left_out(vectors, labelled, rare, scale, reference.text_mean)
     told = auroc(cosines, labelled)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from fsearch.indexer.storage.rows import utc_now, write_settings
 from fsearch.indexer.workspace.calibration import SETTING, Calibration
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.hypotheses import Hypothesis
-from fsearch.search.labels import read_labels
+from fsearch.search.labels import ImageLabels, read_labels
 from fsearch.search.options import Named
 from fsearch.search.query import embed, reference_bank
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fsearch.search.session import Session
 
 LEAST_AUROC = 0.6  # below it the encoder does not know what the labels mean
+MOST_IMAGES, MOST_PHRASES = 20_000, 300  # of more, as many are drawn at random
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,12 @@ def calibrate(session: Session, root: Path, source: str, encoder: Named | None, 
     if not store.encoder.has_text:
         raise BadInputError("this workspace has no text encoder to embed the labels with; name one at fsearch index")
     with store.writer():
-        labels = read_labels(store, source)
+        labels = _drawn(read_labels(store, source))
         texts_of = session.text_encoder(store, device)
         names = [name.replace("_", " ") for name in labels.names]
         known_words = np.array([not texts_of.unknown_words(name) for name in names])
         chosen = np.intersect1d(usable(labels.shows, labels.known), np.flatnonzero(known_words))
+        chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:MOST_PHRASES])
         if not len(chosen):
             raise BadInputError(
                 f"--labels {source}: no label in words that the encoder knows is shown by {MIN_SHOWING} images, with "
@@ -125,6 +127,14 @@ def forget(store: Store) -> bool:
     with store.writer(), store.catalog.write() as con:
         write_settings(con, {SETTING: ""})
     return True
+
+
+def _drawn(labels: ImageLabels) -> ImageLabels:
+    """The labels of MOST_IMAGES at most."""
+    if len(labels.rows) <= MOST_IMAGES:
+        return labels
+    some = np.sort(np.random.default_rng(0).choice(len(labels.rows), MOST_IMAGES, replace=False))
+    return replace(labels, rows=labels.rows[some], shows=labels.shows[:, some], known=labels.known[:, some])
 
 
 def _present(store: Store) -> NDArray[np.int64]:
