@@ -18,7 +18,8 @@ doubtful: it is called neither failing nor fine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +49,11 @@ class Support:
     def of(cls, anchor: NDArray[np.float32], prevalence: Floats, logit_scale: float, centred: Floats) -> Support:
         """From the anchor similarities, the prevalence among all images and centred similarities, (q,) each."""
         return cls(anchor, logit_scale * anchor.astype(np.float64) + np.log(prevalence), centred)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Support]) -> Support:
+        """Of several batches of phrases, one after the other."""
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
     @property
     def similarity(self) -> Floats:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.diagnoser.label_calibration import MIN_PHRASES, MIN_SHOWING, Labelled, Learnt, learn, usable
+from fsearch.diagnoser.label_calibration import Learnt, learn
+from fsearch.diagnoser.label_thresholds import MIN_PHRASES
+from fsearch.diagnoser.labelled import MIN_SHOWING, Labelled, usable
 from fsearch.indexer.device import Device
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.rows import utc_now, write_settings
@@ -54,6 +56,8 @@ class CalibrationReport:
             "phrase to phrase",
             f"  unseen       {self._unseen()}",
         ]
+        if not learnt.at_random:
+            lines.append("  note         these images are no random sample of all; such a sample would teach more")
         if self.unknown:
             lines.append(f"  left out     {', '.join(map(repr, self.unknown[:8]))}: words that the encoder never saw")
         return "\n".join(lines)

@@ -13,21 +13,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fsearch.diagnoser.centring import centred_similarity, mean_vector
-from fsearch.diagnoser.label_calibration import (
-    Labelled,
-    auroc,
-    learn,
-    likeliest_scale,
-    pooled_slope,
-    prediction_bound,
-    slopes_of_truth,
-    usable,
-)
+from fsearch.diagnoser.label_calibration import learn, likeliest_scale
+from fsearch.diagnoser.label_thresholds import prediction_bound
+from fsearch.diagnoser.labelled import Labelled, auroc, usable
 from fsearch.diagnoser.lift import MEMBERSHIP_ERROR
 from fsearch.diagnoser.membership import anchor_similarity, membership
 from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.diagnoser.retrieval_quality import RetrievalQuality
 from fsearch.diagnoser.support import Support, SupportThresholds
+from fsearch.diagnoser.truth_slope import Slopes, pooled_slope, slopes_of_truth
 from fsearch.indexer.storage.vectors import unit
 from fsearch.indexer.vector_index.exact_search import ExactSearch
 from fsearch.indexer.workspace.calibration import Calibration, in_force, shipped
@@ -91,15 +85,39 @@ def test_what_is_shipped_is_for_exactly_one_architecture_and_tag() -> None:
         assert shipped(other) is None
 
 
-@given(st.integers(0, 100), st.floats(0.2, 3.0))
+def told(chance: np.ndarray, some: Labelled, everywhere: np.ndarray) -> Slopes:
+    """The slopes from labelled images with memberships `chance`, (q, m), among images with `everywhere`, (q, n)."""
+    n = everywhere.shape[1]
+    return slopes_of_truth(chance, some, RetrievalQuality.of(everywhere, np.ones_like(everywhere, np.float32), n), n)
+
+
+@given(st.integers(0, 100), st.floats(0.2, 1.0))
 def test_the_slope_of_the_truth_is_one_over_what_memberships_overstate(seed: int, factor: float) -> None:
+    """With every image labelled it is least squares; with a random sample of them it is that, within its noise."""
     rng = np.random.default_rng(seed)
-    chance = rng.random((3, 400))
-    shows = rng.random((3, 400)) < chance
-    plain, _ = slopes_of_truth(chance, labelled(shows))
-    scaled, noise = slopes_of_truth(chance * factor, labelled(shows))
-    np.testing.assert_allclose(scaled, plain / factor)
-    assert np.abs(plain - 1).max() < 6 * np.sqrt(noise.max()) * factor
+    chance = rng.random((3, 2000))
+    shows = rng.random((3, 2000)) < chance * factor
+    whole = told(chance, labelled(shows), chance)
+    x = chance - chance.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(whole.values, (x * shows).sum(axis=1) / (x**2).sum(axis=1))
+    assert whole.noise.max() == 0.0
+    rows = rng.choice(2000, 300, replace=False)
+    part = told(chance[:, rows], labelled(shows[:, rows]), chance)
+    assert part.at_random
+    assert (np.abs(part.values - whole.values) < 5 * np.sqrt(part.noise)).all()
+    assert (np.abs(whole.values - factor) < 0.25).all()
+
+
+def test_images_that_were_picked_are_learnt_from_alone() -> None:
+    """Half of the labelled images show the phrase, of all images one in fifty."""
+    rng = np.random.default_rng(2)
+    true = np.arange(10_000) < 200
+    chance = np.where(true, rng.uniform(0.5, 1.0, 10_000), rng.uniform(0.0, 0.05, 10_000))[None]
+    rows = np.r_[:150, 9000:9150]
+    found = told(chance[:, rows], labelled(true[None, rows]), chance)
+    assert not found.at_random
+    x = chance[0, rows] - chance[0, rows].mean()
+    assert found.values[0] == pytest.approx((x * true[rows]).sum() / (x**2).sum())
 
 
 def test_images_of_which_it_is_not_known_take_no_part() -> None:
@@ -107,10 +125,12 @@ def test_images_of_which_it_is_not_known_take_no_part() -> None:
     chance, shows = rng.random((1, 200)), rng.random((1, 200)) < 0.5
     known = np.arange(200)[None] < 120
     some = Labelled(np.zeros((1, 2), np.float32), np.arange(200), shows, known)
-    found = slopes_of_truth(chance, some)[0], auroc(chance.astype(np.float32), some)
-    rest = np.where(known, shows, ~shows)
-    other = replace(some, shows=rest)
-    assert (slopes_of_truth(chance, other)[0], auroc(chance.astype(np.float32), other)) == found
+    other = replace(some, shows=np.where(known, shows, ~shows))
+    everywhere = rng.random((1, 5000))
+    for population in (everywhere, everywhere / 3):  # at random, and not
+        first, second = (told(chance, s, population) for s in (some, other))
+        assert (first.values, first.noise) == (second.values, second.noise)
+    assert auroc(chance.astype(np.float32), some) == auroc(chance.astype(np.float32), other)
 
 
 def test_no_labels_leave_what_was_assumed_and_many_replace_it() -> None:
@@ -221,8 +241,11 @@ def test_a_calibrated_encoder_is_still_doubted_where_rivals_win() -> None:
 @given(arrays(np.float64, (2, 50), elements=st.floats(0.01, 1.0)), st.floats(0.3, 2.0))
 def test_precision_lies_above_prevalence_by_the_slope(chances: np.ndarray, slope: float) -> None:
     ones = np.ones((2, 50), np.float32)
-    plain, found = (RetrievalQuality.of(chances, ones, 50, slope=s) for s in (1.0, slope))
-    np.testing.assert_allclose(found.precision - found.prevalence, slope * (plain.precision - plain.prevalence))
+    plain = RetrievalQuality.of(chances, ones, 50)
+    found = plain.corrected(slope)
+    assert plain.corrected(1.0) is plain
+    away = plain.precision - plain.prevalence
+    np.testing.assert_allclose(found.precision - found.prevalence, slope * away, atol=1e-12)
     np.testing.assert_array_equal(found.prevalence, plain.prevalence)
     assert ((found.purity >= 0) & (found.purity <= 1)).all()
 

@@ -11,9 +11,10 @@ import numpy as np
 from benchmarks.calibration.unseen import SINGLE, concepts, learnt
 from benchmarks.planted.clip_sets import LOGIT_SCALE, labelled_set
 
-from fsearch.diagnoser.label_calibration import Labelled, pooled_slope, slopes_of_truth, usable
+from fsearch.diagnoser.labelled import Labelled, usable
 from fsearch.diagnoser.membership import membership
 from fsearch.diagnoser.retrieval import Retriever
+from fsearch.diagnoser.truth_slope import pooled_slope, slopes_of_truth
 from fsearch.indexer.vector_index.exact_search import ExactSearch
 from fsearch.indexer.workspace.calibration import SHIPPED, Calibration
 
@@ -26,12 +27,13 @@ def ship(folder: Path) -> None:
     for name in SINGLE:
         whole = labelled_set(folder, name)
         retriever = Retriever(ExactSearch(whole.images.astype(np.float16)), np.arange(len(whole.images)), LOGIT_SCALE)
-        found = retriever.find(whole.texts)
-        chances = membership(whole.texts @ whole.images.T, found.support.anchor, found.scale)
         some = usable(whole.shown, np.ones_like(whole.shown))
         labels = Labelled(whole.texts[some], retriever.rows, whole.shown[some], np.ones_like(whole.shown[some]))
-        for into, values in zip((slopes, noise), slopes_of_truth(chances[some], labels), strict=True):
-            into.append(values)
+        found = retriever.find(labels.texts)
+        chances = membership(labels.texts @ whole.images.T, found.support.anchor, found.scale)
+        told = slopes_of_truth(chances, labels, found.quality, len(whole.images))
+        slopes.append(told.values)
+        noise.append(told.noise)
         supports.append(concepts(whole).there)
         images += len(whole.images)
     slope, error = pooled_slope(np.concatenate(slopes), np.concatenate(noise))

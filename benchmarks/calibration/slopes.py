@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.calibration.unseen import SINGLE
 from benchmarks.planted.clip_sets import LOGIT_SCALE, labelled_set
 
-from fsearch.diagnoser.label_calibration import usable
+from fsearch.diagnoser.labelled import usable
 from fsearch.diagnoser.membership import membership
 from fsearch.diagnoser.retrieval import Retriever
 from fsearch.indexer.vector_index.exact_search import ExactSearch

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from benchmarks.planted.clip_sets import FEW_PHRASES, LOGIT_SCALE, SETS, LabelledSet, labelled_set
 
-from fsearch.diagnoser.label_calibration import COMMON, MIN_PHRASES, support_among, thresholds, usable
+from fsearch.diagnoser.label_thresholds import COMMON, MIN_PHRASES, support_among, thresholds
+from fsearch.diagnoser.labelled import usable
 from fsearch.diagnoser.retrieval import Retriever
 from fsearch.diagnoser.rivals import Rivalry, level, rivalry
 from fsearch.diagnoser.support import ABSENT_WINNERS, Support
@@ -63,7 +64,7 @@ def concepts(whole: LabelledSet) -> Concepts:
     cut = level(len(whole.reference.rivals))
     lost, caught = (float(np.mean((s.margin < cut) & (s.winners >= ABSENT_WINNERS))) for s in stands)
     there = support_among(whole.images, whole.texts[asked], LOGIT_SCALE, mean)
-    return Concepts(whole.shown[asked], there, pooled(gone), (lost, caught))
+    return Concepts(whole.shown[asked], there, Support.joined(gone), (lost, caught))
 
 
 def _rivalry(whole: LabelledSet, images: np.ndarray, texts: np.ndarray) -> Rivalry:
@@ -75,14 +76,9 @@ def _joined(several: Sequence[Rivalry]) -> Rivalry:
     return Rivalry(*(np.concatenate(arrays) for arrays in zip(*several, strict=True)))
 
 
-def pooled(several: Sequence[Support]) -> Support:
-    """The support of phrases of several sets, one after the other."""
-    return Support(*(np.concatenate([getattr(s, f) for s in several]) for f in ("anchor", "log_mean_exp", "centred")))
-
-
 def learnt(several: Sequence[Support]) -> tuple[float, float]:
     """Thresholds from the concepts of several sets."""
-    together = pooled(several)
+    together = Support.joined(several)
     return thresholds(together, np.arange(len(together.anchor)))
 
 

@@ -16,7 +16,8 @@ from benchmarks.planted.method import answered, ask, diagnose
 from benchmarks.planted.world import World
 
 from fsearch.diagnoser.diagnosis import Diagnosis
-from fsearch.diagnoser.label_calibration import Labelled, Learnt, learn, usable
+from fsearch.diagnoser.label_calibration import Learnt, learn
+from fsearch.diagnoser.labelled import Labelled, usable
 from fsearch.indexer.vector_index.exact_search import ExactSearch
 from fsearch.indexer.workspace.calibration import Calibration
 from fsearch.indexer.workspace.store import Losses
