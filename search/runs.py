@@ -65,17 +65,15 @@ class Run:
     calibration: str | None
 
     @classmethod
-    def of(
-        cls, store: Store, fit: FitArtifact, images: int, source: str, options: QueryOptions, permutations: int
-    ) -> Run:
-        """The run that asked `images` of `store` by `fit`."""
+    def of(cls, store: Store, fit: FitArtifact, images: int, source: str, options: QueryOptions, tries: int) -> Run:
+        """The run that asked `images` of `store` by `fit`, with as many permutations as `tries`."""
         calibration = fit.reference.calibration
         return cls(
             model=fit.report.model,
             encoder=str(store.encoder),
             source=source,
             options=options,
-            permutations=permutations,
+            permutations=tries,
             templates=store.templates,
             images=images,
             fit_seed=fit.report.seed,
