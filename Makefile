@@ -1,10 +1,10 @@
-# make demo | test | test-oldest | check | bench | bench-planted | bench-discovery | bench-streaming | bench-crash | bench-fuzz | bench-scale | train | screenshots | docs: each sets itself up; a second run installs nothing.
+# make demo | test | test-oldest | check | bench | bench-planted | bench-discovery | bench-calibration | bench-streaming | bench-crash | bench-fuzz | bench-scale | train | screenshots | docs: each sets itself up; a second run installs nothing.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest check bench bench-planted bench-discovery bench-streaming bench-crash bench-fuzz bench-scale train screenshots docs
+.PHONY: help demo test test-oldest check bench bench-planted bench-discovery bench-calibration bench-streaming bench-crash bench-fuzz bench-scale train screenshots docs
 
 help: ## list these words
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /	/'
@@ -45,6 +45,10 @@ bench-planted: $(READY) ## worlds where it is known what fails, on the held-out 
 
 bench-discovery: $(READY) ## failures that nobody listed, against rivals, on development seeds (an hour)
 	$(BIN)/python -m benchmarks.discovery $(if $(CLIP),--clip $(CLIP))
+
+bench-calibration: $(READY) ## what labels teach of a real CLIP encoder: make bench-calibration CLIP=FOLDER (a quarter of an hour)
+	$(BIN)/python -m benchmarks.calibration $(CLIP)
+	$(BIN)/python -m benchmarks.calibration $(CLIP) --worlds 0:10
 
 bench-streaming: $(READY) ## memory while 100,000 images of a WebDataset stream by (ten minutes)
 	$(BIN)/python -m benchmarks.streaming

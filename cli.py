@@ -26,6 +26,7 @@ from fsearch.search.terminal.app import (
     read_stdin,
 )
 from fsearch.search.terminal.commands import losses, release, runs
+from fsearch.search.terminal.commands.calibrate import calibrate
 from fsearch.search.terminal.commands.discover import discover
 from fsearch.search.terminal.commands.index import index
 from fsearch.search.terminal.commands.maintenance import check, compact, trust
@@ -61,14 +62,9 @@ app = typer.Typer(
 app.command()(index)
 app.add_typer(losses.app, name="losses")
 app.add_typer(runs.app, name="runs")
-app.command()(discover)
 release.register(app)
-app.command()(report)
-app.command()(serve)
-app.command()(export)
-app.command()(check)
-app.command()(compact)
-app.command()(trust)
+for command in (calibrate, discover, report, serve, export, check, compact, trust):
+    app.command()(command)
 
 
 @app.command()

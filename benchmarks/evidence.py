@@ -11,7 +11,8 @@ from benchmarks.measure import machine, seconds
 from fsearch.diagnoser.evidence import Design, shuffled_means
 from fsearch.diagnoser.membership import anchor_similarity, membership
 from fsearch.diagnoser.observed import observe, q_values
-from fsearch.diagnoser.retrieval import RetrievalQuality, Retrieved, judged_images
+from fsearch.diagnoser.retrieval import Retrieved, judged_images
+from fsearch.diagnoser.retrieval_quality import RetrievalQuality
 from fsearch.diagnoser.support import Support
 
 PHRASES, IMAGES, PERMUTATIONS, REPEATS = 1000, 100_000, 1000, 3
@@ -49,7 +50,7 @@ def _retrieved(similarities: np.ndarray, near: np.ndarray, copies: np.ndarray) -
     chances = membership(similarities, anchor, 100.0)
     stands_for = np.tile(copies, (q, 1))
     quality = RetrievalQuality.of(chances, stands_for, IMAGES)
-    support = Support(anchor, np.zeros(q))
+    support = Support(anchor, np.zeros(q), np.full(q, np.nan))
     texts = np.zeros((q, 1), np.float32)
     return Retrieved(texts, similarities, near, chances, stands_for, np.full(q, 100.0), quality, support)
 

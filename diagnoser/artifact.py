@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from fsearch.indexer.errors import NotReadyError, WorkspaceError
 from fsearch.indexer.storage.files import DamagedArrayError, file_sha256, load_array, write_atomic
 from fsearch.indexer.storage.inside import remove
 from fsearch.indexer.storage.layout import Layout
+from fsearch.indexer.workspace.calibration import Calibration
 
 _FORMAT = 7
 _TREES = ("nodes", "roots", "counts", "base")
@@ -71,6 +72,11 @@ class FitArtifact:
         numbers = singletons(len(rows)) if groups is None else np.asarray(groups, np.int32)
         return cls(report, rows, numbers, bagged.members, bagged.out_of_bag, reference, bagged.predict)
 
+    def calibrated(self, calibration: Calibration | None) -> FitArtifact:
+        """The same, read by what labelled images taught; the result of the reference phrases goes with it."""
+        bank = self.bank if self.bank is not None and self.bank.calibration == calibration else None
+        return replace(self, reference=self.reference.calibrated(calibration), bank=bank)
+
 
 def save(layout: Layout, bagged: Bagged, artifact: FitArtifact) -> None:
     """Write a fit into its model's folder: complete, or not at all. Call inside `store.writer()`.
@@ -103,6 +109,7 @@ def save(layout: Layout, bagged: Bagged, artifact: FitArtifact) -> None:
         "logit_scale": reference.logit_scale,
         "thresholds": asdict(reference.thresholds) if reference.thresholds else None,
         "conformal": bank.conformal if bank else None,
+        "calibration": bank.calibration.as_json() if bank and bank.calibration else "",
     }
     _settle(layout, report.model)
     try:
@@ -212,6 +219,7 @@ def _read(layout: Layout, model: str, manifest: dict[str, Any], dim: int | None)
 
     vocabulary, lifts = (np.asarray(arrays[name]) for name in ("vocabulary", "bank_lifts"))
     reference = ReferenceBank(np.asarray(arrays["texts"]), scale, thresholds, vocabulary)
-    bank = None if conformal is None else BankResult(lifts, float(conformal))
+    read_by = Calibration.from_json(manifest.get("calibration", ""))
+    bank = None if conformal is None else BankResult(lifts, float(conformal), read_by)
     rows, groups, members, out_of_bag = (arrays[name] for name in _ARRAYS[:4])
     return FitArtifact(report, rows, groups, members, out_of_bag, reference, predict, bank)

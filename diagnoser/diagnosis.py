@@ -62,15 +62,16 @@ class Diagnosis:
         self.image_ids = losses.image_ids[here]
         self.groups: NDArray[np.int32] = dense(artifact.groups[there]).astype(np.int32)
         self.loss_std, self.baseline = float(self.losses.std()), float(self.losses.mean())
-        scale = artifact.reference.logit_scale
-        self.retriever: Retriever = Retriever(index, shared, scale) if whole is None else whole.retriever.within(shared)
+        self.retriever: Retriever = (
+            artifact.reference.retriever(index, shared) if whole is None else whole.retriever.within(shared)
+        )
         self._members = np.asarray(artifact.members)[:, there]
         self._out_of_bag = np.asarray(artifact.out_of_bag)[:, there]
         self._base = out_of_bag_base(self._members, self._out_of_bag)
         predicted = out_of_bag_mean(self._members, self._out_of_bag)
         predicted = np.where(np.isfinite(predicted), predicted, self._members.mean(axis=0))
         self.residuals = self.losses - self.baseline - predicted
-        self.scale = Scale(self.loss_std, float(predicted.std()))
+        self.scale = Scale(self.loss_std, float(predicted.std()), artifact.reference.membership_error)
         self._draws: dict[tuple[int, int, int], Singles] = {}
 
     def __len__(self) -> int:

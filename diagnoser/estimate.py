@@ -119,10 +119,11 @@ def bank_result(diagnosis: Diagnosis, bridge: Bridge = DEFAULT) -> BankResult:
     if stored is not None and diagnosis.whole is None and not diagnosis.stale and bridge is DEFAULT:
         return stored
     if not len(reference.texts):
-        return BankResult(np.empty(0), 0.0)
+        return BankResult(np.empty(0), 0.0, reference.calibration)
     found = diagnosis.reference
     errors = half_errors(found, diagnosis.residuals - diagnosis.mean_residual, diagnosis.groups)
-    return BankResult(estimate_lift(diagnosis, found, bridge).value, conformal_quantile(errors))
+    lifts = estimate_lift(diagnosis, found, bridge).value
+    return BankResult(lifts, conformal_quantile(errors), reference.calibration)
 
 
 def _joined(parts: Iterable[tuple[Floats, ...]]) -> list[Floats]:

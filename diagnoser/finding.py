@@ -56,6 +56,8 @@ class Finding:
     log_mean_exp: float
     similarity_threshold: float
     log_mean_exp_threshold: float
+    centred_similarity: float | None
+    centred_threshold: float | None
     calibrated: bool
     shown: float
     margin: float | None

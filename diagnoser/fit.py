@@ -22,6 +22,7 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.rows import insert, utc_now
 from fsearch.indexer.storage.vectors import Embeddings, placed_blocks
 from fsearch.indexer.vector_index.near_duplicates import dense
+from fsearch.indexer.workspace.calibration import in_force
 from fsearch.indexer.workspace.image_groups import grouped_by, groups_of
 from fsearch.indexer.workspace.store import Losses, Store
 
@@ -72,7 +73,8 @@ def fit_model(
         distribute=distribute,
     )
     fit = FitArtifact.of(bagged, losses.rows, reference, report, groups)
-    diagnosis = Diagnosis(fit, losses, store.index())
+    calibration = in_force(store.calibration, store.encoder, store.templates)  # no ensemble depends on it, lifts do
+    diagnosis = Diagnosis(fit.calibrated(calibration), losses, store.index())
     fit = replace(fit, bank=bank_result(diagnosis) if len(reference.texts) else None)
     artifact.save(store.layout, bagged, fit)
     _record(store, losses, bagged, report)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.diagnoser.retrieval import RetrievalQuality, Retrieved, judged_images
+from fsearch.diagnoser.retrieval import Retrieved, judged_images
+from fsearch.diagnoser.retrieval_quality import RetrievalQuality
 from fsearch.diagnoser.rivals import Rivalry
 from fsearch.diagnoser.support import Support
 
@@ -34,7 +35,7 @@ def given(weights: Floats, dim: int, logit_scale: float) -> Retrieved:
     copies = np.where(np.arange(len(chosen)) < nearest, 1.0, stands_for).astype(np.float32)[None]
     chances = np.maximum(weights[chosen], _LEAST)[None]
     quality = RetrievalQuality.of(chances, copies, n)
-    support = Support.of(np.ones(1, np.float32), quality.count / n, logit_scale)
+    support = Support.of(np.ones(1, np.float32), quality.count / n, logit_scale, np.full(1, np.nan))
     similarities = chances.astype(np.float32)
     texts, scale = np.zeros((1, dim), np.float32), np.full(1, logit_scale)
     return Retrieved(texts, similarities, chosen[None], chances, copies, scale, quality, support)

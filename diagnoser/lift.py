@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.evidence import Slope
-from fsearch.diagnoser.retrieval import RetrievalQuality
+from fsearch.diagnoser.retrieval_quality import RetrievalQuality
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -31,10 +31,14 @@ _LEAST_CLEAN = 0.05
 
 
 class Scale(NamedTuple):
-    """Units of a diagnosis: standard deviation of the losses, and of mean losses between kinds of image."""
+    """Units of a diagnosis: standard deviation of the losses, and of mean losses between kinds of image.
+
+    `membership_error` is how far lifts are off because memberships are chances, as a share of the lift.
+    """
 
     loss_std: float
     between: float
+    membership_error: float = MEMBERSHIP_ERROR
 
 
 class Lift(NamedTuple):
@@ -70,7 +74,7 @@ def combine(
     shrinkage = prior / (prior + noise)
     value = predicted + shrinkage * residual.value * share
     mixed = share * (1 - quality.purity) / np.maximum(quality.purity - quality.prevalence, _LEAST_CLEAN)
-    doubt = (MEMBERSHIP_ERROR * value) ** 2 + (CONTAMINATION * scale.between * mixed) ** 2
+    doubt = (scale.membership_error * value) ** 2 + (CONTAMINATION * scale.between * mixed) ** 2
     total = shrinkage * noise + (1 - shrinkage) ** 2 * variance + doubt
     return Lift(predicted, value, np.sqrt(total), shrinkage)
 

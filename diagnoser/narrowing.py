@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.membership import membership
-from fsearch.diagnoser.retrieval import BATCH, RetrievalQuality, Retrieved, empty
+from fsearch.diagnoser.retrieval import BATCH, Retrieved, empty
+from fsearch.diagnoser.retrieval_quality import RetrievalQuality
 
 NONE = 1e-12  # membership of an entry that stands for no image
 
 
-def narrowed(found: Retrieved, kept: NDArray[np.bool_], logit_scale: float) -> Retrieved:
+def narrowed(found: Retrieved, kept: NDArray[np.bool_], logit_scale: float, slope: float = 1.0) -> Retrieved:
     """`found`, (q, k), among the images that are `kept`, (n,) bool; positions are then among these.
 
     The nearest images that are kept stand for themselves, the sampled ones in equal shares for all others that are
@@ -46,7 +47,7 @@ def narrowed(found: Retrieved, kept: NDArray[np.bool_], logit_scale: float) -> R
         memberships,
         copies,
         found.scale,
-        RetrievalQuality.joined(quality),
+        RetrievalQuality.joined(quality).corrected(slope),
         found.support,
     )
 

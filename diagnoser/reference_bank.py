@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fsearch.diagnoser.centring import mean_vector
+from fsearch.diagnoser.lift import MEMBERSHIP_ERROR
+from fsearch.diagnoser.retrieval import Retriever
 from fsearch.diagnoser.rivals import level
 from fsearch.diagnoser.support import SupportThresholds
+from fsearch.indexer.vector_index.exact_search import NearestImages
+from fsearch.indexer.workspace.calibration import Calibration
 
 Floats = NDArray[np.float64]
 
@@ -25,12 +30,14 @@ class ReferenceBank:
     logit_scale : the encoder's inverse temperature.
     thresholds : measured with this encoder, or None: then a margin over rivals stands in.
     vocabulary : (v, d) float32 unit embeddings of the rivals; None where they are not needed.
+    calibration : what labelled images taught, if anything: the temperature and thresholds are then its own.
     """
 
     texts: NDArray[np.float32]
     logit_scale: float
     thresholds: SupportThresholds | None = None
     vocabulary: NDArray[np.float32] | None = None
+    calibration: Calibration | None = None
 
     @property
     def mean(self) -> Floats:
@@ -41,6 +48,36 @@ class ReferenceBank:
     def rivals(self) -> NDArray[np.float32]:
         """(v, d) embeddings of the rivals; none where the thresholds were measured."""
         return self.texts[:0] if self.vocabulary is None else self.vocabulary
+
+    @property
+    def text_mean(self) -> NDArray[np.float32]:
+        """(d,) the middle of all phrases here, rivals and reference phrases, which phrases are centred by."""
+        return mean_vector(np.concatenate([self.texts, self.rivals]))
+
+    def calibrated(self, calibration: Calibration | None) -> ReferenceBank:
+        """The same by what labelled images taught; as it is where that is None, or there is no text side."""
+        if calibration is None or not len(self.texts):
+            return self
+        thresholds = self.thresholds
+        if calibration.centred_similarity is not None and calibration.log_mean_exp is not None:
+            margin = level(len(self.rivals)) if len(self.rivals) else None
+            thresholds = SupportThresholds(-1.0, calibration.log_mean_exp, margin, calibration.centred_similarity)
+        return replace(self, logit_scale=calibration.logit_scale, thresholds=thresholds, calibration=calibration)
+
+    @property
+    def membership_error(self) -> float:
+        """How far lifts are off because memberships are chances, as a share of the lift."""
+        return MEMBERSHIP_ERROR if self.calibration is None else self.calibration.slope_error
+
+    @property
+    def slope(self) -> float:
+        """Of the truth on membership."""
+        return 1.0 if self.calibration is None else self.calibration.slope
+
+    def retriever(self, index: NearestImages, rows: NDArray[np.int64]) -> Retriever:
+        """Retrieval as this encoder asks for it, among the images at some global `rows`, (n,) rising."""
+        centred = self.in_force.centred is not None
+        return Retriever(index, rows, self.logit_scale, self.slope, self.text_mean if centred else None)
 
     @property
     def in_force(self) -> SupportThresholds:
@@ -56,10 +93,12 @@ class BankResult:
     ----------
     lifts : (r,) float64.
     conformal : factor on the standard error that makes a 90% interval, as halves of the evidence ask for.
+    calibration : by which memberships were read.
     """
 
     lifts: Floats
     conformal: float
+    calibration: Calibration | None = None
 
     def percentile(self, lifts: Floats) -> Floats:
         """(q,) share of the reference phrases with a lower lift than each of `lifts`, in percent; see `percentile`."""

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import tempfile
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fsearch.diagnoser.centring import centred_similarity, mean_vector
 from fsearch.diagnoser.membership import anchor_similarity, membership, scales
+from fsearch.diagnoser.retrieval_quality import RetrievalQuality
 from fsearch.diagnoser.support import Support
 from fsearch.indexer.vector_index.exact_search import NearestImages
 
@@ -25,7 +27,6 @@ Rows = NDArray[np.int64]
 BATCH = 256  # phrases searched, and evaluated, together
 EVERY = 8192  # images up to which a phrase is judged by all of them
 NEAREST, SAMPLED = 2048, 4096  # beyond: the nearest, and a random sample of the rest
-_MIN_DILUTION = 0.05  # least difference of precision and prevalence that is divided by
 _RECENT = 2  # retrievals kept: of the phrases asked, and of the reference phrases that may be asked between
 _AT_ONCE = 65_536  # embeddings read at once in a pass over all of them
 _IN_MEMORY = 2**28  # bytes of one array; larger ones are mapped from an unnamed temporary file
@@ -37,56 +38,6 @@ def judged_images(images: int) -> tuple[int, int]:
     All of them, up to EVERY; beyond, the nearest and a random sample of the rest.
     """
     return (images, 0) if images <= EVERY else (NEAREST, SAMPLED)
-
-
-@dataclass(frozen=True, slots=True)
-class RetrievalQuality:
-    """How clean q retrievals are, by their own memberships; every array is (q,) float64.
-
-    Attributes
-    ----------
-    precision : expected share of images that show the phrase among those retrieved, weighted by membership.
-    prevalence : expected share of images that show the phrase among all images.
-    count : expected number of images that show the phrase, at the encoder's own temperature.
-    purity : the precision at that temperature: lower, where a starved phrase is judged by images like it.
-    """
-
-    precision: Floats
-    prevalence: Floats
-    count: Floats
-    purity: Floats
-
-    @classmethod
-    def of(cls, memberships: Floats, copies: Singles, images: int, own: Floats | None = None) -> RetrievalQuality:
-        """From `memberships` and `copies`, (q, k), of the judged images among all `images`.
-
-        `own`, (q, k), are the memberships at the encoder's own temperature, where these are others.
-        """
-        own = memberships if own is None else own
-        weights = memberships * copies
-        total = weights.sum(axis=1)
-        precision, purity = (weights * memberships).sum(axis=1) / total, (weights * own).sum(axis=1) / total
-        return cls(precision, (total / images).clip(max=1.0), (own * copies).sum(axis=1), purity)
-
-    @property
-    def against_all(self) -> Floats:
-        """Factor that turns (mean retrieved - mean of all) into (mean of those that show it - mean of all).
-
-        With a and b the mean losses of images that do and do not show the phrase, the mean retrieved is precision a +
-        (1 - precision) b and the mean of all is prevalence a + (1 - prevalence) b. This is regression calibration for a
-        misclassified group (Carroll et al., Measurement Error in Nonlinear Models, 2006, chapter 4).
-        """
-        return (1 - self.prevalence) * self.against_rest
-
-    @property
-    def against_rest(self) -> Floats:
-        """The same for (mean of those that show it - mean of those that do not)."""
-        return 1 / np.maximum(self.precision - self.prevalence, _MIN_DILUTION)
-
-    @classmethod
-    def joined(cls, parts: Sequence[RetrievalQuality]) -> RetrievalQuality:
-        """Of several batches, one after the other."""
-        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +98,15 @@ class Retriever:
     ----------
     rows : (n,) rising global rows of the index; positions in a `Retrieved` refer to these.
     logit_scale : the encoder's inverse temperature.
+    slope : of the truth on membership, where labels taught it.
+    text_mean : (d,) mean of the text embeddings, where centred similarities are asked for.
     """
 
-    def __init__(self, index: NearestImages, rows: Rows, logit_scale: float) -> None:
+    def __init__(
+        self, index: NearestImages, rows: Rows, logit_scale: float, slope: float = 1.0, text_mean: Singles | None = None
+    ) -> None:
         self._index, self.rows, self._scale = index, rows, logit_scale
+        self._slope, self._text_mean = slope, text_mean
         self._position = np.full(len(index), -1, np.int64)
         self._position[rows] = np.arange(len(rows))
         self._allowed = None if len(rows) == len(index) else self._position >= 0
@@ -167,7 +123,7 @@ class Retriever:
 
     def within(self, rows: Rows) -> Retriever:
         """Retrieval among a subset of the images, given by global rows."""
-        return Retriever(self._index, rows, self._scale)
+        return Retriever(self._index, rows, self._scale, self._slope, self._text_mean)
 
     def embeddings(self, positions: Rows) -> Singles:
         """(..., d) float32 embeddings of the images at `positions`, (...)."""
@@ -202,9 +158,9 @@ class Retriever:
             memberships[part] = membership(near, anchor[part], scale[part])
             own = membership(near, anchor[part], self._scale)
             quality.append(RetrievalQuality.of(memberships[part], stands_for, len(self.rows), own))
-        joined = RetrievalQuality.joined(quality)
+        joined = RetrievalQuality.joined(quality).corrected(self._slope)
         share = joined.count / len(self.rows)
-        support = Support.of(anchor, share, self._scale) if whole is None else whole.support
+        support = self._support(texts, neighbours, anchor, share) if whole is None else whole.support
         found = Retrieved(texts, similarities, neighbours, memberships, copies, scale, joined, support)
         self._recent.append(found)
         return found
@@ -218,6 +174,17 @@ class Retriever:
             cosines = self.embeddings(np.arange(len(chances))[part]) @ text
             chances[part] = membership(cosines[None], anchor, scale)[0]
         return chances
+
+    @cached_property
+    def _image_mean(self) -> Singles:
+        """(d,) mean embedding of the images, of a random sample where they are many."""
+        return mean_vector(self.embeddings(self._sample if len(self._sample) else np.arange(len(self.rows))))
+
+    def _support(self, texts: Singles, neighbours: Rows, anchor: Singles, share: Floats) -> Support:
+        centred = np.full(len(texts), np.nan)
+        if self._text_mean is not None:
+            centred = centred_similarity(texts, neighbours, self.embeddings, self._image_mean, self._text_mean)
+        return Support.of(anchor, share, self._scale, centred)
 
     def _judged(self, texts: Singles) -> tuple[Singles, Rows, Singles]:
         """Similarities, positions and copies, (q, k) each, of the images that `texts` are judged by."""

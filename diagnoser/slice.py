@@ -94,7 +94,8 @@ class Slice:
         if len(rows) < MIN_FIT_IMAGES:
             return None
         rest = (self.diagnosis.whole or self.diagnosis).within(rows)
-        found = narrowed(self.retrieved[asked], shows < SHOWS_IT, self.diagnosis.logit_scale)
+        reference = self.diagnosis.artifact.reference
+        found = narrowed(self.retrieved[asked], shows < SHOWS_IT, reference.logit_scale, reference.slope)
         rivals = Rivalry(self.rivals.margin[asked], self.rivals.winners[asked])
         none = BankResult(np.empty(0), self.conformal)
         return self._estimated(f"apart from {text}", rest, found, rivals, none, self.asking)
@@ -128,7 +129,7 @@ class Slice:
         )
         verdict, reason = decide(inputs)
         thresholds = diagnosis.artifact.reference.in_force
-        percentile = self.estimates.percentile[i]
+        percentile, centred = self.estimates.percentile[i], self.retrieved.support.centred[i]
         return Finding(
             hypothesis=phrase.text,
             expected_loss=diagnosis.baseline + inputs.lift,
@@ -154,6 +155,8 @@ class Slice:
             log_mean_exp=float(self.retrieved.support.log_mean_exp[i]),
             similarity_threshold=thresholds.similarity,
             log_mean_exp_threshold=thresholds.log_mean_exp,
+            centred_similarity=float(centred) if np.isfinite(centred) else None,
+            centred_threshold=thresholds.centred,
             calibrated=thresholds.calibrated,
             shown=inputs.shown,
             margin=float(self.rivals.margin[i]) if np.isfinite(self.rivals.margin[i]) else None,

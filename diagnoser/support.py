@@ -10,14 +10,16 @@ Two figures tell an absent concept from one that is present, each in the encoder
 
 A phrase is absent where both lie below their threshold: a concept that is merely rarer here than in training has a low
 log_mean_exp but a high similarity, one that fits every image a little has a low similarity but a full log_mean_exp.
-These thresholds are measured with one encoder on concepts known to be absent. For any other encoder a third figure
-stands in, the margin over rival phrases (rivals.py), which needs no measuring, and what lies near the threshold is
+These thresholds are measured with one encoder on concepts known to be absent; where they are learnt from labelled
+images, the centred similarity (centring.py) stands in place of the similarity. For any other encoder a further figure
+stands in, the margin over rival phrases (rivals.py), which needs no measuring. What lies near its threshold is
 doubtful: it is called neither failing nor fine.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -31,15 +33,27 @@ DOUBTFUL, UNCERTAIN = 1.25, 3.5  # nats above the absent level: below the first 
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """How well the index supports q phrases: `anchor` (q,) float32 cosines, `log_mean_exp` (q,) float64."""
+    """How well the index supports q phrases.
+
+    Attributes
+    ----------
+    anchor : (q,) float32 cosines; `log_mean_exp` : (q,) float64.
+    centred : (q,) float64, from `centring.centred_similarity`.
+    """
 
     anchor: NDArray[np.float32]
     log_mean_exp: Floats
+    centred: Floats
 
     @classmethod
-    def of(cls, anchor: NDArray[np.float32], prevalence: Floats, logit_scale: float) -> Support:
-        """From the anchor similarities and the prevalence of each phrase among all images, (q,) each."""
-        return cls(anchor, logit_scale * anchor.astype(np.float64) + np.log(prevalence))
+    def of(cls, anchor: NDArray[np.float32], prevalence: Floats, logit_scale: float, centred: Floats) -> Support:
+        """From the anchor similarities, the prevalence among all images and centred similarities, (q,) each."""
+        return cls(anchor, logit_scale * anchor.astype(np.float64) + np.log(prevalence), centred)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Support]) -> Support:
+        """Of several batches of phrases, one after the other."""
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
     @property
     def similarity(self) -> Floats:
@@ -69,17 +83,20 @@ class SupportThresholds:
     Attributes
     ----------
     similarity, log_mean_exp : a phrase below both is absent.
-    margin : nats over rival phrases below which a phrase is absent; None where the other two were measured.
+    margin : nats over rival phrases near which a phrase is doubtful, and below which it is absent where nothing else
+        was measured; None where there are no rivals.
+    centred : in place of `similarity`, where labelled images taught it.
     """
 
     similarity: float
     log_mean_exp: float
     margin: float | None = None
+    centred: float | None = None
 
     @property
     def calibrated(self) -> bool:
         """Whether they were measured with this encoder."""
-        return self.margin is None
+        return self.margin is None or self.centred is not None
 
     @classmethod
     def of_margin(cls, margin: float) -> SupportThresholds:
@@ -91,9 +108,11 @@ class SupportThresholds:
 
         A margin of NaN is of images that were given, of which nobody has to ask whether they are there.
         """
-        absent = (support.similarity < self.similarity) & (support.log_mean_exp < self.log_mean_exp)
+        low = support.similarity < self.similarity if self.centred is None else support.centred < self.centred
+        absent = low & (support.log_mean_exp < self.log_mean_exp)
         if self.margin is None:
             return Presence(absent, absent, absent)
-        absent |= (margin < self.margin) & (winners >= ABSENT_WINNERS)
+        if not self.calibrated:
+            absent |= (margin < self.margin) & (winners >= ABSENT_WINNERS)
         doubtful = absent | (margin < self.margin + DOUBTFUL) & (winners >= DOUBTFUL_WINNERS)
         return Presence(absent, doubtful, doubtful | np.isposinf(margin) | (margin < self.margin + UNCERTAIN))

@@ -30,8 +30,8 @@ _OF_UNSEEN = (
     "conformal",
     "calibrated",
 )
-_OF_PRESENCE = ("shown", "similarity", "log_mean_exp", "margin", "winners")
-_THRESHOLDS = ("similarity_threshold", "log_mean_exp_threshold", "margin_threshold")
+_OF_PRESENCE = ("shown", "similarity", "log_mean_exp", "centred_similarity", "margin", "winners")
+_THRESHOLDS = ("similarity_threshold", "log_mean_exp_threshold", "centred_threshold", "margin_threshold")
 # what is found of the images that show a phrase: of a phrase that none shows, it would be about other images
 FOUND = frozenset(COLUMNS) - {*_OF_UNSEEN, *_OF_PRESENCE, *_THRESHOLDS}
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from fsearch.indexer.storage.metadata import column_names
 from fsearch.indexer.vector_index.index_stats import IndexStats, read_stats
+from fsearch.indexer.workspace.calibration import in_force
+from fsearch.indexer.workspace.encoder_spec import DEMO
 from fsearch.indexer.workspace.image_groups import grouped_by
 from fsearch.indexer.workspace.store import Store
 
@@ -35,6 +37,7 @@ class Info:
     fsearch_version: str
     encoder: str
     dim: int
+    calibration: str
     images: int
     missing: int
     damaged: int
@@ -60,6 +63,7 @@ class Info:
         lines = [
             f"workspace   {self.workspace}",
             f"encoder     {self.encoder}, {self.dim} dimensions",
+            f"calibrated  {self.calibration}",
             f"images      {self.images:,} present, {self.missing:,} missing, {self.embeddings:,} embeddings",
             *([f"groups      {self._groups()}"] if self.largest_group > 1 else []),
             *([f"index       {self.index}"] if self.index else []),
@@ -97,6 +101,18 @@ def _model_line(m: ModelInfo) -> str:
     return f"{head}; out-of-bag Spearman {m.spearman:.3f} (permuted {m.spearman_permuted:.3f}){doubt}"
 
 
+def _calibration(store: Store) -> str:
+    """With what the encoder was calibrated, in words."""
+    found = in_force(store.calibration, store.encoder, store.templates)
+    lost = store.calibration not in (None, found)
+    left = "; what labels taught is of another encoder or other templates" if lost else ""
+    if found is not None:
+        return f"with {found}{left}"
+    if store.encoder.name == DEMO:
+        return f"with portraits like its own{left}"
+    return f"not: fsearch calibrate --labels COLUMN_OR_FILE{left}"
+
+
 def inventory(store: Store) -> Info:
     """Count everything in one read of the catalog."""
     with store.catalog.read("model_summary") as con:
@@ -130,6 +146,7 @@ def inventory(store: Store) -> Info:
         fsearch_version=str(version),
         encoder=str(store.encoder),
         dim=store.encoder.dim,
+        calibration=_calibration(store),
         images=present,
         missing=missing,
         damaged=damaged,

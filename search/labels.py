@@ -53,7 +53,7 @@ def read_labels(store: Store, source: str) -> ImageLabels:
     Raises BadInputError where there is neither, nothing matches, or too few images or too many labels are there.
     """
     path = Path(source)
-    if is_table(path):
+    if is_table(path) or path.is_file():
         said, closed = _from_table(store, path)
     else:
         said, closed = _from_column(store, source)

@@ -31,8 +31,15 @@ FOREIGN_IMAGES = (
 )
 NEVER_CALIBRATED = (
     "it was never measured with this encoder which phrases no image shows; where rival phrases fit the nearest images "
-    "about as well, a phrase is called neither failing nor fine"
+    "about as well, a phrase is called neither failing nor fine; some hundred labelled images mend that: fsearch "
+    "calibrate --labels COLUMN_OR_FILE"
 )
+CALIBRATED = "this encoder was calibrated with {}"
+DROPPED = (
+    "the calibration with {} was made with another encoder or other templates, so it is not used; calibrate again: "
+    "fsearch calibrate --labels COLUMN_OR_FILE"
+)
+TOO_FEW_PHRASES = " (too few to learn from which phrases no image shows)"
 VOCABULARY = SHIPPED.parent / "vocabulary.txt"
 PHOTOGRAPHS, PORTRAITS = SHIPPED / "reference.txt", SHIPPED / "portraits.csv"
 STARTERS = (SHIPPED / "people.txt", SHIPPED / "photographs.txt")
@@ -159,14 +166,27 @@ def with_images(
     return tuple(answers)
 
 
+def _calibration_notes(reference: ReferenceBank) -> list[str]:
+    """With what the encoder was calibrated, or that it was not."""
+    known = reference.calibration
+    if known is None:
+        return [] if reference.in_force.calibrated else [NEVER_CALIBRATED]
+    return [CALIBRATED.format(known) + ("" if known.centred_similarity is not None else TOO_FEW_PHRASES)]
+
+
+def dropped(store: Store) -> tuple[str, ...]:
+    """The note on a calibration that is not of the encoder that is here now."""
+    own = store.calibration
+    return () if own is None or own.fits(store.encoder, store.templates) else (DROPPED.format(own),)
+
+
 def notes_of(
     diagnosis: Diagnosis, encoder: TextEncoder, unknown: Sequence[str], foreign_images: bool
 ) -> tuple[str, ...]:
     """What the reader must know beside the numbers."""
     notes = [FOREIGN_IMAGES] if foreign_images else []
     notes += diagnosis.report.notes
-    if not diagnosis.artifact.reference.in_force.calibrated and not foreign_images:
-        notes.append(NEVER_CALIBRATED)
+    notes += [] if foreign_images else _calibration_notes(diagnosis.artifact.reference)
     if diagnosis.stale:
         notes.append("images or losses changed since the fit, which does not know of it; run: fsearch fit")
     if unknown:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -26,6 +26,9 @@ from fsearch.search.answer import COLUMNS, Answer, Ranking, known
 from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.options import QueryOptions
 from fsearch.search.run_diff import RunDiff, changed, size_of_change
+
+if TYPE_CHECKING:  # listing runs loads no fit
+    from fsearch.diagnoser.artifact import FitArtifact
 
 HIDDEN = '("by" IS NULL AND within IS NOT NULL)'  # of runs joined to rankings: a row of what the worst failure hides
 _LIST = (
@@ -45,7 +48,7 @@ class Run:
 
     Attributes
     ----------
-    source : the hypothesis file, or "api".
+    source : the hypothesis file, or "api"; calibration : what labelled images had taught, as JSON.
     images : images that took part; fit_images, fit_seed : images the ensemble was trained on, and the fit's seed.
     """
 
@@ -58,6 +61,24 @@ class Run:
     images: int
     fit_seed: int
     fit_images: int
+    calibration: str | None
+
+    @classmethod
+    def of(cls, store: Store, fit: FitArtifact, images: int, source: str, options: QueryOptions, tries: int) -> Run:
+        """The run that asked `images` of `store` by `fit`, with as many permutations as `tries`."""
+        calibration = fit.reference.calibration
+        return cls(
+            model=fit.report.model,
+            encoder=str(store.encoder),
+            source=source,
+            options=options,
+            permutations=tries,
+            templates=store.templates,
+            images=images,
+            fit_seed=fit.report.seed,
+            fit_images=fit.report.sampled,
+            calibration=None if calibration is None else calibration.as_json(),
+        )
 
     def as_row(self) -> dict[str, Any]:
         """One row of the table `runs`, but for its id and time."""

@@ -17,6 +17,7 @@ from fsearch.indexer.device import Device
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.catalog import Catalog
 from fsearch.indexer.storage.layout import Layout
+from fsearch.indexer.workspace.calibration import in_force
 from fsearch.indexer.workspace.store import Losses, Store
 from fsearch.search.options import Named, QueryOptions
 
@@ -143,11 +144,12 @@ class Session:
             self._generation = store.layout.generation()
 
     def fitted(self, store: Store, model: str) -> FitArtifact:
-        """The fit of `model`."""
+        """The fit of `model`, read by the calibration in force."""
         from fsearch.diagnoser import artifact as fits
 
         if model not in self._fits:
-            self._fits[model] = fits.load(store.layout, model, store.encoder.dim)
+            calibration = in_force(store.calibration, store.encoder, store.templates)
+            self._fits[model] = fits.load(store.layout, model, store.encoder.dim).calibrated(calibration)
         return self._fits[model]
 
     def scope(self, root: Path, model: str | None, options: QueryOptions) -> Scope:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # each method imports what it needs, so that a command loads 
     from fsearch.indexer.embedding.pipeline import IndexReport
     from fsearch.indexer.workspace.compact import CompactReport
     from fsearch.search.answer import Answers, Ranking
+    from fsearch.search.calibration import CalibrationReport
     from fsearch.search.hypotheses import Hypothesis
     from fsearch.search.inventory import Info
     from fsearch.search.losses import ModelLosses
@@ -105,6 +106,20 @@ class Workspace(Discovers, Releases):
             with Cluster(address) as cluster:
                 return fit_model(store, name, reference, seed=seed, progress=tick, distribute=cluster.distribute)
 
+    def calibrate(
+        self, labels: str | os.PathLike[str], *, encoder: Named | None = None, device: Device = "auto"
+    ) -> CalibrationReport:
+        """Learn how to read the encoder from labels of some hundred images: a column, or a table file. Remembered."""
+        from fsearch.search.calibration import calibrate
+
+        return calibrate(self._session, self.root, os.fspath(labels), encoder, device)
+
+    def forget_calibration(self) -> bool:
+        """Forget what labels taught; returns whether there was anything."""
+        from fsearch.search.calibration import forget
+
+        return forget(self._session.store(self.root))
+
     def query(
         self,
         *texts: str | Hypothesis | Sequence[str | Hypothesis],
@@ -141,10 +156,7 @@ class Workspace(Discovers, Releases):
         progress: Progress | None = None,
         **changes: Any,
     ) -> Ranking:
-        """Rank a file (or sequence) of hypotheses, worst first, and store the run with its evidence. See `query`.
-
-        `out` also writes the ranking to a .parquet, .csv or .json file.
-        """
+        """Rank hypotheses, or a file of them, worst first, and store the run; `out` writes a file too. See `query`."""
         from fsearch.diagnoser.estimate import PERMUTATIONS
         from fsearch.search.answer import Ranking, ranked
         from fsearch.search.export import check_target, write_ranking
@@ -160,18 +172,8 @@ class Workspace(Discovers, Releases):
         if not os.access(store.layout.catalog, os.W_OK):
             raise WorkspaceError(f"{store.layout.catalog} cannot be written, so no ranking can be stored: use query")
         answers = self._ask(asked, model, options, named(progress, "asking"), text_vectors)
-        fit = self._session.fitted(store, answers.model).report
-        run = Run(
-            model=answers.model,
-            encoder=str(store.encoder),
-            source=source,
-            options=options,
-            permutations=PERMUTATIONS,
-            templates=store.templates,
-            images=answers.images,
-            fit_seed=fit.seed,
-            fit_images=fit.sampled,
-        )
+        fit = self._session.fitted(store, answers.model)
+        run = Run.of(store, fit, answers.images, source, options, PERMUTATIONS)
         order, notes = ranked(answers.answers), (*table_notes(source), *answers.notes)
         run_id, created, before = record(store, run, (*order, *answers.hidden))
         self._session.kept(before, store)
@@ -239,7 +241,7 @@ class Workspace(Discovers, Releases):
         progress: Callable[[int, int], None] | None = None,
         text_vectors: Any = None,
     ) -> Answers:
-        from fsearch.search.query import answer
+        from fsearch.search.query import answer, dropped
 
         scope = self._session.scope(self.root, model, options)
         store = scope.store
@@ -255,4 +257,4 @@ class Workspace(Discovers, Releases):
             foreign_images=scope.foreign(encoder.only_side),
             progress=progress,
         )
-        return replace(found, notes=(*found.notes, *notes))
+        return replace(found, notes=(*found.notes, *dropped(store), *notes))

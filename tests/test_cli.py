@@ -20,6 +20,7 @@ import fsearch
 from fsearch.cli import app
 
 COMMANDS = [
+    "calibrate",
     "discover",
     "compare",
     "gate",
@@ -194,6 +195,7 @@ def test_query_json_is_for_programs(fitted: Path) -> None:
 def test_info_is_golden(fitted: Path) -> None:
     _, out, _ = run("info", "-w", fitted)
     lines = masked(out.replace(str(fitted), "W")).splitlines()
+    assert lines.pop(2) == "calibrated with portraits like its own"
     assert lines[:3] == ["workspace W", "encoder demo, # dimensions", "images # present, # missing, # embeddings"]
     assert lines.pop(3) == "groups # of near-duplicates, the largest of #: fsearch info --groups"
     assert lines.pop(3) == "index exact, # vectors"

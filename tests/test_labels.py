@@ -78,6 +78,11 @@ def test_a_table_that_cannot_be_used_is_refused(store: Store, tmp_path: Path, li
     assert message in str(error.value)
 
 
+def test_a_file_that_is_no_table_is_refused(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match=r"labels\.json: use \.csv, \.tsv, \.parquet, \.jsonl"):
+        read_labels(store, table(tmp_path / "labels.json", "[]"))
+
+
 def test_a_column_that_is_not_there_is_refused(store: Store) -> None:
     with pytest.raises(BadInputError, match=r"--labels hair: no such file, and no such column of the images \(there: "):
         read_labels(store, "hair")

@@ -23,7 +23,7 @@ from fsearch.diagnoser.lift import (
 )
 from fsearch.diagnoser.membership import ENOUGH, NATS_TOLERANCE, anchor_similarity, membership, scales
 from fsearch.diagnoser.observed import observe
-from fsearch.diagnoser.retrieval import RetrievalQuality
+from fsearch.diagnoser.retrieval_quality import RetrievalQuality
 
 one = np.array([1.0])
 RARE_AND_CLEAN = RetrievalQuality(one, one * 0.0, one * 50, one)

@@ -23,7 +23,7 @@ NONE = np.full(4, np.inf), np.zeros(4, np.int64)
 
 def test_a_phrase_is_unseen_only_below_both_measured_floors() -> None:
     floors = SupportThresholds(0.2, 7.0)
-    support = Support(np.array([0.1, 0.3, 0.1, 0.3], np.float32), np.array([6.0, 6.0, 8.0, 8.0]))
+    support = Support(np.array([0.1, 0.3, 0.1, 0.3], np.float32), np.array([6.0, 6.0, 8.0, 8.0]), np.full(4, np.nan))
     found = floors.presence(support, *NONE)
     assert found.absent.tolist() == [True, False, False, False]
     assert found.uncertain.tolist() == found.doubtful.tolist() == found.absent.tolist()
@@ -34,7 +34,7 @@ def test_without_measured_floors_a_margin_over_rivals_tells_and_each_doubt_impli
     assert not thresholds.calibrated
     margin = np.array([-3.0, -3.0, -3.0, 0.0, 2.0, 9.0, np.inf])
     winners = np.array([12, 5, 2, 12, 12, 12, 0])
-    support = Support(np.full(7, 0.25, np.float32), np.full(7, 20.0))
+    support = Support(np.full(7, 0.25, np.float32), np.full(7, 20.0), np.full(7, np.nan))
     found = thresholds.presence(support, margin, winners)
     assert found.absent.tolist() == [True, False, False, False, False, False, False]
     assert found.doubtful.tolist() == [True, True, False, True, False, False, False]

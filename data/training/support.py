@@ -69,7 +69,7 @@ def _support(encoder: Encoder, texts: NDArray[np.float32], images: NDArray[np.fl
     cosines = -np.sort(-(texts @ images.T), axis=1)
     reference = anchor_similarity(cosines, encoder.logit_scale)
     share = membership(cosines, reference, encoder.logit_scale).mean(axis=1)
-    found = Support.of(reference, share, encoder.logit_scale)
+    found = Support.of(reference, share, encoder.logit_scale, np.full(len(texts), np.nan))
     return np.column_stack([found.similarity, found.log_mean_exp])
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.vector_index.index_stats import IndexConfig
+from fsearch.indexer.workspace import calibration
+from fsearch.indexer.workspace.calibration import Calibration
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
 
 _MAX_DIM = 65_536
@@ -16,15 +18,19 @@ _MAX_TEXT = 1_000_000  # characters of one setting; a configuration of an encode
 _MAX_TEMPLATES = 1000
 
 
-def parsed(settings: Mapping[str, str], where: Path) -> tuple[EncoderSpec, tuple[str, ...], IndexConfig]:
-    """Encoder, templates and constraints on the index. Raises WorkspaceError where they are not fsearch's."""
+Parsed = tuple[EncoderSpec, tuple[str, ...], IndexConfig, Calibration | None]
+
+
+def parsed(settings: Mapping[str, str], where: Path) -> Parsed:
+    """Encoder, templates, constraints on the index, calibration. Raises WorkspaceError where they are not fsearch's."""
     try:
         if any(not isinstance(value, str) or len(value) > _MAX_TEXT for value in settings.values()):
             raise ValueError("a value is no text, or too long")
         encoder = EncoderSpec.from_settings(dict(settings))
         if not 0 < encoder.dim <= _MAX_DIM:
             raise ValueError(f"dim is {encoder.dim}")
-        return encoder, _templates(settings.get("templates", "[]")), _config(settings.get("index", "{}"))
+        templates, config = _templates(settings.get("templates", "[]")), _config(settings.get("index", "{}"))
+        return encoder, templates, config, Calibration.from_json(settings.get(calibration.SETTING, ""))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WorkspaceError(f"the settings in {where} are not fsearch's: {str(error)[:120]}") from error
 

@@ -30,6 +30,7 @@ from fsearch.indexer.storage.sql import check_predicate, quoted
 from fsearch.indexer.storage.vectors import Vectors
 from fsearch.indexer.vector_index.exact_search import ExactSearch, NearestImages
 from fsearch.indexer.vector_index.index_stats import IndexConfig, Progress, Texts
+from fsearch.indexer.workspace.calibration import Calibration
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
 from fsearch.indexer.workspace.settings import parsed
 
@@ -64,12 +65,14 @@ class Store:
     ----------
     templates : what phrases were to be put into, when it was opened; none for phrases as they are.
     index_config : how much memory the index may take, and how much it must find.
+    calibration : what the user's labels taught, of this encoder or of one that was here before.
     """
 
     layout: Layout
     encoder: EncoderSpec
     templates: tuple[str, ...] = ()
     index_config: IndexConfig = field(default_factory=IndexConfig)
+    calibration: Calibration | None = None
 
     @property
     def catalog(self) -> Catalog:

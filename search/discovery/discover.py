@@ -29,7 +29,7 @@ from fsearch.search.discovery.stored import record_discovery
 from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.options import DiscoverOptions, Progress, QueryOptions
 from fsearch.search.options import named as for_one
-from fsearch.search.query import notes_of, with_images
+from fsearch.search.query import dropped, notes_of, with_images
 from fsearch.search.runs import Run
 from fsearch.search.session import Session
 from fsearch.search.web.overview import DISCOVER
@@ -84,22 +84,12 @@ def discover(
     hypotheses = [_hypothesis(proposals[i].candidate, searched) for i in order]
     answers = with_images(found, hypotheses, partial(images.described, scope.model), images.place) if found else ()
     ranked = arranged(answers, [proposals[i] for i in order], order)
-    fit = session.fitted(store, scope.model).report
-    run = Run(
-        model=scope.model,
-        encoder=str(store.encoder),
-        source=DISCOVER,
-        options=asking,
-        permutations=PERMUTATIONS,
-        templates=store.templates,
-        images=len(halves.judging),
-        fit_seed=fit.seed,
-        fit_images=fit.sampled,
-    )
+    fit = session.fitted(store, scope.model)
+    run = Run.of(store, fit, len(halves.judging), DISCOVER, asking, PERMUTATIONS)
     run_id, created, before = record_discovery(store, run, options, ranked, partial(_of_set, halves.whole))
     session.kept(before, store)
     notes = (_what_was_done(halves, searched, proposals), *searched.notes)
-    notes += notes_of(halves.whole, encoder, (), False)
+    notes += (*notes_of(halves.whole, encoder, (), False), *dropped(store))
     return Discovery(run_id, scope.model, tuple(r.answer for r in ranked), notes, created, options.fdr)
 
 

@@ -47,6 +47,12 @@ def explanation(a: Answer, correction: Correction) -> str:
 def _support(a: Answer) -> str:
     """Whether images show the phrase at all, and how that was told."""
     found = f"similarity {a.similarity:.3f}, mass {a.log_mean_exp:.2f}"
+    if a.centred_threshold is not None:
+        both = f"{a.centred_threshold:.3f} and {a.log_mean_exp_threshold:.2f}"
+        return (
+            f"centred similarity {a.centred_similarity:.3f}, mass {a.log_mean_exp:.2f}; unseen below both {both} "
+            "(learnt from labelled images)"
+        )
     if a.calibrated:
         both = f"{a.similarity_threshold:.3f} and {a.log_mean_exp_threshold:.2f}"
         return f"{found}; unseen below both {both} (measured for this encoder)"

@@ -19,6 +19,7 @@ from fsearch.diagnoser.selection import mean_interval, within
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.storage.vectors import blocks
+from fsearch.indexer.workspace.calibration import in_force
 from fsearch.indexer.workspace.store import Losses, Store
 from fsearch.search.answer import Neighbour
 from fsearch.search.export_images import main_axes
@@ -115,7 +116,8 @@ class ImageMap:
 
     @cached_property
     def _retriever(self) -> Retriever:
-        scale = self._session.text_encoder(self.store).logit_scale
+        learnt = in_force(self.store.calibration, self.store.encoder, self.store.templates)
+        scale = self._session.text_encoder(self.store).logit_scale if learnt is None else learnt.logit_scale
         return Retriever(self.store.index(), self.losses.rows, scale)
 
     def _embedded(self, texts: list[str]) -> Floats:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fsearch.diagnoser.retrieval import RetrievalQuality, Retrieved
+from fsearch.diagnoser.retrieval import Retrieved
+from fsearch.diagnoser.retrieval_quality import RetrievalQuality
 from fsearch.diagnoser.support import Support
 
 
@@ -24,7 +25,7 @@ def retrieval(
         copies=stands_for,
         scale=np.full(q, 100.0),
         quality=RetrievalQuality.of(chances, stands_for, images),
-        support=Support(anchor, np.zeros(q)),
+        support=Support(anchor, np.zeros(q), np.full(q, np.nan)),
     )
 
 

@@ -207,6 +207,13 @@ def m013_comparisons(con: Connection) -> None:
     )
 
 
+def m014_calibration(con: Connection) -> None:
+    """In rankings, the similarity that a calibration decides presence by; in runs, the calibration itself."""
+    for name in ("centred_similarity", "centred_threshold"):
+        con.execute(f"ALTER TABLE rankings ADD COLUMN {name} DOUBLE")
+    con.execute("ALTER TABLE runs ADD COLUMN calibration VARCHAR")
+
+
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     2: m002_conditions_contrasts_and_confounding,
     3: m003_sources_and_black_boxes,
@@ -220,6 +227,7 @@ MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     11: m011_votes,
     12: m012_discoveries,
     13: m013_comparisons,
+    14: m014_calibration,
 }
 
 

@@ -79,6 +79,7 @@ ANSWER_TABLES: tuple[Table, ...] = (
             ("fit_seed", "BIGINT", "seed of the fit"),
             ("fit_images", "BIGINT", "images the ensemble was trained on"),
             ("options", "VARCHAR", "JSON: every option of the query"),
+            ("calibration", "VARCHAR", "JSON: what labelled images had taught of the encoder, if they had"),
         ),
         "run_id",
         with_model="kept",
@@ -130,6 +131,8 @@ ANSWER_TABLES: tuple[Table, ...] = (
             ("log_mean_exp", "DOUBLE", "support: log mean exp of the scaled cosines over the index, in nats"),
             ("similarity_threshold", "DOUBLE", "a phrase below this and the next threshold is unseen"),
             ("log_mean_exp_threshold", "DOUBLE", "the same for log_mean_exp"),
+            ("centred_similarity", "DOUBLE", "support: the same cosine, the mean of texts and images taken off"),
+            ("centred_threshold", "DOUBLE", "in place of similarity_threshold, where labelled images taught it"),
             ("calibrated", "BOOLEAN", "whether the thresholds were measured for this encoder"),
             ("shown", "DOUBLE", "expected number of images that show it"),
             (
