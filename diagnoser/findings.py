@@ -5,7 +5,7 @@ The command line, the Python API and the benchmark all call `find`; it asks the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,10 @@ from fsearch.diagnoser.finding import Found, Phrase
 from fsearch.diagnoser.observed import q_values
 from fsearch.diagnoser.slice import Asking, Slice
 from fsearch.diagnoser.verdict import Verdict
+
+Floats = NDArray[np.float64]
+
+Correct = Callable[[Floats, NDArray[np.bool_]], Floats]  # (p-values, whether each is a test) to q-values, (s,) each
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ def find(
     correction: Correction = "bh",
     foreign_images: bool = False,
     top: int = 8,
+    correct: Correct | None = None,
 ) -> Findings:
     """Findings for each of q `phrases` in each slice, slice by slice; q-values are adjusted over all of them.
 
@@ -57,6 +62,7 @@ def find(
     texts : (q, d) float32 unit embeddings of the phrases.
     foreign_images : whether the encoder was not made for the images of the index: no answer can then be trusted.
     top : how many images of each kind to give with each.
+    correct : how p-values become q-values, where these phrases are not all that is asked: by `correction` otherwise.
     """
     first = next(iter(slices.values()))
     all_images = first.whole or first
@@ -73,7 +79,7 @@ def find(
         )
         for within, diagnosis in slices.items()
     ]
-    found = judged(evaluated, phrases, correction)
+    found = judged(evaluated, phrases, correction, correct)
     failing = [i for i, f in enumerate(found) if f.finding.verdict == Verdict.FAILS]
     if not failing or set(slices) != {None}:
         return Findings(found, None, [])
@@ -81,9 +87,16 @@ def find(
     return Findings(found, worst, _hidden(evaluated[0], worst, phrases, found, correction))
 
 
-def judged(slices: Sequence[Slice], phrases: Sequence[Phrase], correction: Correction = "bh") -> list[Found]:
-    """What is found of each of the phrases in each slice, where they are retrieved and estimated already."""
-    q = np.split(q_values(np.concatenate([s.estimates.observed.p_value for s in slices]), correction), len(slices))
+def judged(
+    slices: Sequence[Slice], phrases: Sequence[Phrase], correction: Correction = "bh", correct: Correct | None = None
+) -> list[Found]:
+    """What is found of each of the phrases in each slice, where they are retrieved and estimated already.
+
+    See `find` for `correct`.
+    """
+    p = np.concatenate([s.estimates.observed.p_value for s in slices])
+    tested = np.concatenate([s.tested(phrases) for s in slices])
+    q = np.split(q_values(p, correction) if correct is None else correct(p, tested), len(slices))
     found = [f for part, values in zip(slices, q, strict=True) for f in part.findings(phrases, values)]
     return _with_contrast_q(found, correction)
 

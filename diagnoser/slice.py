@@ -19,7 +19,7 @@ from fsearch.diagnoser.narrowing import narrowed
 from fsearch.diagnoser.reference_bank import BankResult
 from fsearch.diagnoser.retrieval import Retrieved
 from fsearch.diagnoser.rivals import Rivalry
-from fsearch.diagnoser.verdict import Verdict, VerdictInputs, decide, minimum_effect
+from fsearch.diagnoser.verdict import MIN_EVIDENCE, MIN_SHOWN, Verdict, VerdictInputs, decide, minimum_effect
 
 Floats = NDArray[np.float64]
 
@@ -98,6 +98,13 @@ class Slice:
         rivals = Rivalry(self.rivals.margin[asked], self.rivals.winners[asked])
         none = BankResult(np.empty(0), self.conformal)
         return self._estimated(f"apart from {text}", rest, found, rivals, none, self.asking)
+
+    def tested(self, phrases: Sequence[Phrase]) -> NDArray[np.bool_]:
+        """(q,) whether each phrase may be called failing, whatever the losses are: what may not is no test of them."""
+        presence, observed, count = self.estimates.presence, self.estimates.observed, self.retrieved.quality.count
+        known = np.array([not p.unknown_words for p in phrases]) & (not self.asking.foreign_images)
+        found = known & ~presence.doubtful & (count >= MIN_SHOWN) & (observed.n_effective >= MIN_EVIDENCE)
+        return np.asarray(found, np.bool_)
 
     def findings(self, phrases: Sequence[Phrase], q: Floats) -> list[Found]:
         """What is found of each of the phrases, whose q-values are `q`."""

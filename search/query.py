@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -21,9 +22,13 @@ from fsearch.indexer.errors import require_one_of
 from fsearch.indexer.storage.vectors import unit
 from fsearch.indexer.workspace.image_reader import ImageReader, ImageRow
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.answer import Answer, Answers, Neighbour
+from fsearch.search.account import NOT_KEPT, Account, Placed, Question
+from fsearch.search.answer import Answer, Answers
 from fsearch.search.hypotheses import SHIPPED, Hypothesis, from_phrases, read_hypotheses
+from fsearch.search.neighbour import Neighbour
 from fsearch.search.options import QueryOptions
+
+Floats = NDArray[np.float64]
 
 FOREIGN_IMAGES = (
     "the demo encoder knows only portraits drawn by fsearch, and these images are of another kind, so nothing it says "
@@ -97,15 +102,26 @@ def answer(
     templates: Sequence[str] = (),
     foreign_images: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    account: Account | None = None,
 ) -> Answers:
     """Answers in the order of `hypotheses`, slice by slice.
 
     `reader` says what is known of the images shown. `foreign_images` says that the encoder was not made for the images
-    of the index: no answer can then be trusted.
+    of the index: no answer can then be trusted. With an `account`, the phrases are questions asked one at a time.
     """
     bridge, former = _bridge(options.bridge)
     texts = embed(encoder, hypotheses, templates, progress)
     unknown = [encoder.unknown_words(" ".join(h.prompts(templates))) for h in hypotheses]
+    questions = [
+        Question.of(h.text, h.prompts(templates), options.where, within) for within in slices for h in hypotheses
+    ]
+    placed: list[Placed] = []
+
+    def in_turn(p: Floats, tested: NDArray[np.bool_]) -> Floats:
+        assert account is not None
+        placed.append(account.ask(questions, p, tested, options.fdr))
+        return placed[0].q_values
+
     found = find(
         slices,
         texts,
@@ -115,6 +131,7 @@ def answer(
         correction=options.fdr,
         foreign_images=foreign_images,
         top=options.top,
+        correct=None if account is None else in_turn,
     )
     some = next(iter(slices.values()))
     notes = notes_of(some, encoder, sorted({w for words in unknown for w in words}), foreign_images)
@@ -124,7 +141,16 @@ def answer(
     described = partial(reader.described, some.report.model)
     answers = with_images(every, [hypotheses[i] for i in asked], described, reader.place)
     main, hidden = answers[: len(found.found)], answers[len(found.found) :]
+    if account is not None:
+        main = _with_places(main, placed[0])
+        former += () if account.kept else (NOT_KEPT,)
     return Answers(some.report.model, main, (*notes, *former), images, options.fdr, hidden)
+
+
+def _with_places(answers: Sequence[Answer], placed: Placed) -> tuple[Answer, ...]:
+    """The answers with their places in the account; what is no test has none."""
+    pairs = zip(answers, placed.numbers.tolist(), placed.levels.tolist(), strict=True)
+    return tuple(replace(a, question=number, level=level) if number else a for a, number, level in pairs)
 
 
 def _bridge(name: str) -> tuple[Bridge, tuple[str, ...]]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from fsearch import __version__
 from fsearch.diagnoser.exhibits import Kind
+from fsearch.diagnoser.fit_report import FitReport
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.catalog import Connection
 from fsearch.indexer.storage.rows import insert, scalar, utc_now
@@ -58,6 +59,14 @@ class Run:
     images: int
     fit_seed: int
     fit_images: int
+
+    @classmethod
+    def of(cls, store: Store, fit: FitReport, source: str, options: QueryOptions, images: int) -> Run:
+        """A ranking of the phrases of `source` by a fit."""
+        from fsearch.diagnoser.estimate import PERMUTATIONS
+
+        encoder, templates = str(store.encoder), store.templates
+        return cls(fit.model, encoder, source, options, PERMUTATIONS, templates, images, fit.seed, fit.sampled)
 
     def as_row(self) -> dict[str, Any]:
         """One row of the table `runs`, but for its id and time."""

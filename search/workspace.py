@@ -115,6 +115,9 @@ class Workspace(Discovers):
     ) -> Answers:
         """Ask whether the model fails on images that `texts`, or a list of them, describe.
 
+        Every phrase is a question of this fit and tested at the level of its place among all that were asked of it;
+        asked again, it does not count again. To test a list together, use `rank`.
+
         Parameters
         ----------
         options, changes : how to ask; `changes` are fields of QueryOptions by name: `where="label = 'smiling'", top=3`.
@@ -126,7 +129,8 @@ class Workspace(Discovers):
         from fsearch.search.hypotheses import from_phrases
 
         self._session.name(encoder)
-        return self._ask(from_phrases(texts), model, replace(options, **changes), text_vectors=text_vectors)
+        options = replace(options, **changes)
+        return self._ask(from_phrases(texts), model, options, text_vectors=text_vectors, one_at_a_time=True)
 
     def rank(
         self,
@@ -144,7 +148,6 @@ class Workspace(Discovers):
 
         `out` also writes the ranking to a .parquet, .csv or .json file.
         """
-        from fsearch.diagnoser.estimate import PERMUTATIONS
         from fsearch.search.answer import Ranking, ranked
         from fsearch.search.export import check_target, write_ranking
         from fsearch.search.hypotheses import from_phrases, read_hypotheses, table_notes
@@ -163,17 +166,7 @@ class Workspace(Discovers):
             raise WorkspaceError(f"{store.layout.catalog} cannot be written, so no ranking can be stored: use query")
         answers = self._ask(asked, model, options, named(progress, "asking"), text_vectors)
         fit = self._session.fitted(store, answers.model).report
-        run = Run(
-            model=answers.model,
-            encoder=str(store.encoder),
-            source=source,
-            options=options,
-            permutations=PERMUTATIONS,
-            templates=store.templates,
-            images=answers.images,
-            fit_seed=fit.seed,
-            fit_images=fit.sampled,
-        )
+        run = Run.of(store, fit, source, options, answers.images)
         order, notes = ranked(answers.answers), (*table_notes(source), *answers.notes)
         run_id, created, before = record(store, run, (*order, *answers.hidden))
         self._session.kept(before, store)
@@ -240,6 +233,7 @@ class Workspace(Discovers):
         options: QueryOptions,
         progress: Callable[[int, int], None] | None = None,
         text_vectors: Any = None,
+        one_at_a_time: bool = False,
     ) -> Answers:
         from fsearch.search.query import answer
 
@@ -256,5 +250,6 @@ class Workspace(Discovers):
             templates=store.templates if text_vectors is None else (),
             foreign_images=scope.foreign(encoder.only_side),
             progress=progress,
+            account=scope.account if one_at_a_time else None,
         )
         return replace(found, notes=(*found.notes, *notes))

@@ -16,8 +16,9 @@ from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.workspace.image_reader import ImageReader
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.answer import Answers, Neighbour, Ranking
+from fsearch.search.answer import Answers, Ranking
 from fsearch.search.hypotheses import contrasted, versus
+from fsearch.search.neighbour import Neighbour
 from fsearch.search.options import Progress
 from fsearch.search.runs import HIDDEN
 from fsearch.search.stored_ranking import latest_run, stored_ranking

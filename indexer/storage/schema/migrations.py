@@ -191,6 +191,15 @@ def m012_discoveries(con: Connection) -> None:
     )
 
 
+def m013_account_of_questions(con: Connection) -> None:
+    """The table of questions asked of a fit one at a time."""
+    con.execute(
+        "CREATE TABLE questions (model VARCHAR, fitted_at TIMESTAMP, number BIGINT, hypothesis VARCHAR, "
+        "prompts VARCHAR, condition VARCHAR, within VARCHAR, p_value DOUBLE, asked_at TIMESTAMP, "
+        "PRIMARY KEY (model, fitted_at, number))"
+    )
+
+
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     2: m002_conditions_contrasts_and_confounding,
     3: m003_sources_and_black_boxes,
@@ -203,6 +212,7 @@ MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     10: m010_columns_of_models,
     11: m011_votes,
     12: m012_discoveries,
+    13: m013_account_of_questions,
 }
 
 

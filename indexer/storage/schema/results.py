@@ -59,6 +59,23 @@ ANSWER_TABLES: tuple[Table, ...] = (
         "hypothesis_id",
     ),
     Table(
+        "questions",
+        "The account of each fit: what `query` asked of it one at a time, in order. See docs/method.md.",
+        (
+            ("model", "VARCHAR", "name of the black box"),
+            ("fitted_at", "TIMESTAMP", "the fit, as in models"),
+            ("number", "BIGINT", "place in the account, from 1"),
+            ("hypothesis", "VARCHAR", "the phrase, in lower case"),
+            ("prompts", "VARCHAR", "JSON: what the encoder read, in lower case"),
+            ("condition", "VARCHAR", "the predicate of --where; empty without"),
+            ("within", "VARCHAR", "the slice of --by; empty without"),
+            ("p_value", "DOUBLE", "p of the observed lift when it was first asked"),
+            ("asked_at", "TIMESTAMP", "when"),
+        ),
+        "model, fitted_at, number",
+        with_model="deleted",
+    ),
+    Table(
         "runs",
         "One row a ranking, with all it takes to make it again.",
         (
