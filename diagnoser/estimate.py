@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from fsearch.diagnoser.bridge import DEFAULT, Bridge
 from fsearch.diagnoser.calibration import half_errors
 from fsearch.diagnoser.diagnosis import Diagnosis
+from fsearch.diagnoser.discoveries import q_values
 from fsearch.diagnoser.evidence import Design, group_means
 from fsearch.diagnoser.lift import Lift, combine, conformal_quantile, half_width, member_variance
-from fsearch.diagnoser.observed import Observed, observe, q_values
+from fsearch.diagnoser.observed import Observed, observe
 from fsearch.diagnoser.reference_bank import BankResult
 from fsearch.diagnoser.retrieval import Retrieved
 from fsearch.diagnoser.rivals import Rivalry, rivalry

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from fsearch.diagnoser.bridge import DEFAULT, Bridge
 from fsearch.diagnoser.choices import Correction
 from fsearch.diagnoser.diagnosis import Diagnosis
+from fsearch.diagnoser.discoveries import concept_q_values, q_values
 from fsearch.diagnoser.estimate import PERMUTATIONS, rivalry_of
 from fsearch.diagnoser.finding import Found, Phrase
-from fsearch.diagnoser.observed import q_values
+from fsearch.diagnoser.shared_evidence import concepts
 from fsearch.diagnoser.slice import Asking, Slice
 from fsearch.diagnoser.verdict import Verdict
 
@@ -94,10 +95,13 @@ def judged(
 
     See `find` for `correct`.
     """
-    p = np.concatenate([s.estimates.observed.p_value for s in slices])
-    tested = np.concatenate([s.tested(phrases) for s in slices])
-    q = np.split(q_values(p, correction) if correct is None else correct(p, tested), len(slices))
-    found = [f for part, values in zip(slices, q, strict=True) for f in part.findings(phrases, values)]
+    if correct is None:
+        q = _voted(slices, phrases, correction)
+    else:
+        p = np.concatenate([s.estimates.observed.p_value for s in slices])
+        q = correct(p, np.concatenate([s.tested(phrases) for s in slices]))
+    parts = zip(slices, np.split(q, len(slices)), strict=True)
+    found = [f for part, values in parts for f in part.findings(phrases, values)]
     return _with_contrast_q(found, correction)
 
 
@@ -114,13 +118,21 @@ def _hidden(
     if rest is None:
         return []
     alone = [replace(phrases[i], group=None) for i in asked]
-    again = rest.findings(alone, q_values(rest.estimates.observed.p_value, correction))
+    again = rest.findings(alone, _voted([rest], alone, correction))
     worse = [
         (i, f)
         for i, f in zip(asked, again, strict=True)
         if f.finding.verdict == Verdict.FAILS or (f.finding.verdict == Verdict.SUSPECT != before[i])
     ]
     return sorted(worse, key=lambda pair: -pair[1].finding.errors_away)
+
+
+def _voted(slices: Sequence[Slice], phrases: Sequence[Phrase], correction: Correction) -> Floats:
+    """(s q,) q-values of q `phrases` in s `slices`, tested together: each concept has one vote in each slice."""
+    p = np.concatenate([s.estimates.observed.p_value for s in slices])
+    tested = np.concatenate([s.tested(phrases) for s in slices])
+    numbers = np.concatenate([concepts(s.retrieved) + i * len(phrases) for i, s in enumerate(slices)])
+    return concept_q_values(p, numbers, tested, correction)
 
 
 def _with_contrast_q(found: list[Found], correction: Correction) -> list[Found]:

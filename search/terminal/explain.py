@@ -47,7 +47,7 @@ def explanation(a: Answer, correction: Correction) -> str:
 def _tested(a: Answer, correction: Correction) -> str:
     """How many false alarms are guarded against, and how."""
     if a.question is None:
-        return f"{_CORRECTIONS[correction]}; level {Q_LEVEL:g}"
+        return f"{_CORRECTIONS[correction]}, one vote a concept; level {Q_LEVEL:g}"
     return f"LOND: p is tested at {a.level:.4g}, as question {a.question:,} of this fit; level {Q_LEVEL:g} over all"
 
 

@@ -116,7 +116,7 @@ ANSWER_TABLES: tuple[Table, ...] = (
             ("observed_lift", "DOUBLE", "mean real loss of images that show it less that of the rest"),
             ("n_effective", "DOUBLE", "how many groups of images carry the evidence (Kish)"),
             ("p_value", "DOUBLE", "one-sided studentised permutation p of observed_lift, by groups of images"),
-            ("q_value", "DOUBLE", "p adjusted for all phrases of the run"),
+            ("q_value", "DOUBLE", "p adjusted for all concepts of the run, phrases of the same images being one"),
             ("verdict", "VARCHAR", "fails, suspect, fine, unseen or unclear"),
             ("reason", "VARCHAR", "the rule that gave the verdict"),
             ("predicted_lift", "DOUBLE", "lift by the ensemble alone"),
