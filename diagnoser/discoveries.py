@@ -2,10 +2,10 @@
 
 Under Benjamini and Hochberg (1995) every discovery allows another p-value to be larger. Sixty paraphrases of one
 failure would then make room for false alarms, which they do not if they have one vote. A concept, the phrases that are
-shown by the same images (shared_evidence.py), is found by Simes' p-value of its phrases (Biometrika 1986); of those found, a
-phrase is found at the level that its concept was (Benjamini and Bogomolov, JRSS B 2014). That keeps the share of false
-phrases, on average over the concepts found, at the level. Where each phrase is a concept of its own, it is plain
-Benjamini-Hochberg.
+shown by the same images (shared_evidence.py), is found by Simes' p-value of its phrases (Biometrika 1986); of those
+found, a phrase is found at the level that its concept was (Benjamini and Bogomolov, JRSS B 2014). That keeps the share
+of false phrases, on average over the concepts found, at the level. Where each phrase is a concept of its own, it is
+plain Benjamini-Hochberg.
 """
 
 from __future__ import annotations

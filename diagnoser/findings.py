@@ -60,7 +60,7 @@ def find(
 
     Parameters
     ----------
-    texts : (q, d) float32 unit embeddings of the phrases.
+    texts : (q, d) float32 unit embeddings of the phrases; of the positive phrase where one is a negation.
     foreign_images : whether the encoder was not made for the images of the index: no answer can then be trusted.
     top : how many images of each kind to give with each.
     correct : how p-values become q-values, where these phrases are not all that is asked: by `correction` otherwise.
@@ -74,51 +74,46 @@ def find(
         Slice.of(
             within,
             diagnosis,
+            phrases,
             whole if diagnosis is all_images else diagnosis.retriever.find(texts, whole),
             rivals,
             asking,
         )
         for within, diagnosis in slices.items()
     ]
-    found = judged(evaluated, phrases, correction, correct)
+    found = judged(evaluated, correction, correct)
     failing = [i for i, f in enumerate(found) if f.finding.verdict == Verdict.FAILS]
     if not failing or set(slices) != {None}:
         return Findings(found, None, [])
     worst = max(failing, key=lambda i: found[i].finding.errors_away)
-    return Findings(found, worst, _hidden(evaluated[0], worst, phrases, found, correction))
+    return Findings(found, worst, _hidden(evaluated[0], worst, found, correction))
 
 
-def judged(
-    slices: Sequence[Slice], phrases: Sequence[Phrase], correction: Correction = "bh", correct: Correct | None = None
-) -> list[Found]:
-    """What is found of each of the phrases in each slice, where they are retrieved and estimated already.
+def judged(slices: Sequence[Slice], correction: Correction = "bh", correct: Correct | None = None) -> list[Found]:
+    """What is found of each phrase of each slice, where they are retrieved and estimated already.
 
     See `find` for `correct`.
     """
     if correct is None:
-        q = _voted(slices, phrases, correction)
+        q = _voted(slices, correction)
     else:
         p = np.concatenate([s.estimates.observed.p_value for s in slices])
-        q = correct(p, np.concatenate([s.tested(phrases) for s in slices]))
+        q = correct(p, np.concatenate([s.tested for s in slices]))
     parts = zip(slices, np.split(q, len(slices)), strict=True)
-    found = [f for part, values in parts for f in part.findings(phrases, values)]
-    return _with_contrast_q(found, correction)
+    return _with_contrast_q([f for part, values in parts for f in part.findings(values)], correction)
 
 
-def _hidden(
-    part: Slice, worst: int, phrases: Sequence[Phrase], found: Sequence[Found], correction: Correction
-) -> list[tuple[int, Found]]:
+def _hidden(part: Slice, worst: int, found: Sequence[Found], correction: Correction) -> list[tuple[int, Found]]:
     """What fails, or is suspect, apart from the `worst` phrase of `part`, and was not among all its images.
 
     What fails there already, and what is unseen, is not asked again; q-values are adjusted over what is.
     """
     before = [f.finding.verdict for f in found]
     asked = [i for i, verdict in enumerate(before) if verdict not in (Verdict.FAILS, Verdict.UNSEEN)]
-    rest = part.apart_from(worst, phrases[worst].text, asked) if asked else None
+    rest = part.apart_from(worst, asked) if asked else None
     if rest is None:
         return []
-    alone = [replace(phrases[i], group=None) for i in asked]
-    again = rest.findings(alone, _voted([rest], alone, correction))
+    again = rest.findings(_voted([rest], correction))
     worse = [
         (i, f)
         for i, f in zip(asked, again, strict=True)
@@ -127,12 +122,15 @@ def _hidden(
     return sorted(worse, key=lambda pair: -pair[1].finding.errors_away)
 
 
-def _voted(slices: Sequence[Slice], phrases: Sequence[Phrase], correction: Correction) -> Floats:
-    """(s q,) q-values of q `phrases` in s `slices`, tested together: each concept has one vote in each slice."""
+def _voted(slices: Sequence[Slice], correction: Correction) -> Floats:
+    """(s q,) q-values of q phrases in s `slices`, tested together: each concept has one vote in each slice."""
     p = np.concatenate([s.estimates.observed.p_value for s in slices])
-    tested = np.concatenate([s.tested(phrases) for s in slices])
-    numbers = np.concatenate([concepts(s.retrieved) + i * len(phrases) for i, s in enumerate(slices)])
-    return concept_q_values(p, numbers, tested, correction)
+    tested = [s.tested for s in slices]
+    numbers = np.arange(len(p)).reshape(len(slices), -1)
+    for s, own, number in zip(slices, tested, numbers, strict=True):
+        if own.any():
+            number[own] = number[0] + concepts(s.retrieved[np.flatnonzero(own).tolist()])
+    return concept_q_values(p, numbers.ravel(), np.concatenate(tested), correction)
 
 
 def _with_contrast_q(found: list[Found], correction: Correction) -> list[Found]:

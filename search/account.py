@@ -100,6 +100,10 @@ class Account:
         level = levels(np.array(list(self._asked.values()), np.float64), correction)[at]
         return Placed(np.where(tested, at + 1, 0), level, np.minimum(1.0, p * Q_LEVEL / level))
 
+    def turns(self, questions: Sequence[Question], correction: Correction) -> Turns:
+        """What tests `questions`, in this order, once their p-values are known."""
+        return Turns(self, questions, correction)
+
     def _stored(self, con: Connection) -> dict[Question, float]:
         rows = con.execute(_ASKED, [self._model, self._fitted_at(con)]).fetchall()
         return {Question(*question): p for *question, p in rows}
@@ -138,3 +142,18 @@ class Account:
         ]
         if rows:
             insert(con, "questions", pa.Table.from_pylist(rows))
+
+
+@dataclass(slots=True)
+class Turns:
+    """Questions that are tested when it is called; `placed` says where they stand from then on."""
+
+    account: Account
+    questions: Sequence[Question]
+    correction: Correction
+    placed: Placed | None = None
+
+    def __call__(self, p: Floats, tested: Bools) -> Floats:
+        """The q-values of the questions, whose p-values are `p`, (q,)."""
+        self.placed = self.account.ask(self.questions, p, tested, self.correction)
+        return self.placed.q_values

@@ -18,17 +18,18 @@ from fsearch.diagnoser.findings import find
 from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.diagnoser.support import SupportThresholds
 from fsearch.indexer.embedding.phrases import TextEncoder
+from fsearch.indexer.embedding.text_vectors import GivenTextVectors
 from fsearch.indexer.errors import require_one_of
 from fsearch.indexer.storage.vectors import unit
 from fsearch.indexer.workspace.image_reader import ImageReader, ImageRow
 from fsearch.indexer.workspace.store import Store
+from fsearch.search import negation
 from fsearch.search.account import NOT_KEPT, Account, Placed, Question
 from fsearch.search.answer import Answer, Answers
 from fsearch.search.hypotheses import SHIPPED, Hypothesis, from_phrases, read_hypotheses
+from fsearch.search.negation import positive
 from fsearch.search.neighbour import Neighbour
 from fsearch.search.options import QueryOptions
-
-Floats = NDArray[np.float64]
 
 FOREIGN_IMAGES = (
     "the demo encoder knows only portraits drawn by fsearch, and these images are of another kind, so nothing it says "
@@ -110,41 +111,36 @@ def answer(
     of the index: no answer can then be trusted. With an `account`, the phrases are questions asked one at a time.
     """
     bridge, former = _bridge(options.bridge)
-    texts = embed(encoder, hypotheses, templates, progress)
-    unknown = [encoder.unknown_words(" ".join(h.prompts(templates))) for h in hypotheses]
-    questions = [
-        Question.of(h.text, h.prompts(templates), options.where, within) for within in slices for h in hypotheses
-    ]
-    placed: list[Placed] = []
-
-    def in_turn(p: Floats, tested: NDArray[np.bool_]) -> Floats:
-        assert account is not None
-        placed.append(account.ask(questions, p, tested, options.fdr))
-        return placed[0].q_values
-
+    given = isinstance(encoder, GivenTextVectors)  # which are of the phrases as they stand
+    negated = [None if given else positive(h.text) for h in hypotheses]
+    read = [h if p is None else replace(h, text=p) for h, p in zip(hypotheses, negated, strict=True)]
+    texts = embed(encoder, read, templates, progress)
+    unknown = [encoder.unknown_words(" ".join(h.prompts(templates))) for h in read]
+    prompts = [(h.text, r.prompts(templates)) for h, r in zip(hypotheses, read, strict=True)]
+    asked = [Question.of(*words, options.where, within) for within in slices for words in prompts]
+    turns = None if account is None else account.turns(asked, options.fdr)
     found = find(
         slices,
         texts,
-        [Phrase(h.text, h.group, words) for h, words in zip(hypotheses, unknown, strict=True)],
+        [Phrase(h.text, h.group, *more) for h, *more in zip(hypotheses, unknown, negated, strict=True)],
         bridge=bridge,
         seed=options.seed,
         correction=options.fdr,
         foreign_images=foreign_images,
         top=options.top,
-        correct=None if account is None else in_turn,
+        correct=turns,
     )
     some = next(iter(slices.values()))
     notes = notes_of(some, encoder, sorted({w for words in unknown for w in words}), foreign_images)
-    images = sum(map(len, slices.values()))
-    asked = [*(i % len(hypotheses) for i in range(len(found.found))), *(i for i, _ in found.hidden)]
+    notes += () if given else tuple(negation.notes(h.text for h in hypotheses))
     every = [*found.found, *(f for _, f in found.hidden)]
-    described = partial(reader.described, some.report.model)
-    answers = with_images(every, [hypotheses[i] for i in asked], described, reader.place)
+    own = [*(h for _ in slices for h in hypotheses), *(hypotheses[i] for i, _ in found.hidden)]
+    answers = with_images(every, own, partial(reader.described, some.report.model), reader.place)
     main, hidden = answers[: len(found.found)], answers[len(found.found) :]
-    if account is not None:
-        main = _with_places(main, placed[0])
-        former += () if account.kept else (NOT_KEPT,)
-    return Answers(some.report.model, main, (*notes, *former), images, options.fdr, hidden)
+    if turns is not None and turns.placed is not None:
+        main = _with_places(main, turns.placed)
+        notes += () if turns.account.kept else (NOT_KEPT,)
+    return Answers(some.report.model, main, (*notes, *former), sum(map(len, slices.values())), options.fdr, hidden)
 
 
 def _with_places(answers: Sequence[Answer], placed: Placed) -> tuple[Answer, ...]:

@@ -17,7 +17,7 @@ from fsearch.diagnoser.discovery.judging import judging_slice, weights_in
 from fsearch.diagnoser.discovery.propose import Candidate, Origin, Proposal, propose
 from fsearch.diagnoser.discovery.proposing import ProposingHalf
 from fsearch.diagnoser.estimate import PERMUTATIONS
-from fsearch.diagnoser.finding import Found, Phrase
+from fsearch.diagnoser.finding import Found
 from fsearch.diagnoser.findings import judged
 from fsearch.diagnoser.slice import Asking
 from fsearch.indexer.errors import WorkspaceError
@@ -117,8 +117,9 @@ def _judged(judging: Diagnosis, proposals: list[Proposal], options: QueryOptions
     if not proposals:
         return [], []
     asking = Asking(DEFAULT, PERMUTATIONS, options.seed, False, options.top)
-    part, order = judging_slice(judging, [p.candidate.definition for p in proposals], asking)
-    return judged([part], [Phrase(proposals[i].candidate.name) for i in order], options.fdr), order
+    definitions, names = zip(*((p.candidate.definition, p.candidate.name) for p in proposals), strict=True)
+    part, order = judging_slice(judging, definitions, names, asking)
+    return judged([part], options.fdr), order
 
 
 def _hypothesis(candidate: Candidate, searched: Searched) -> Hypothesis:
