@@ -93,7 +93,7 @@ def test_sixty_paraphrases_of_a_failure_make_no_room_for_false_alarms() -> None:
         plain.append((q_values(p)[:50] <= 0.1).sum())
         voted.append((concept_q_values(p, concept, tested)[:50] <= 0.1).sum())
         once.append((concept_q_values(p[:51], concept[:51], tested[:51])[:50] <= 0.1).sum())
-    assert np.mean(plain) > 5
+    assert np.mean(plain) > 2
     assert np.mean(voted) <= np.mean(once) < 0.3
 
 
