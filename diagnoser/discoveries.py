@@ -78,7 +78,7 @@ def _joining(p: Floats, best: Floats, correction: Correction) -> Floats:
     below = np.searchsorted(best, p, side="right")
     later = np.append(best * penalty / np.arange(2, m + 1), np.inf)
     later = np.minimum.accumulate(later[::-1])[::-1]
-    return np.minimum(np.minimum(p * penalty / (below + 1), later[below]), 1.0)
+    return np.asarray(np.minimum(np.minimum(p * penalty / (below + 1), later[below]), 1.0), np.float64)
 
 
 def _penalty(m: int, correction: Correction) -> float:

@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.choices import Correction
@@ -22,7 +21,7 @@ from fsearch.diagnoser.online import levels
 from fsearch.diagnoser.verdict import Q_LEVEL
 from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.storage.catalog import Connection
-from fsearch.indexer.storage.rows import insert, utc_now
+from fsearch.indexer.storage.rows import utc_now
 from fsearch.indexer.workspace.store import Store
 
 Floats = NDArray[np.float64]
@@ -37,6 +36,10 @@ _POLL = 0.01
 _ASKED = (
     "SELECT hypothesis, prompts, condition, within, p_value FROM questions WHERE model = ? AND fitted_at = ? "
     "ORDER BY number"
+)
+_ENTER = (
+    "INSERT INTO questions (model, fitted_at, number, hypothesis, prompts, condition, within, p_value, asked_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -135,13 +138,13 @@ class Account:
             return True
 
     def _write(self, con: Connection, questions: dict[Question, float]) -> None:
-        common = {"model": self._model, "fitted_at": self._fitted_at(con), "asked_at": utc_now()}
+        fit = self._model, self._fitted_at(con)
         rows = [
-            {**common, "number": number, **question._asdict(), "p_value": p}
+            (*fit, number, *question, p, utc_now())
             for number, (question, p) in enumerate(questions.items(), start=len(self._asked) + 1)
         ]
         if rows:
-            insert(con, "questions", pa.Table.from_pylist(rows))
+            con.executemany(_ENTER, rows)
 
 
 @dataclass(slots=True)

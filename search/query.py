@@ -122,7 +122,7 @@ def answer(
     found = find(
         slices,
         texts,
-        [Phrase(h.text, h.group, *more) for h, *more in zip(hypotheses, unknown, negated, strict=True)],
+        [Phrase(h.text, h.group, words, of) for h, words, of in zip(hypotheses, unknown, negated, strict=True)],
         bridge=bridge,
         seed=options.seed,
         correction=options.fdr,

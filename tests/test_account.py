@@ -91,7 +91,7 @@ def test_other_images_and_other_words_are_other_questions(mine: Workspace) -> No
     within = mine.query("bald", by="eyewear").answers
     assert [a.question for a in within if a.question] == [3, 4, 5][: sum(a.question is not None for a in within)]
     assert mine.query("bald", where="eyewear = 'none'", seed=5)[0].question == 2
-    assert mine.query(fsearch.search.hypotheses.Hypothesis("bald", None, "somebody {}"))[0].question > 3
+    assert mine.query(fsearch.search.hypotheses.Hypothesis("bald", None, "a photo of {}"))[0].question > 3
 
 
 def test_the_verdict_is_given_at_the_level(mine: Workspace) -> None:

@@ -7,8 +7,6 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-
 import fsearch
 from fsearch.diagnoser.verdict import Verdict
 from fsearch.indexer.errors import BadInputError
@@ -204,7 +202,7 @@ class Views:
         store = self.store()
         if statement.strip():
             try:
-                found: pa.Table = store.catalog.sql(statement)
+                found = store.catalog.sql(statement)
                 values |= {"columns": found.column_names, "cut": found.num_rows > MAX_ROWS}
                 values["rows"] = list(zip(*(c.to_pylist() for c in found.slice(0, MAX_ROWS).columns), strict=True))
             except BadInputError as error:
