@@ -8,9 +8,10 @@ import statistics
 import numpy as np
 from benchmarks.measure import machine, seconds
 
+from fsearch.diagnoser.discoveries import q_values
 from fsearch.diagnoser.evidence import Design, shuffled_means
 from fsearch.diagnoser.membership import anchor_similarity, membership
-from fsearch.diagnoser.observed import observe, q_values
+from fsearch.diagnoser.observed import observe
 from fsearch.diagnoser.retrieval import Retrieved, judged_images
 from fsearch.diagnoser.retrieval_quality import RetrievalQuality
 from fsearch.diagnoser.support import Support

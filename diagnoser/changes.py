@@ -17,11 +17,11 @@ from fsearch.diagnoser.change import Changes, changes, whole_change
 from fsearch.diagnoser.change_verdict import ChangeInputs, ChangeVerdict, decide_change
 from fsearch.diagnoser.choices import Correction
 from fsearch.diagnoser.diagnosis import Diagnosis
+from fsearch.diagnoser.discoveries import q_values
 from fsearch.diagnoser.estimate import PERMUTATIONS
 from fsearch.diagnoser.exhibits import SHOWS
 from fsearch.diagnoser.finding import Phrase
 from fsearch.diagnoser.lift import interval
-from fsearch.diagnoser.observed import q_values
 from fsearch.diagnoser.pairing import Pair
 from fsearch.diagnoser.retrieval import Retrieved, Retriever
 from fsearch.diagnoser.rivals import rivalry

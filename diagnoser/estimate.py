@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from fsearch.diagnoser.bridge import DEFAULT, Bridge
 from fsearch.diagnoser.calibration import half_errors
 from fsearch.diagnoser.diagnosis import Diagnosis
+from fsearch.diagnoser.discoveries import q_values
 from fsearch.diagnoser.evidence import Design, group_means
 from fsearch.diagnoser.lift import Lift, combine, conformal_quantile, half_width, member_variance
-from fsearch.diagnoser.observed import Observed, observe, q_values
+from fsearch.diagnoser.observed import Observed, observe
 from fsearch.diagnoser.reference_bank import BankResult
 from fsearch.diagnoser.retrieval import Retrieved
 from fsearch.diagnoser.rivals import Rivalry, rivalry
@@ -56,10 +57,11 @@ def estimate(
     bridge: Bridge = DEFAULT,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
+    negated: NDArray[np.bool_] | None = None,
 ) -> Estimates:
     """Estimates for the phrases of `retrieved`; `bank` is the reference bank's result through the same bridge.
 
-    `rivals` is from `rivalry_of`.
+    `rivals` is from `rivalry_of`. The nearest few images of phrases that are `negated`, (q,), show nothing they share.
     """
     draws = diagnosis.draws(retrieved.neighbours.shape[1], permutations, seed)
     lifts, seen = [], []
@@ -70,7 +72,8 @@ def estimate(
     lift = Lift(*_joined(lifts))
     width = half_width(lift.error, bank.conformal)
     observed = Observed(*_joined(seen))
-    nearest_fail = q_values(observed.nearest_p) <= Q_LEVEL
+    alike = np.ones(len(retrieved), bool) if negated is None else ~negated
+    nearest_fail = alike & (q_values(np.where(alike, observed.nearest_p, 1.0)) <= Q_LEVEL)
     least = observed.nearest_lift - half_width(observed.nearest_error, 0.0)
     contradicted = nearest_fail & (least > lift.value + width)
     return Estimates(

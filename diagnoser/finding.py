@@ -10,11 +10,19 @@ from fsearch.diagnoser.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A phrase to be judged: its text, its group if it has one, and its words that the encoder never saw."""
+    """A phrase to be judged.
+
+    Attributes
+    ----------
+    group : of phrases that are contrasted, if it has one.
+    unknown_words : its words that the encoder never saw.
+    negates : the positive phrase that was embedded, where this one is its negation.
+    """
 
     text: str
     group: str | None = None
     unknown_words: tuple[str, ...] = ()
+    negates: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ The command line, the Python API and the benchmark all call `find`; it asks the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 from fsearch.diagnoser.bridge import DEFAULT, Bridge
 from fsearch.diagnoser.choices import Correction
 from fsearch.diagnoser.diagnosis import Diagnosis
+from fsearch.diagnoser.discoveries import concept_q_values, q_values
 from fsearch.diagnoser.estimate import PERMUTATIONS, rivalry_of
 from fsearch.diagnoser.finding import Found, Phrase
-from fsearch.diagnoser.observed import q_values
+from fsearch.diagnoser.shared_evidence import concepts
 from fsearch.diagnoser.slice import Asking, Slice
 from fsearch.diagnoser.verdict import Verdict
+
+Floats = NDArray[np.float64]
+
+Correct = Callable[[Floats, NDArray[np.bool_]], Floats]  # (p-values, whether each is a test) to q-values, (s,) each
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +54,16 @@ def find(
     correction: Correction = "bh",
     foreign_images: bool = False,
     top: int = 8,
+    correct: Correct | None = None,
 ) -> Findings:
     """Findings for each of q `phrases` in each slice, slice by slice; q-values are adjusted over all of them.
 
     Parameters
     ----------
-    texts : (q, d) float32 unit embeddings of the phrases.
+    texts : (q, d) float32 unit embeddings of the phrases; of the positive phrase where one is a negation.
     foreign_images : whether the encoder was not made for the images of the index: no answer can then be trusted.
     top : how many images of each kind to give with each.
+    correct : how p-values become q-values, where these phrases are not all that is asked: by `correction` otherwise.
     """
     first = next(iter(slices.values()))
     all_images = first.whole or first
@@ -67,47 +74,63 @@ def find(
         Slice.of(
             within,
             diagnosis,
+            phrases,
             whole if diagnosis is all_images else diagnosis.retriever.find(texts, whole),
             rivals,
             asking,
         )
         for within, diagnosis in slices.items()
     ]
-    found = judged(evaluated, phrases, correction)
+    found = judged(evaluated, correction, correct)
     failing = [i for i, f in enumerate(found) if f.finding.verdict == Verdict.FAILS]
     if not failing or set(slices) != {None}:
         return Findings(found, None, [])
     worst = max(failing, key=lambda i: found[i].finding.errors_away)
-    return Findings(found, worst, _hidden(evaluated[0], worst, phrases, found, correction))
+    return Findings(found, worst, _hidden(evaluated[0], worst, found, correction))
 
 
-def judged(slices: Sequence[Slice], phrases: Sequence[Phrase], correction: Correction = "bh") -> list[Found]:
-    """What is found of each of the phrases in each slice, where they are retrieved and estimated already."""
-    q = np.split(q_values(np.concatenate([s.estimates.observed.p_value for s in slices]), correction), len(slices))
-    found = [f for part, values in zip(slices, q, strict=True) for f in part.findings(phrases, values)]
-    return _with_contrast_q(found, correction)
+def judged(slices: Sequence[Slice], correction: Correction = "bh", correct: Correct | None = None) -> list[Found]:
+    """What is found of each phrase of each slice, where they are retrieved and estimated already.
+
+    See `find` for `correct`.
+    """
+    if correct is None:
+        q = _voted(slices, correction)
+    else:
+        p = np.concatenate([s.estimates.observed.p_value for s in slices])
+        q = correct(p, np.concatenate([s.tested for s in slices]))
+    parts = zip(slices, np.split(q, len(slices)), strict=True)
+    return _with_contrast_q([f for part, values in parts for f in part.findings(values)], correction)
 
 
-def _hidden(
-    part: Slice, worst: int, phrases: Sequence[Phrase], found: Sequence[Found], correction: Correction
-) -> list[tuple[int, Found]]:
+def _hidden(part: Slice, worst: int, found: Sequence[Found], correction: Correction) -> list[tuple[int, Found]]:
     """What fails, or is suspect, apart from the `worst` phrase of `part`, and was not among all its images.
 
     What fails there already, and what is unseen, is not asked again; q-values are adjusted over what is.
     """
     before = [f.finding.verdict for f in found]
     asked = [i for i, verdict in enumerate(before) if verdict not in (Verdict.FAILS, Verdict.UNSEEN)]
-    rest = part.apart_from(worst, phrases[worst].text, asked) if asked else None
+    rest = part.apart_from(worst, asked) if asked else None
     if rest is None:
         return []
-    alone = [replace(phrases[i], group=None) for i in asked]
-    again = rest.findings(alone, q_values(rest.estimates.observed.p_value, correction))
+    again = rest.findings(_voted([rest], correction))
     worse = [
         (i, f)
         for i, f in zip(asked, again, strict=True)
         if f.finding.verdict == Verdict.FAILS or (f.finding.verdict == Verdict.SUSPECT != before[i])
     ]
     return sorted(worse, key=lambda pair: -pair[1].finding.errors_away)
+
+
+def _voted(slices: Sequence[Slice], correction: Correction) -> Floats:
+    """(s q,) q-values of q phrases in s `slices`, tested together: each concept has one vote in each slice."""
+    p = np.concatenate([s.estimates.observed.p_value for s in slices])
+    tested = [s.tested for s in slices]
+    numbers = np.arange(len(p)).reshape(len(slices), -1)
+    for s, own, number in zip(slices, tested, numbers, strict=True):
+        if own.any():
+            number[own] = number[0] + concepts(s.retrieved[np.flatnonzero(own).tolist()])
+    return concept_q_values(p, numbers.ravel(), np.concatenate(tested), correction)
 
 
 def _with_contrast_q(found: list[Found], correction: Correction) -> list[Found]:

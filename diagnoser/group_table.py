@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsearch.diagnoser.discoveries import q_values
 from fsearch.diagnoser.lift import LEVEL
-from fsearch.diagnoser.observed import q_values
 from fsearch.diagnoser.verdict import Verdict, VerdictInputs, decide, minimum_effect
 
 Floats = NDArray[np.float64]

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.diagnoser.choices import Correction
 from fsearch.diagnoser.evidence import Design, group_means, nearest_evidence
 from fsearch.diagnoser.retrieval import Retrieved
 
@@ -59,14 +58,3 @@ def observe(retrieved: Retrieved, design: Design, losses: Floats, groups: Groups
     slope = design.slope(values, group_means(losses, groups))
     nearest = nearest_evidence(retrieved, losses, groups, draws)
     return Observed(slope.value, design.n_effective, design.p_values(values, draws), np.sqrt(slope.variance), *nearest)
-
-
-def q_values(p: Floats, correction: Correction = "bh") -> Floats:
-    """Adjusted p-values of one run: "bh", Benjamini and Hochberg (1995), or "by", Benjamini and Yekutieli (2001).
-
-    The first holds where p-values depend on each other positively, as those of paraphrases do; the second under any
-    dependence, and is stricter by a factor of about log(number of phrases).
-    """
-    import scipy.stats
-
-    return np.asarray(scipy.stats.false_discovery_control(p, method=correction), dtype=np.float64)

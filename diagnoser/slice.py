@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fsearch.diagnoser.bridge import Bridge
 from fsearch.diagnoser.comparison import adjust_failing, contrast_groups
+from fsearch.diagnoser.complement import complemented
 from fsearch.diagnoser.diagnosis import MIN_FIT_IMAGES, Diagnosis
 from fsearch.diagnoser.estimate import Estimates, bank_result, estimate
 from fsearch.diagnoser.exhibits import exhibits
@@ -19,7 +20,7 @@ from fsearch.diagnoser.narrowing import narrowed
 from fsearch.diagnoser.reference_bank import BankResult
 from fsearch.diagnoser.retrieval import Retrieved
 from fsearch.diagnoser.rivals import Rivalry
-from fsearch.diagnoser.verdict import Verdict, VerdictInputs, decide, minimum_effect
+from fsearch.diagnoser.verdict import MIN_EVIDENCE, MIN_SHOWN, Verdict, VerdictInputs, decide, minimum_effect
 
 Floats = NDArray[np.float64]
 
@@ -44,12 +45,15 @@ class Slice:
     Attributes
     ----------
     within : what the answers call it; None for all images.
+    found : what the index gave for what was embedded; `retrieved` : for the phrases, which may be negations of that.
     rivals : how the phrases stand against theirs, among all images.
     conformal : the factor on standard errors that calibration asked for.
     """
 
     within: str | None
     diagnosis: Diagnosis
+    phrases: Sequence[Phrase]
+    found: Retrieved
     retrieved: Retrieved
     rivals: Rivalry
     estimates: Estimates
@@ -58,21 +62,20 @@ class Slice:
 
     @classmethod
     def of(
-        cls, within: str | None, diagnosis: Diagnosis, retrieved: Retrieved, rivals: Rivalry, asking: Asking
-    ) -> Slice:
-        """The slice of the images of `diagnosis`, in which the phrases were `retrieved`."""
-        return cls._estimated(within, diagnosis, retrieved, rivals, bank_result(diagnosis, asking.bridge), asking)
-
-    @classmethod
-    def _estimated(
         cls,
         within: str | None,
         diagnosis: Diagnosis,
-        retrieved: Retrieved,
+        phrases: Sequence[Phrase],
+        found: Retrieved,
         rivals: Rivalry,
-        bank: BankResult,
         asking: Asking,
+        bank: BankResult | None = None,
     ) -> Slice:
+        """The slice of the images of `diagnosis`, for which the index gave `found`; `bank` as of these by default."""
+        negated = np.array([p.negates is not None for p in phrases])
+        reference = diagnosis.artifact.reference
+        retrieved = complemented(found, negated, len(diagnosis), reference.logit_scale, reference.slope)
+        bank = bank or bank_result(diagnosis, asking.bridge)
         estimates = estimate(
             diagnosis,
             retrieved,
@@ -81,29 +84,42 @@ class Slice:
             bridge=asking.bridge,
             permutations=asking.permutations,
             seed=asking.seed,
+            negated=negated,
         )
-        return cls(within, diagnosis, retrieved, rivals, estimates, bank.conformal, asking)
+        return cls(within, diagnosis, phrases, found, retrieved, rivals, estimates, bank.conformal, asking)
 
-    def apart_from(self, worst: int, text: str, asked: list[int]) -> Slice | None:
-        """The phrases at the positions `asked` among the images that do not show the `worst` one, whose `text` it is.
+    def apart_from(self, worst: int, asked: list[int]) -> Slice | None:
+        """The phrases at the positions `asked`, but for their groups, among images that do not show the `worst` one.
 
         The index is not asked again, and the calibration is that of this slice. None where too few images are left.
         """
-        shows = self.diagnosis.retriever.memberships(self.retrieved, worst)
+        shows = self.diagnosis.retriever.memberships(self.found, worst)
+        shows = shows if self.phrases[worst].negates is None else 1 - shows
         rows = self.diagnosis.retriever.rows[shows < SHOWS_IT]
         if len(rows) < MIN_FIT_IMAGES:
             return None
         rest = (self.diagnosis.whole or self.diagnosis).within(rows)
         reference = self.diagnosis.artifact.reference
-        found = narrowed(self.retrieved[asked], shows < SHOWS_IT, reference.logit_scale, reference.slope)
+        phrases = [replace(self.phrases[i], group=None) for i in asked]
+        found = narrowed(self.found[asked], shows < SHOWS_IT, reference.logit_scale, reference.slope)
         rivals = Rivalry(self.rivals.margin[asked], self.rivals.winners[asked])
         none = BankResult(np.empty(0), self.conformal)
-        return self._estimated(f"apart from {text}", rest, found, rivals, none, self.asking)
+        within = f"apart from {self.phrases[worst].text}"
+        return Slice.of(within, rest, phrases, found, rivals, self.asking, none)
 
-    def findings(self, phrases: Sequence[Phrase], q: Floats) -> list[Found]:
+    @property
+    def tested(self) -> NDArray[np.bool_]:
+        """(q,) whether each phrase may be called failing, whatever the losses are: what may not is no test of them."""
+        presence, observed, count = self.estimates.presence, self.estimates.observed, self.retrieved.quality.count
+        known = np.array([not p.unknown_words for p in self.phrases]) & (not self.asking.foreign_images)
+        plain = np.array([p.negates is None for p in self.phrases])
+        compared = plain | (len(self.diagnosis) - count >= MIN_EVIDENCE)
+        enough = (count >= MIN_SHOWN) & (observed.n_effective >= MIN_EVIDENCE) & compared
+        return np.asarray(known & ~presence.doubtful & enough, np.bool_)
+
+    def findings(self, q: Floats) -> list[Found]:
         """What is found of each of the phrases, whose q-values are `q`."""
-        judged = [self._finding(i, float(q[i]), p) for i, p in enumerate(phrases)]
-        return self._compared(judged, phrases)
+        return self._compared([self._finding(i, float(q[i]), p) for i, p in enumerate(self.phrases)])
 
     def _finding(self, i: int, q: float, phrase: Phrase) -> Finding:
         """The finding on phrase i, with its verdict."""
@@ -124,6 +140,8 @@ class Slice:
             uncertain=bool(self.estimates.presence.uncertain[i]),
             nearest_fail=bool(self.estimates.nearest_fail[i]),
             unknown_words=phrase.unknown_words,
+            negates=phrase.negates,
+            left=len(diagnosis) - float(self.retrieved.quality.count[i]),
             foreign_images=self.asking.foreign_images,
             signal=diagnosis.report.signal,
         )
@@ -167,8 +185,9 @@ class Slice:
             loss_std=diagnosis.loss_std,
         )
 
-    def _compared(self, findings: list[Finding], phrases: Sequence[Phrase]) -> list[Found]:
+    def _compared(self, findings: list[Finding]) -> list[Found]:
         """The findings with contrasts, adjustments and images."""
+        phrases = self.phrases
         diagnosis, lift, presence = self.diagnosis, self.estimates.lift.value, self.estimates.presence
         losses, repeats = diagnosis.losses, diagnosis.groups
         judged = [f.verdict != Verdict.UNSEEN and not d for f, d in zip(findings, presence.doubtful, strict=True)]

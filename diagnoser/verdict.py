@@ -7,12 +7,13 @@ not.
 | verdict | rule, first match wins |
 |---|---|
 | unseen  | the encoder was not made for these images, or never saw a word of the phrase in training |
+| unseen  | a negation ("no hat") of what no image, or fewer than 5, seem to show: it is true of all |
 | unseen  | no image seems to show the phrase and the nearest do not fail; or fewer than 2, or 5 groups, do |
 | unclear | lift of half of `min_effect` or more, with interval > 0 or q <= 0.10; but perhaps no image shows it |
 | fails   | q <= 0.10, an ensemble better than chance predicts a lift, interval > 0, lift of `min_effect` or more |
 | suspect | lift of half of `min_effect` or more, with interval > 0 or q <= 0.10 |
-| suspect | the nearest 12 images lose significantly more (plain permutation, q <= 0.10), and `min_effect` or more |
-| fine    | `min_effect` is above the interval and the observed lift's one-sided 95% bound; 10 such images are there |
+| suspect | the 12 nearest images lose significantly more (q <= 0.10), and the interval reaches `min_effect` |
+| fine    | `min_effect` is above the interval and the observed lift's one-sided 95% bound; 10 images surely show it |
 | unclear | anything else: the data cannot tell |
 """
 
@@ -70,6 +71,8 @@ class VerdictInputs:
     absent : whether the index seems to hold no image of the phrase.
     doubtful, uncertain : whether it perhaps holds none, so that the phrase is not called failing, or not fine.
     nearest_fail : whether the nearest few images lose significantly more than the rest.
+    negates : the positive phrase, where this one is its negation: `absent` and the doubts are then of the positive.
+    left : expected number of images that do not show the phrase.
     signal : whether the fit is better than chance.
     """
 
@@ -89,6 +92,8 @@ class VerdictInputs:
     nearest_fail: bool = False
     unknown_words: tuple[str, ...] = ()
     foreign_images: bool = False
+    negates: str | None = None
+    left: float = float("inf")
     signal: bool = True
 
 
@@ -103,6 +108,8 @@ def decide(inputs: VerdictInputs) -> tuple[Verdict, str]:
     verdict, reason = _unseen(inputs) or _judged(inputs)
     if inputs.shown < MIN_SUPPORT and verdict != Verdict.UNSEEN:
         reason += f"; about {inputs.shown:.0f} images show it, so images like it are judged with them"
+    if inputs.negates is not None and verdict != Verdict.UNSEEN:
+        reason += f"; read as all but {inputs.negates!r}"
     return verdict, reason if inputs.signal else f"{reason}; the fit is no better than chance"
 
 
@@ -112,6 +119,10 @@ def _unseen(inputs: VerdictInputs) -> tuple[Verdict, str] | None:
     if inputs.unknown_words:
         words = ", ".join(repr(w) for w in inputs.unknown_words)
         return Verdict.UNSEEN, f"the encoder never saw {words} in training"
+    if inputs.negates is not None and (inputs.absent or inputs.left < MIN_EVIDENCE):
+        none = "no image" if inputs.absent else f"only about {inputs.left:.0f} images"
+        reason = f"{none} here seem{'s' if inputs.absent else ''} to show {inputs.negates!r}"
+        return Verdict.UNSEEN, f"{reason}, so that there is nothing to compare those without it with"
     if inputs.absent and not _higher_loss(inputs):
         reason = "no image here seems to show it: the nearest fit no better than images of something else would"
         return Verdict.UNSEEN, reason

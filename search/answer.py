@@ -14,6 +14,7 @@ from fsearch.diagnoser.verdict import Verdict
 from fsearch.indexer.errors import require_one_of
 from fsearch.search.answer_table import AnswerTable
 from fsearch.search.hypotheses import Hypothesis
+from fsearch.search.neighbour import Neighbour
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -41,39 +42,6 @@ def known(row: dict[str, Any]) -> dict[str, Any]:
     return row | dict.fromkeys(FOUND & row.keys()) if row["verdict"] == Verdict.UNSEEN else row
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """An image shown with a phrase.
-
-    Attributes
-    ----------
-    similarity : cosine to the phrase; `membership` : the chance that the image shows it.
-    loss : its real loss; `label`, `prediction` : what was right and what the black box said, where that is known.
-    path : path or URL at which it can be opened; None where it is in an archive, a table or a program.
-    """
-
-    key: str
-    image_id: int
-    similarity: float
-    loss: float
-    membership: float | None = None
-    label: str | None = None
-    prediction: str | None = None
-    path: str | None = None
-
-    @property
-    def caption(self) -> str:
-        """What was right and what the black box said, in words; empty where neither is known."""
-        if self.prediction is None or self.prediction == self.label:
-            return self.label or ""
-        return f"{self.label} as {self.prediction}" if self.label else self.prediction
-
-    def __str__(self) -> str:
-        return "  ".join(
-            part for part in (f"loss {self.loss:.3f}", f"{self.similarity:.3f}", self.caption, self.key) if part
-        )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(Finding):
     """A finding with the phrase as it was asked, and the images behind it. See Finding for the numbers.
@@ -87,6 +55,7 @@ class Answer(Finding):
     shares_with : failing phrases that share its images, each with its overlap, 0 to 1.
     origin : where a discovery had it from; None for a phrase that was asked.
     wording_of : in a discovery, the phrase that heads its concept; `wordings` : of such a head, the other wordings.
+    question, level : its place among the questions asked one at a time, and its level there; None elsewhere.
     """
 
     group: str | None
@@ -99,6 +68,8 @@ class Answer(Finding):
     origin: str | None = None
     wording_of: str | None = None
     wordings: tuple[str, ...] = ()
+    question: int | None = None
+    level: float | None = None
 
     @classmethod
     def of(
@@ -153,9 +124,10 @@ class Answer(Finding):
         """Everything, ready for JSON."""
         shared = [{"hypothesis": text, "overlap": overlap} for text, overlap in self.shares_with]
         images = {str(kind): [asdict(n) for n in self.images_of(kind)] for kind in Kind}
-        discovered = {"origin": self.origin, "wording_of": self.wording_of} if self.origin else {}
-        found = self.as_row() | discovered | {"shares_with": shared} | images
-        return found | {"histogram": self.histogram and asdict(self.histogram)}
+        more: dict[str, Any] = {"question": self.question, "level": self.level}
+        more |= {"origin": self.origin, "wording_of": self.wording_of} if self.origin else {}
+        more |= {"shares_with": shared, **images, "histogram": self.histogram and asdict(self.histogram)}
+        return self.as_row() | more
 
     def __str__(self) -> str:
         return "\n".join([*self.lines(), *(f"  {word:<7}  {n}" for word, n in self.shown_images())])
@@ -176,6 +148,8 @@ class Answer(Finding):
             f"  {above}observed lift {self.observed_lift:+.3f}, "
             f"n_effective {self.n_effective:.0f}, p {self.p_value:.2g}",
         ]
+        if self.question is not None:
+            numbers.append(f"  question {self.question:,} of this fit; its level is {self.level:.2g}")
         if self.contrast is not None:
             lines.append(f"  against the rest of {self.group!r}: {self.contrast:+.3f}, q {self.contrast_q:.2g}")
         if self.verdict != Verdict.UNSEEN:  # numbers about the wrong images say nothing; JSON and --explain have them

@@ -14,6 +14,7 @@ from typing import Any
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.regular_files import read_regular
 from fsearch.indexer.storage.yaml_file import MAX_BYTES, read_yaml
+from fsearch.search.negation import literal
 
 TEXT_COLUMNS = ("text", "hypothesis", "phrase", "query")
 MAX_WORDS = 60
@@ -30,9 +31,12 @@ class Hypothesis:
     template: str | None = None
 
     def prompts(self, templates: Sequence[str] = ()) -> tuple[str, ...]:
-        """What the encoder reads: the phrase in its own template, else in each of `templates`, else as it is."""
+        """What the encoder reads: the phrase in its own template, else in each of `templates`, else as it is.
+
+        Quotation marks around the whole phrase say that it is no negation; they are not read.
+        """
         used = (self.template,) if self.template else tuple(templates) or ("{}",)
-        return tuple(t.format(self.text) for t in used)
+        return tuple(t.format(literal(self.text)) for t in used)
 
 
 _Row = tuple[str, Hypothesis]  # (place in the file, for messages)

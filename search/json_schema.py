@@ -13,11 +13,12 @@ from fsearch.diagnoser.changes import Change
 from fsearch.diagnoser.exhibits import Histogram, Kind
 from fsearch.diagnoser.group_table import GroupRow
 from fsearch.indexer.storage.schema import TABLES
-from fsearch.search.answer import COLUMNS, FOUND, Answer, Neighbour
+from fsearch.search.answer import COLUMNS, FOUND, Answer
 from fsearch.search.compare.result import COLUMNS as CHANGE_COLUMNS
 from fsearch.search.compare.result import FOUND as MOVED
 from fsearch.search.compare.result import MovedImage
 from fsearch.search.gate.outcome import Check, Outcome
+from fsearch.search.neighbour import Neighbour
 
 _TYPES: Mapping[Any, str] = {float: "number", int: "integer", str: "string", bool: "boolean"}
 _SQL = {"VARCHAR": "string", "BIGINT": "integer", "INTEGER": "integer", "DOUBLE": "number", "BOOLEAN": "boolean"}
@@ -72,6 +73,11 @@ def _answer() -> dict[str, Any]:
     shared = _object({"hypothesis": _TEXT, "overlap": {"type": "number", "minimum": 0, "maximum": 1}})
     images = {str(kind): _list({"$ref": "#/$defs/image"}) for kind in Kind}
     histogram = {"anyOf": [{"$ref": "#/$defs/histogram"}, {"type": "null"}]}
+    place = (
+        "its place among the questions asked of this fit one at a time; null in a ranking, and where nothing is tested"
+    )
+    properties["question"] = _nullable(_COUNT, place)
+    properties["level"] = _nullable({"type": "number"}, "the level at which p is tested there")
     return properties | {"shares_with": _list(shared), **images, "histogram": histogram}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -17,12 +18,17 @@ from fsearch.diagnoser.findings import find
 from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.diagnoser.support import SupportThresholds
 from fsearch.indexer.embedding.phrases import TextEncoder
+from fsearch.indexer.embedding.text_vectors import GivenTextVectors
 from fsearch.indexer.errors import require_one_of
 from fsearch.indexer.storage.vectors import unit
 from fsearch.indexer.workspace.image_reader import ImageReader, ImageRow
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.answer import Answer, Answers, Neighbour
+from fsearch.search import negation
+from fsearch.search.account import NOT_KEPT, Account, Placed, Question
+from fsearch.search.answer import Answer, Answers
 from fsearch.search.hypotheses import SHIPPED, Hypothesis, from_phrases, read_hypotheses
+from fsearch.search.negation import positive
+from fsearch.search.neighbour import Neighbour
 from fsearch.search.options import QueryOptions
 
 FOREIGN_IMAGES = (
@@ -104,34 +110,50 @@ def answer(
     templates: Sequence[str] = (),
     foreign_images: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    account: Account | None = None,
 ) -> Answers:
     """Answers in the order of `hypotheses`, slice by slice.
 
     `reader` says what is known of the images shown. `foreign_images` says that the encoder was not made for the images
-    of the index: no answer can then be trusted.
+    of the index: no answer can then be trusted. With an `account`, the phrases are questions asked one at a time.
     """
     bridge, former = _bridge(options.bridge)
-    texts = embed(encoder, hypotheses, templates, progress)
-    unknown = [encoder.unknown_words(" ".join(h.prompts(templates))) for h in hypotheses]
+    given = isinstance(encoder, GivenTextVectors)  # which are of the phrases as they stand
+    negated = [None if given else positive(h.text) for h in hypotheses]
+    read = [h if p is None else replace(h, text=p) for h, p in zip(hypotheses, negated, strict=True)]
+    texts = embed(encoder, read, templates, progress)
+    unknown = [encoder.unknown_words(" ".join(h.prompts(templates))) for h in read]
+    prompts = [(h.text, r.prompts(templates)) for h, r in zip(hypotheses, read, strict=True)]
+    asked = [Question.of(*words, options.where, within) for within in slices for words in prompts]
+    turns = None if account is None else account.turns(asked, options.fdr)
     found = find(
         slices,
         texts,
-        [Phrase(h.text, h.group, words) for h, words in zip(hypotheses, unknown, strict=True)],
+        [Phrase(h.text, h.group, words, of) for h, words, of in zip(hypotheses, unknown, negated, strict=True)],
         bridge=bridge,
         seed=options.seed,
         correction=options.fdr,
         foreign_images=foreign_images,
         top=options.top,
+        correct=turns,
     )
     some = next(iter(slices.values()))
     notes = notes_of(some, encoder, sorted({w for words in unknown for w in words}), foreign_images)
-    images = sum(map(len, slices.values()))
-    asked = [*(i % len(hypotheses) for i in range(len(found.found))), *(i for i, _ in found.hidden)]
+    notes += () if given else tuple(negation.notes(h.text for h in hypotheses))
     every = [*found.found, *(f for _, f in found.hidden)]
-    described = partial(reader.described, some.report.model)
-    answers = with_images(every, [hypotheses[i] for i in asked], described, reader.place)
+    own = [*(h for _ in slices for h in hypotheses), *(hypotheses[i] for i, _ in found.hidden)]
+    answers = with_images(every, own, partial(reader.described, some.report.model), reader.place)
     main, hidden = answers[: len(found.found)], answers[len(found.found) :]
-    return Answers(some.report.model, main, (*notes, *former), images, options.fdr, hidden)
+    if turns is not None and turns.placed is not None:
+        main = _with_places(main, turns.placed)
+        notes += () if turns.account.kept else (NOT_KEPT,)
+    return Answers(some.report.model, main, (*notes, *former), sum(map(len, slices.values())), options.fdr, hidden)
+
+
+def _with_places(answers: Sequence[Answer], placed: Placed) -> tuple[Answer, ...]:
+    """The answers with their places in the account; what is no test has none."""
+    pairs = zip(answers, placed.numbers.tolist(), placed.levels.tolist(), strict=True)
+    return tuple(replace(a, question=number, level=level) if number else a for a, number, level in pairs)
 
 
 def _bridge(name: str) -> tuple[Bridge, tuple[str, ...]]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
-from fsearch import __version__
 from fsearch.diagnoser.exhibits import Kind
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.catalog import Connection
@@ -24,11 +22,8 @@ from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.answer import COLUMNS, Answer, Ranking, known
 from fsearch.search.hypotheses import Hypothesis
-from fsearch.search.options import QueryOptions
+from fsearch.search.run import Run
 from fsearch.search.run_diff import RunDiff, changed, size_of_change
-
-if TYPE_CHECKING:  # listing runs loads no fit
-    from fsearch.diagnoser.artifact import FitArtifact
 
 HIDDEN = '("by" IS NULL AND within IS NOT NULL)'  # of runs joined to rankings: a row of what the worst failure hides
 _LIST = (
@@ -39,61 +34,6 @@ _LIST = (
 _RUN_COLUMNS, _RANKING_COLUMNS = (columns_of(table) for table in ("runs", "rankings"))
 _IGNORED = ("run_id", "created_at", "options")
 PATIENCE = 120.0  # seconds that a ranking waits for the commit of another process
-_ENGINES = ("torch", "open_clip_torch", "xgboost", "duckdb", "numpy", "scipy")
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a ranking was made with.
-
-    Attributes
-    ----------
-    source : the hypothesis file, or "api"; calibration : what labelled images had taught, as JSON.
-    images : images that took part; fit_images, fit_seed : images the ensemble was trained on, and the fit's seed.
-    """
-
-    model: str
-    encoder: str
-    source: str
-    options: QueryOptions
-    permutations: int
-    templates: tuple[str, ...]
-    images: int
-    fit_seed: int
-    fit_images: int
-    calibration: str | None
-
-    @classmethod
-    def of(cls, store: Store, fit: FitArtifact, images: int, source: str, options: QueryOptions, tries: int) -> Run:
-        """The run that asked `images` of `store` by `fit`, with as many permutations as `tries`."""
-        calibration = fit.reference.calibration
-        return cls(
-            model=fit.report.model,
-            encoder=str(store.encoder),
-            source=source,
-            options=options,
-            permutations=tries,
-            templates=store.templates,
-            images=images,
-            fit_seed=fit.report.seed,
-            fit_images=fit.report.sampled,
-            calibration=None if calibration is None else calibration.as_json(),
-        )
-
-    def as_row(self) -> dict[str, Any]:
-        """One row of the table `runs`, but for its id and time."""
-        options = self.options
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "options"}
-        return own | {
-            "bridge": options.bridge,
-            "seed": options.seed,
-            "condition": options.where,
-            "by": options.by,
-            "correction": options.fdr,
-            "options": json.dumps(asdict(options)),
-            "templates": json.dumps(self.templates),
-            "versions": versions(),
-        }
 
 
 def record(
@@ -178,17 +118,6 @@ def hypothesis_ids(con: Connection, hypotheses: Sequence[Hypothesis]) -> list[in
         }
         insert(con, "hypotheses", pa.table(columns))
     return [known[h] for h in hypotheses]
-
-
-def versions() -> str:
-    """JSON of the versions of fsearch and of the engines under it."""
-    found = {"fsearch": __version__}
-    for name in _ENGINES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return json.dumps(found)
 
 
 @dataclass(frozen=True, slots=True)

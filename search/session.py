@@ -19,6 +19,7 @@ from fsearch.indexer.storage.catalog import Catalog
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.workspace.calibration import in_force
 from fsearch.indexer.workspace.store import Losses, Store
+from fsearch.search.account import Account
 from fsearch.search.options import Named, QueryOptions
 
 if TYPE_CHECKING:  # a command that asks nothing of a fit or an encoder does not load what they need
@@ -42,6 +43,7 @@ class Scope:
     rows : global rows of the images that fulfil the condition; None where there is none, or they are known already.
     values : global rows by value of the column of `--by`; None without it.
     sides : the least and the greatest side of an image, in pixels.
+    account : the questions asked of the fit one at a time.
     """
 
     store: Store
@@ -49,6 +51,7 @@ class Scope:
     rows: NDArray[np.int64] | None
     values: dict[str, NDArray[np.int64]] | None
     sides: tuple[int, int]
+    account: Account
 
     def foreign(self, side: int | None) -> bool:
         """Whether there are images of other than `side` x `side` pixels, the only size that an encoder knows."""
@@ -139,7 +142,7 @@ class Session:
         return KeptTexts(store, load, lambda before: self.kept(before, store))
 
     def kept(self, before: tuple[int, ...], store: Store) -> None:
-        """A ranking or embeddings of phrases were stored in the catalog of generation `before`: no fit, no loss."""
+        """A ranking, question or embedding was stored in the catalog of generation `before`: no fit, no loss."""
         if before == self._generation:
             self._generation = store.layout.generation()
 
@@ -163,7 +166,9 @@ class Session:
             known = options.by is None and (name, options.where) in self._diagnoses
             rows = None if options.where is None or known else store.rows_where(name, options.where)
             values = None if options.by is None else store.rows_by(name, options.by)
-        return Scope(store, name, rows, values, self._sides)
+            account = Account(store, name, lambda before: self.kept(before, store))
+            account.read()
+        return Scope(store, name, rows, values, self._sides, account)
 
     def _read(self, store: Store, model: str) -> None:
         """Read of the catalog what a diagnosis needs, where it is not here yet."""

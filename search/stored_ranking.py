@@ -13,7 +13,8 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.workspace.image_reader import ImageReader, ImageRow
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.answer import COLUMNS, Answer, Neighbour, Ranking
+from fsearch.search.answer import COLUMNS, Answer, Ranking
+from fsearch.search.neighbour import Neighbour
 
 _ROWS = (
     f"SELECT rank, hypothesis_id, group_, template, {', '.join(map(quoted, COLUMNS))} FROM rankings r JOIN "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from fsearch.indexer.device import Device, choose
 from fsearch.indexer.errors import WorkspaceError, require_one_of
 from fsearch.search.discovery.door import Discovers
+from fsearch.search.maintenance_door import Maintains
 from fsearch.search.options import EngineName, IndexOptions, Named, Progress, QueryOptions, named
 from fsearch.search.releases import Releases
 from fsearch.search.session import Session
@@ -21,18 +22,16 @@ if TYPE_CHECKING:  # each method imports what it needs, so that a command loads 
 
     from fsearch.diagnoser.fit_report import FitReport
     from fsearch.indexer.embedding.pipeline import IndexReport
-    from fsearch.indexer.workspace.compact import CompactReport
     from fsearch.search.answer import Answers, Ranking
     from fsearch.search.calibration import CalibrationReport
     from fsearch.search.hypotheses import Hypothesis
     from fsearch.search.inventory import Info
     from fsearch.search.losses import ModelLosses
-    from fsearch.search.maintenance import Checked
     from fsearch.search.run_diff import RunDiff
     from fsearch.search.runs import Runs, StoredRun
 
 
-class Workspace(Discovers, Releases):
+class Workspace(Discovers, Releases, Maintains):
     """A workspace folder. Opening costs nothing; a folder that is not there yet is made by `index`."""
 
     def __init__(self, root: str | os.PathLike[str], encoder: Named | None = None) -> None:
@@ -131,6 +130,9 @@ class Workspace(Discovers, Releases):
     ) -> Answers:
         """Ask whether the model fails on images that `texts`, or a list of them, describe.
 
+        Every phrase is a question of this fit and tested at the level of its place among all that were asked of it;
+        asked again, it does not count again. To test a list together, use `rank`.
+
         Parameters
         ----------
         options, changes : how to ask; `changes` are fields of QueryOptions by name: `where="label = 'smiling'", top=3`.
@@ -142,7 +144,8 @@ class Workspace(Discovers, Releases):
         from fsearch.search.hypotheses import from_phrases
 
         self._session.name(encoder)
-        return self._ask(from_phrases(texts), model, replace(options, **changes), text_vectors=text_vectors)
+        options = replace(options, **changes)
+        return self._ask(from_phrases(texts), model, options, text_vectors=text_vectors, one_at_a_time=True)
 
     def rank(
         self,
@@ -157,11 +160,11 @@ class Workspace(Discovers, Releases):
         **changes: Any,
     ) -> Ranking:
         """Rank hypotheses, or a file of them, worst first, and store the run; `out` writes a file too. See `query`."""
-        from fsearch.diagnoser.estimate import PERMUTATIONS
         from fsearch.search.answer import Ranking, ranked
         from fsearch.search.export import check_target, write_ranking
         from fsearch.search.hypotheses import asked_of, table_notes
-        from fsearch.search.runs import Run, record
+        from fsearch.search.run import Run
+        from fsearch.search.runs import record
 
         if out is not None:
             check_target(Path(out))
@@ -173,7 +176,7 @@ class Workspace(Discovers, Releases):
             raise WorkspaceError(f"{store.layout.catalog} cannot be written, so no ranking can be stored: use query")
         answers = self._ask(asked, model, options, named(progress, "asking"), text_vectors)
         fit = self._session.fitted(store, answers.model)
-        run = Run.of(store, fit, answers.images, source, options, PERMUTATIONS)
+        run = Run.of(store, fit, answers.images, source, options)
         order, notes = ranked(answers.answers), (*table_notes(source), *answers.notes)
         run_id, created, before = record(store, run, (*order, *answers.hidden))
         self._session.kept(before, store)
@@ -203,30 +206,6 @@ class Workspace(Discovers, Releases):
         """Run one read-only SQL statement, for `timeout` seconds at most; files and network are out of its reach."""
         return self._session.store(self.root).catalog.sql(query, seconds=timeout)
 
-    def check(self, *, repair: bool = False, progress: Progress | None = None) -> Checked:
-        """Integrity check of every file and row; with `repair`, rebuild derived data and quarantine the rest."""
-        from fsearch.search import maintenance
-
-        return maintenance.check(self.root, repair, named(progress, "checking"))
-
-    def trust(self) -> tuple[str, ...]:
-        """Trust this workspace with the encoder and data sets that it names now; returns these."""
-        from fsearch.search import maintenance
-
-        return maintenance.trust(self.root)
-
-    def distrust(self) -> bool:
-        """Trust this workspace with nothing any more; returns whether it was trusted with anything."""
-        from fsearch.indexer.workspace.trust import forget
-
-        return forget(self.root)
-
-    def compact(self) -> CompactReport:
-        """Reclaim space from orphaned embeddings, and drop missing images. Models must be fitted again."""
-        from fsearch.search import maintenance
-
-        return maintenance.compact(self.root)
-
     def info(self) -> Info:
         """What the workspace holds."""
         from fsearch.search.inventory import inventory
@@ -240,6 +219,7 @@ class Workspace(Discovers, Releases):
         options: QueryOptions,
         progress: Callable[[int, int], None] | None = None,
         text_vectors: Any = None,
+        one_at_a_time: bool = False,
     ) -> Answers:
         from fsearch.search.query import answer, dropped
 
@@ -256,5 +236,6 @@ class Workspace(Discovers, Releases):
             templates=store.templates if text_vectors is None else (),
             foreign_images=scope.foreign(encoder.only_side),
             progress=progress,
+            account=scope.account if one_at_a_time else None,
         )
         return replace(found, notes=(*found.notes, *dropped(store), *notes))

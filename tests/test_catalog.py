@@ -136,7 +136,8 @@ def test_a_table_says_what_happens_to_its_rows_when_their_image_or_model_goes() 
         *("losses", "predictions", "metadata", "model_metadata", "pending_losses", "prediction_errors", "votes")
     }
     assert set(DELETED_WITH_PIXELS) == set(DELETED_WITH_IMAGE) - {"metadata"}
-    assert set(DELETED_WITH_MODEL) == (set(DELETED_WITH_IMAGE) - {"metadata", "votes"}) | {"models", "black_boxes"}
+    gone = (set(DELETED_WITH_IMAGE) - {"metadata", "votes"}) | {"models", "black_boxes", "questions"}
+    assert set(DELETED_WITH_MODEL) == gone
 
 
 def test_a_finding_is_a_row_of_rankings() -> None:

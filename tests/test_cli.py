@@ -123,6 +123,7 @@ GOLDEN_QUERY = """\
 dark skin tone: FAILS (predicted and observed loss are both higher, q = #)
  predicted loss #, baseline #, lift # [#, #]
  above #% of reference phrases; observed lift #, n_effective #, p #
+ question # of this fit; its level is #
  fails loss # # frowning #.png
  fails loss # # smiling #.png
  passes loss # # smiling #.png
@@ -143,7 +144,8 @@ dark skin tone: why fails
  ensemble predicts a lift of # over the baseline #
  corrected to #: #% of what the real losses say beyond the prediction is believed
  interval [#, #], #%: standard error #, conformal factor #
- observed # against the rest, standard error #, p #, q # (Benjamini-Hochberg; level #)
+ observed # against the rest, standard error #, p #, q # (LOND: p is tested at #, as question # of this fit; \
+level # over all)
  matters from # on (losses spread by #)
  percentile above #% of the reference phrases
  contrast # [#, #] against the rest of 'dark skin tone vs light skin tone', p #, q #"""

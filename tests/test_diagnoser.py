@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsearch.diagnoser import ensemble
+from fsearch.diagnoser import ensemble, verdict
 from fsearch.diagnoser.ensemble import out_of_bag_mean
 from fsearch.diagnoser.loss_transform import LossTransform
 from fsearch.diagnoser.trees import Trees
-from fsearch.diagnoser.verdict import VerdictInputs, decide, minimum_effect
+from fsearch.diagnoser.verdict import Verdict, VerdictInputs, decide, minimum_effect
 from fsearch.indexer.storage.vectors import unit
 
 
@@ -27,7 +28,7 @@ NOTHING = {"predicted_lift": 0.0, "lift": 0.0, "lo": -0.1, "hi": 0.1, "observed_
 
 
 @pytest.mark.parametrize(
-    ("changes", "verdict"),
+    ("changes", "word"),
     [
         ({}, "fails"),
         ({"q_value": 0.10}, "fails"),
@@ -66,9 +67,9 @@ NOTHING = {"predicted_lift": 0.0, "lift": 0.0, "lo": -0.1, "hi": 0.1, "observed_
         ({**NOTHING, "observed_error": 0.05, "min_effect": 0.1}, "unclear"),
     ],
 )
-def test_verdicts(changes: dict[str, object], verdict: str) -> None:
-    word, reason = decide(replace(FAILS, **changes))
-    assert word == verdict
+def test_verdicts(changes: dict[str, object], word: str) -> None:
+    found, reason = decide(replace(FAILS, **changes))
+    assert found == word
     assert ("no better than chance" in reason) == (changes.get("signal") is False)
 
 
@@ -189,3 +190,18 @@ def test_stored_trees_predict_what_xgboost_does(kind: str) -> None:
     points = rng.standard_normal((1500, x.shape[1])).astype(np.float32)
     expected = np.stack([b.inplace_predict(points, predict_type="margin") for b in bag.boosters])
     np.testing.assert_allclose(trees.predict(points), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_rules_of_the_verdict_are_told_alike_in_code_and_page() -> None:
+    """One table, first match wins: the same words in the same order, and every verdict in it."""
+    page = (Path(__file__).parents[1] / "docs" / "method.md").read_text()
+    told = [_rules(verdict.__doc__ or ""), _rules(page[page.index("## 7. Verdict") :])]
+    assert told[0] == told[1]
+    assert {word for word, _ in told[0]} == set(Verdict)
+    assert len(told[0]) == 9
+
+
+def _rules(text: str) -> list[tuple[str, str]]:
+    plain = text.replace("`", "").replace("min_effect", "material").replace("<=", "\u2264").replace("> 0", "above zero")
+    rows = re.findall(r"^\| (\w+) +\| (.*?) +\|$", plain, re.M)
+    return [row for row in rows if row[0] in set(Verdict)][:9]

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from retrievals import retrieval, shown
 
 from fsearch.diagnoser.calibration import half_errors
+from fsearch.diagnoser.discoveries import q_values
 from fsearch.diagnoser.evidence import NEAREST, Design, exponential_tail_p, group_means, shuffled_means, tail_p
 from fsearch.diagnoser.membership import effective_number
-from fsearch.diagnoser.observed import Observed, observe, q_values
+from fsearch.diagnoser.observed import Observed, observe
 from fsearch.diagnoser.retrieval import Retrieved
 
 

@@ -43,8 +43,9 @@ def test_tokens_are_those_of_open_clip(text: str) -> None:
 def test_every_phrase_of_the_demo_encoder_is_answered_alike_by_both_paths(ws: Workspace, encoder: Encoder) -> None:
     by_torch: Any = encoder
     assert isinstance(text_tower.read(encoder.spec), TextTower)
-    torchs = ws.query(*PHRASES, text_vectors=by_torch.embed_by_torch(PHRASES))
-    assert str(ws.query(*PHRASES)) == str(torchs)
+    asked = [f'"{phrase}"' for phrase in PHRASES]  # as they stand: "no hat" is "no hat"
+    torchs = ws.query(*asked, text_vectors=by_torch.embed_by_torch(PHRASES))
+    assert str(ws.query(*asked)) == str(torchs)
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from fsearch.diagnoser.discovery.mixture import fit
 from fsearch.diagnoser.discovery.propose import Candidate, Origin, propose
 from fsearch.diagnoser.discovery.proposing import ProposingHalf
 from fsearch.diagnoser.discovery.shortlist import shortlist
-from fsearch.diagnoser.finding import Finding, Phrase
+from fsearch.diagnoser.finding import Finding
 from fsearch.diagnoser.findings import judged
 from fsearch.diagnoser.slice import Asking
 from fsearch.diagnoser.verdict import Verdict
@@ -57,8 +57,9 @@ def _judged(diagnosis: Diagnosis, rows: np.ndarray, proposals: list, seed: int) 
     if not proposals:
         return []
     asking = Asking(DEFAULT, _PERMUTATIONS, seed, False, 1)
-    part, order = judging_slice(diagnosis.within(rows), [p.candidate.definition for p in proposals], asking)
-    found = judged([part], [Phrase(proposals[i].candidate.name) for i in order])
+    definitions, names = zip(*((p.candidate.definition, p.candidate.name) for p in proposals), strict=True)
+    part, order = judging_slice(diagnosis.within(rows), definitions, names, asking)
+    found = judged([part])
     heads = [
         (proposals[i].candidate, f.finding) for i, f in zip(order, found, strict=True) if proposals[i].concept == i
     ]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fsearch.diagnoser.diagnosis import Diagnosis
 from fsearch.diagnoser.discovery.definitions import Definition, Text
 from fsearch.diagnoser.estimate import rivalry_of
+from fsearch.diagnoser.finding import Phrase
 from fsearch.diagnoser.image_sets import given, joined, with_given
 from fsearch.diagnoser.retrieval import Retriever
 from fsearch.diagnoser.rivals import Rivalry
@@ -21,7 +22,9 @@ Floats = NDArray[np.float64]
 _AT_ONCE = 65_536  # embeddings read at once in a pass over all of them
 
 
-def judging_slice(judges: Diagnosis, definitions: Sequence[Definition], asking: Asking) -> tuple[Slice, list[int]]:
+def judging_slice(
+    judges: Diagnosis, definitions: Sequence[Definition], names: Sequence[str], asking: Asking
+) -> tuple[Slice, list[int]]:
     """Everything proposed, estimated among the images of `judges`; and which of `definitions` each row of it is.
 
     Phrases are retrieved as `query` retrieves them; other images are given. `judges` are a part of all images: which
@@ -38,7 +41,9 @@ def judging_slice(judges: Diagnosis, definitions: Sequence[Definition], asking: 
         found = whole.retriever.find(texts)
         rivals, parts = rivalry_of(whole, found), [judges.retriever.find(texts, found)]
     parts += [given(weights_in(judges.retriever, definitions[i]), dim, scale) for i in sets]
-    return Slice.of(None, judges, joined(parts), with_given(rivals, len(sets)), asking), [*phrases, *sets]
+    order = [*phrases, *sets]
+    named = [Phrase(names[i]) for i in order]
+    return Slice.of(None, judges, named, joined(parts), with_given(rivals, len(sets)), asking), order
 
 
 def weights_in(retriever: Retriever, definition: Definition) -> Floats:

@@ -17,7 +17,8 @@ from fsearch.indexer.workspace.store import Store
 from fsearch.search.compare.result import COLUMNS, ChangeAnswer
 from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.options import CompareOptions
-from fsearch.search.runs import PATIENCE, hypothesis_ids, versions
+from fsearch.search.run import versions
+from fsearch.search.runs import PATIENCE, hypothesis_ids
 
 
 def record(

@@ -17,7 +17,7 @@ from fsearch.diagnoser.discovery.judging import judging_slice, weights_in
 from fsearch.diagnoser.discovery.propose import Candidate, Origin, Proposal, propose
 from fsearch.diagnoser.discovery.proposing import ProposingHalf
 from fsearch.diagnoser.estimate import PERMUTATIONS
-from fsearch.diagnoser.finding import Found, Phrase
+from fsearch.diagnoser.finding import Found
 from fsearch.diagnoser.findings import judged
 from fsearch.diagnoser.slice import Asking
 from fsearch.indexer.errors import WorkspaceError
@@ -30,7 +30,7 @@ from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.options import DiscoverOptions, Progress, QueryOptions
 from fsearch.search.options import named as for_one
 from fsearch.search.query import dropped, notes_of, with_images
-from fsearch.search.runs import Run
+from fsearch.search.run import Run
 from fsearch.search.session import Session
 from fsearch.search.web.overview import DISCOVER
 
@@ -85,7 +85,7 @@ def discover(
     answers = with_images(found, hypotheses, partial(images.described, scope.model), images.place) if found else ()
     ranked = arranged(answers, [proposals[i] for i in order], order)
     fit = session.fitted(store, scope.model)
-    run = Run.of(store, fit, len(halves.judging), DISCOVER, asking, PERMUTATIONS)
+    run = Run.of(store, fit, len(halves.judging), DISCOVER, asking)
     run_id, created, before = record_discovery(store, run, options, ranked, partial(_of_set, halves.whole))
     session.kept(before, store)
     notes = (_what_was_done(halves, searched, proposals), *searched.notes)
@@ -107,8 +107,9 @@ def _judged(judging: Diagnosis, proposals: list[Proposal], options: QueryOptions
     if not proposals:
         return [], []
     asking = Asking(DEFAULT, PERMUTATIONS, options.seed, False, options.top)
-    part, order = judging_slice(judging, [p.candidate.definition for p in proposals], asking)
-    return judged([part], [Phrase(proposals[i].candidate.name) for i in order], options.fdr), order
+    definitions, names = zip(*((p.candidate.definition, p.candidate.name) for p in proposals), strict=True)
+    part, order = judging_slice(judging, definitions, names, asking)
+    return judged([part], options.fdr), order
 
 
 def _hypothesis(candidate: Candidate, searched: Searched) -> Hypothesis:

@@ -16,7 +16,8 @@ from fsearch.indexer.storage.rows import insert
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.discovery.result import Ranked
 from fsearch.search.options import DiscoverOptions
-from fsearch.search.runs import Run, record
+from fsearch.search.run import Run
+from fsearch.search.runs import record
 
 Images = Callable[[Proposal], tuple[NDArray[np.int64], NDArray[np.float64]] | None]
 

@@ -13,8 +13,8 @@ import numpy as np
 from fsearch.diagnoser.change_verdict import ChangeInputs, decide_change
 from fsearch.diagnoser.changes import Change
 from fsearch.diagnoser.choices import Correction
+from fsearch.diagnoser.discoveries import q_values
 from fsearch.diagnoser.lift import interval
-from fsearch.diagnoser.observed import q_values
 from fsearch.diagnoser.verdict import Verdict
 from fsearch.search.answer import Answer
 

@@ -23,7 +23,7 @@ def explanation(a: Answer, correction: Correction) -> str:
         f"  interval    [{a.lo:+.4f}, {a.hi:+.4f}], 90%: standard error {a.standard_error:.4f}, "
         f"conformal factor {a.conformal:.2f}",
         f"  observed    {a.observed_lift:+.4f} against the rest, standard error {a.observed_error:.4f}, "
-        f"p {a.p_value:.4g}, q {a.q_value:.4g} ({_CORRECTIONS[correction]}; level {Q_LEVEL:g})",
+        f"p {a.p_value:.4g}, q {a.q_value:.4g} ({_tested(a, correction)})",
         f"  matters     from {a.min_effect:.4f} on (losses spread by {a.loss_std:.4f})",
     ]
     if a.percentile is not None:
@@ -42,6 +42,13 @@ def explanation(a: Answer, correction: Correction) -> str:
         shared = ", ".join(f"{text!r} {overlap:.0%}" for text, overlap in a.shares_with[:5])
         lines.append(f"  overlap     shares its images with {shared}")
     return "\n".join(lines)
+
+
+def _tested(a: Answer, correction: Correction) -> str:
+    """How many false alarms are guarded against, and how."""
+    if a.question is None:
+        return f"{_CORRECTIONS[correction]}, one vote a concept; level {Q_LEVEL:g}"
+    return f"LOND: p is tested at {a.level:.4g}, as question {a.question:,} of this fit; level {Q_LEVEL:g} over all"
 
 
 def _support(a: Answer) -> str:

@@ -21,9 +21,9 @@ from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.storage.vectors import blocks
 from fsearch.indexer.workspace.calibration import in_force
 from fsearch.indexer.workspace.store import Losses, Store
-from fsearch.search.answer import Neighbour
 from fsearch.search.export_images import main_axes
 from fsearch.search.hypotheses import from_phrases
+from fsearch.search.neighbour import Neighbour
 from fsearch.search.query import embed
 from fsearch.search.session import Session
 

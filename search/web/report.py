@@ -16,7 +16,8 @@ from fsearch.indexer.sources.decode import RejectedImageError
 from fsearch.indexer.storage.files import write_atomic
 from fsearch.indexer.workspace.image_reader import ImageReader
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.answer import Answer, Neighbour, Ranking
+from fsearch.search.answer import Answer, Ranking
+from fsearch.search.neighbour import Neighbour
 from fsearch.search.stored_ranking import latest_run, stored_ranking
 from fsearch.search.web.overview import Making, Overview, Summary
 from fsearch.search.web.plots import Axis, bars

@@ -7,8 +7,6 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-
 import fsearch
 from fsearch.diagnoser.verdict import Verdict
 from fsearch.indexer.errors import BadInputError
@@ -16,8 +14,9 @@ from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.workspace.image_reader import ImageReader
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.answer import Answers, Neighbour, Ranking
+from fsearch.search.answer import Answers, Ranking
 from fsearch.search.hypotheses import contrasted, versus
+from fsearch.search.neighbour import Neighbour
 from fsearch.search.options import Progress
 from fsearch.search.runs import HIDDEN
 from fsearch.search.stored_ranking import latest_run, stored_ranking
@@ -203,7 +202,7 @@ class Views:
         store = self.store()
         if statement.strip():
             try:
-                found: pa.Table = store.catalog.sql(statement)
+                found = store.catalog.sql(statement)
                 values |= {"columns": found.column_names, "cut": found.num_rows > MAX_ROWS}
                 values["rows"] = list(zip(*(c.to_pylist() for c in found.slice(0, MAX_ROWS).columns), strict=True))
             except BadInputError as error:

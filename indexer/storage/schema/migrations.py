@@ -13,6 +13,15 @@ from fsearch.indexer.storage.catalog import Catalog, Connection
 from fsearch.indexer.storage.inside import new_file
 from fsearch.indexer.storage.rows import comment_tables, make_views, version_settings, write_settings
 from fsearch.indexer.storage.schema import VERSION
+from fsearch.indexer.storage.schema.later_migrations import (
+    m009_presence_and_intervals,
+    m010_columns_of_models,
+    m011_votes,
+    m012_discoveries,
+    m013_comparisons,
+    m014_calibration,
+    m015_account_of_questions,
+)
 
 _NEW_IN_2 = {
     "losses": {"split": "VARCHAR"},
@@ -148,72 +157,6 @@ def m008_text_vectors(con: Connection) -> None:
     con.execute("CREATE TABLE text_vectors (encoder VARCHAR, text VARCHAR, vector BLOB, PRIMARY KEY (encoder, text))")
 
 
-NEW_IN_9 = {
-    "contrast_lo": "DOUBLE",
-    "contrast_hi": "DOUBLE",
-    "adjusted_lo": "DOUBLE",
-    "adjusted_hi": "DOUBLE",
-    "shown": "DOUBLE",
-    "margin": "DOUBLE",
-    "margin_threshold": "DOUBLE",
-    "winners": "INTEGER",
-}
-
-
-def m009_presence_and_intervals(con: Connection) -> None:
-    """In rankings, intervals of contrasts and adjusted lifts, and how a phrase stands against its rivals."""
-    for name, kind in NEW_IN_9.items():
-        con.execute(f"ALTER TABLE rankings ADD COLUMN {name} {kind}")
-
-
-def m010_columns_of_models(con: Connection) -> None:
-    """The table of columns that came with a black box's losses; those of before stay with the images."""
-    con.execute("CREATE TABLE model_metadata (model VARCHAR, image_id BIGINT, PRIMARY KEY (model, image_id))")
-
-
-def m011_votes(con: Connection) -> None:
-    """The table of whether images show a phrase, as people said."""
-    con.execute(
-        "CREATE TABLE votes (text VARCHAR, image_id BIGINT, shows BOOLEAN, voted_at TIMESTAMP, "
-        "PRIMARY KEY (text, image_id))"
-    )
-
-
-def m012_discoveries(con: Connection) -> None:
-    """The tables of discoveries."""
-    con.execute(
-        "CREATE TABLE discoveries (run_id BIGINT, rank INTEGER, concept INTEGER, origin VARCHAR, proposed_lift DOUBLE, "
-        "PRIMARY KEY (run_id, rank))"
-    )
-    con.execute(
-        "CREATE TABLE discovered_images (run_id BIGINT, rank INTEGER, image_id BIGINT, membership DOUBLE, "
-        "PRIMARY KEY (run_id, rank, image_id))"
-    )
-
-
-def m013_comparisons(con: Connection) -> None:
-    """The tables of comparisons of two models."""
-    con.execute(
-        "CREATE TABLE comparisons (comparison_id BIGINT, created_at TIMESTAMP, before VARCHAR, after VARCHAR, "
-        "source VARCHAR, condition VARCHAR, correction VARCHAR, standardised BOOLEAN, encoder VARCHAR, "
-        "templates VARCHAR, seed BIGINT, permutations INTEGER, versions VARCHAR, images BIGINT, "
-        "either BIGINT, options VARCHAR, PRIMARY KEY (comparison_id))"
-    )
-    con.execute(
-        "CREATE TABLE changes (comparison_id BIGINT, rank INTEGER, hypothesis_id BIGINT, hypothesis VARCHAR, "
-        "verdict VARCHAR, change DOUBLE, lo DOUBLE, hi DOUBLE, before DOUBLE, after DOUBLE, n_effective DOUBLE, "
-        "p_value DOUBLE, q_value DOUBLE, reason VARCHAR, simpson BOOLEAN, shown DOUBLE, share DOUBLE, purity DOUBLE, "
-        "paired DOUBLE, standard_error DOUBLE, min_effect DOUBLE, PRIMARY KEY (comparison_id, rank))"
-    )
-
-
-def m014_calibration(con: Connection) -> None:
-    """In rankings, the similarity that a calibration decides presence by; in runs, the calibration itself."""
-    for name in ("centred_similarity", "centred_threshold"):
-        con.execute(f"ALTER TABLE rankings ADD COLUMN {name} DOUBLE")
-    con.execute("ALTER TABLE runs ADD COLUMN calibration VARCHAR")
-
-
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     2: m002_conditions_contrasts_and_confounding,
     3: m003_sources_and_black_boxes,
@@ -228,6 +171,7 @@ MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     12: m012_discoveries,
     13: m013_comparisons,
     14: m014_calibration,
+    15: m015_account_of_questions,
 }
 
 

@@ -59,6 +59,23 @@ ANSWER_TABLES: tuple[Table, ...] = (
         "hypothesis_id",
     ),
     Table(
+        "questions",
+        "The account of each fit: what `query` asked of it one at a time, in order. See docs/method.md.",
+        (
+            ("model", "VARCHAR", "name of the black box"),
+            ("fitted_at", "TIMESTAMP", "the fit, as in models"),
+            ("number", "BIGINT", "place in the account, from 1"),
+            ("hypothesis", "VARCHAR", "the phrase, in lower case"),
+            ("prompts", "VARCHAR", "JSON: what the encoder read, in lower case"),
+            ("condition", "VARCHAR", "the predicate of --where; empty without"),
+            ("within", "VARCHAR", "the slice of --by; empty without"),
+            ("p_value", "DOUBLE", "p of the observed lift when it was first asked"),
+            ("asked_at", "TIMESTAMP", "when"),
+        ),
+        "model, fitted_at, number",
+        with_model="deleted",
+    ),
+    Table(
         "runs",
         "One row a ranking, with all it takes to make it again.",
         (
@@ -100,7 +117,7 @@ ANSWER_TABLES: tuple[Table, ...] = (
             ("observed_lift", "DOUBLE", "mean real loss of images that show it less that of the rest"),
             ("n_effective", "DOUBLE", "how many groups of images carry the evidence (Kish)"),
             ("p_value", "DOUBLE", "one-sided studentised permutation p of observed_lift, by groups of images"),
-            ("q_value", "DOUBLE", "p adjusted for all phrases of the run"),
+            ("q_value", "DOUBLE", "p adjusted for all concepts of the run, phrases of the same images being one"),
             ("verdict", "VARCHAR", "fails, suspect, fine, unseen or unclear"),
             ("reason", "VARCHAR", "the rule that gave the verdict"),
             ("predicted_lift", "DOUBLE", "lift by the ensemble alone"),

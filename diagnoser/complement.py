@@ -1,0 +1,52 @@
+"""A retrieval of what does not show a phrase: one minus the memberships of the positive phrase."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsearch.diagnoser.membership import membership
+from fsearch.diagnoser.retrieval import BATCH, Retrieved, empty
+from fsearch.diagnoser.retrieval_quality import RetrievalQuality
+
+LEAST = 1e-12
+
+
+def complemented(
+    found: Retrieved, negated: NDArray[np.bool_], images: int, logit_scale: float, slope: float = 1.0
+) -> Retrieved:
+    """`found`, (q, k) among all `images`, with the rows that are `negated`, (q,), made those of the opposite phrase.
+
+    An image shows the opposite with one minus the chance that it shows the phrase. Such rows begin with the images that
+    are least like the phrase. Similarities and support stay those of the phrase: it is what the index was asked for.
+    """
+    if not negated.any():
+        return found
+    q, k = found.similarities.shape
+    similarities, neighbours = empty((q, k), np.float32), empty((q, k), np.int64)
+    memberships, copies = empty((q, k), np.float64), empty((q, k), np.float32)
+    quality = []
+    for start in range(0, q, BATCH):
+        rows = slice(start, start + BATCH)
+        turned = negated[rows][:, None]
+        none = found.copies[rows] <= 0  # entries that stand for no image come last
+        order = np.argsort(np.where(turned, found.similarities[rows] + 3.0 * none, 0.0), axis=1, kind="stable")
+        shows = found.memberships[rows]
+        shows = np.where(turned, (1 - shows).clip(min=LEAST), shows)
+        similarities[rows] = np.take_along_axis(found.similarities[rows], order, axis=1)
+        neighbours[rows] = np.take_along_axis(found.neighbours[rows], order, axis=1)
+        memberships[rows] = np.take_along_axis(shows, order, axis=1)
+        copies[rows] = np.take_along_axis(found.copies[rows], order, axis=1)
+        own = membership(similarities[rows], found.support.anchor[rows], logit_scale)
+        own = np.where(turned, (1 - own).clip(min=LEAST), own)
+        quality.append(RetrievalQuality.of(memberships[rows], copies[rows], images, own))
+    return Retrieved(
+        found.texts,
+        similarities,
+        neighbours,
+        memberships,
+        copies,
+        found.scale,
+        RetrievalQuality.joined(quality).corrected(slope),
+        found.support,
+    )
