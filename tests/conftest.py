@@ -18,6 +18,7 @@ from hypothesis import settings
 import fsearch
 from fsearch.data.portraits import Portrait, draw, sample
 from fsearch.indexer.embedding.encoder import Encoder, identify, load_encoder
+from fsearch.indexer.workspace.store import Store
 from fsearch.search.workspace import Workspace
 
 COUNT = 320
@@ -120,6 +121,15 @@ def fitted(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ws.index(planted.folder, planted.losses, model="planted")
     ws.fit()
     return root
+
+
+@pytest.fixture(autouse=True)
+def no_questions(request: pytest.FixtureRequest) -> None:
+    """The account of the questions that other tests asked of the fitted workspace is emptied: levels depend on it."""
+    if "fitted" in request.fixturenames:
+        store = Store.open(request.getfixturevalue("fitted"))
+        with store.writer(), store.catalog.write() as con:
+            con.execute("DELETE FROM questions")
 
 
 @pytest.fixture
