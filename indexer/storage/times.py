@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 
 
@@ -11,17 +12,27 @@ def times_are_known(column: pa.Array) -> bool:
         if pa.types.is_interval(column.type):
             return True
         if pa.types.is_temporal(column.type):
-            import pyarrow.compute as pc
-
             column = _in_microseconds(column)
-            numbers = column.view(pa.int32() if column.type.bit_width == 32 else pa.int64())
-            for number in pc.min_max(numbers).as_py().values():
-                pa.scalar(number, column.type).as_py()
+            for i in _extremes(column):
+                column[i].as_py()
         elif _holds_times(column.type):
             column.to_pylist()
     except Exception:  # OverflowError, ValueError, and what libraries of time zones raise
         return False
     return True
+
+
+def _extremes(column: pa.Array) -> list[int]:
+    """Where the earliest and the latest of a column of times stand; pyarrow.compute would load pandas to tell."""
+    validity, values = column.buffers()
+    if values is None:  # no row has a value
+        return []
+    here = slice(column.offset, column.offset + len(column))
+    numbers = np.frombuffer(values, np.int32 if column.type.bit_width == 32 else np.int64)[here]
+    rows = np.arange(len(numbers))
+    if validity is not None:
+        rows = rows[np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")[here].astype(bool)]
+    return [int(rows[at(numbers[rows])]) for at in (np.argmin, np.argmax)] if len(rows) else []
 
 
 def _in_microseconds(column: pa.Array) -> pa.Array:
