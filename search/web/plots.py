@@ -8,12 +8,32 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from fsearch.diagnoser.exhibits import Histogram
-from fsearch.search.answer import Answer
 
 _MARGIN = 0.04  # of the axis, on either side
 _TICKS = 5
+
+
+class Drawn(Protocol):
+    """What has a place on an axis: a value with its interval, and the smallest one that matters."""
+
+    @property
+    def lift(self) -> float:
+        """The value."""
+
+    @property
+    def lo(self) -> float:
+        """The lower end of its interval."""
+
+    @property
+    def hi(self) -> float:
+        """The upper end."""
+
+    @property
+    def min_effect(self) -> float | None:
+        """The smallest that matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +51,7 @@ class Axis:
     matters: float | None
 
     @classmethod
-    def of(cls, answers: Sequence[Answer]) -> Axis:
+    def of(cls, answers: Sequence[Drawn]) -> Axis:
         """An axis that holds every interval, and zero."""
         ends = [v for a in answers for v in (a.lo, a.hi, a.lift) if math.isfinite(v)]
         low, high = min([0.0, *ends]), max([0.0, *ends])

@@ -1,0 +1,66 @@
+"""The pages that look at data: the worst images, SQL, and the map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.storage.sql import quoted
+from fsearch.search.neighbour import Neighbour
+from fsearch.search.web.frame import Frame
+from fsearch.search.web.map import ImageMap
+
+PAGE = 60  # images of a grid
+MAX_ROWS = 1_000  # of an SQL answer that is shown
+_WORST = (
+    "SELECT x.image_id, x.key, x.loss, x.label, x.prediction FROM examples x WHERE x.model = ? "
+    "ORDER BY x.loss DESC, x.image_id LIMIT ? OFFSET ?"
+)
+
+
+class DataViews(Frame):
+    """The part of `Views` that looks at data."""
+
+    def worst(self, page: int) -> dict[str, Any]:
+        """A page of the images with the highest losses."""
+        store, name = self.store(), self.name()
+        rows = store.catalog.sql(_WORST, [name, PAGE + 1, PAGE * page]).to_pylist()
+        images = [
+            Neighbour(r["key"], r["image_id"], 0.0, r["loss"], None, r["label"], r["prediction"]) for r in rows[:PAGE]
+        ]
+        command = self.command("sql", f"SELECT * FROM worst_images LIMIT {PAGE} OFFSET {PAGE * page}")
+        rejected = store.catalog.sql("SELECT key, reason FROM rejected ORDER BY key LIMIT 200").to_pylist()
+        more = {"images_shown": images, "page": page, "more": len(rows) > PAGE, "command": command}
+        return self.frame(name) | more | {"rejected": rejected}
+
+    def sql(self, statement: str) -> dict[str, Any]:
+        """The rows of one SELECT, or why there are none, and the schema beside it."""
+        values: dict[str, Any] = {"statement": statement, "rows": None, "columns": (), "error": None, "cut": False}
+        store = self.store()
+        if statement.strip():
+            try:
+                found = store.catalog.sql(statement)
+                values |= {"columns": found.column_names, "cut": found.num_rows > MAX_ROWS}
+                values["rows"] = list(zip(*(c.to_pylist() for c in found.slice(0, MAX_ROWS).columns), strict=True))
+            except BadInputError as error:
+                values["error"] = str(error)
+        schema = store.catalog.sql(
+            "SELECT table_name, list(column_name ORDER BY column_index) AS columns FROM duckdb_columns() "
+            "WHERE NOT internal GROUP BY 1 ORDER BY 1"
+        ).to_pylist()
+        command = self.command("sql", statement or "SELECT …")
+        return self.frame() | values | {"schema": schema, "command": command}
+
+    def map(self) -> ImageMap:
+        """The map of the images."""
+        read, name = self._now(), self.name()
+        return read.maps.setdefault(name, ImageMap(read.store, name))
+
+    def map_page(self, column: str, text: str, area: str) -> dict[str, Any]:
+        """The map, coloured by a column, with what a selection holds."""
+        asked = f"SELECT * FROM examples ORDER BY {quoted(column)}"
+        return self.frame() | self.map().page(column, text, area) | {"command": self.command("sql", asked)}
+
+    def selection(self, area: str) -> dict[str, Any]:
+        """What a selection on the map holds."""
+        return self.frame() | {"selected": self.map().selection(area)}
