@@ -22,7 +22,7 @@ from tests.test_cli import run
 import fsearch
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.labels import read_labels
-from fsearch.search.web.server import STATIC
+from fsearch.search.web.endpoints import STATIC
 from fsearch.search.web.work import Jobs
 
 uvicorn = pytest.importorskip("uvicorn")

@@ -7,8 +7,9 @@ from typing import Any
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.sql import quoted
 from fsearch.search.neighbour import Neighbour
+from fsearch.search.selections import condition, forget, keep, listed
 from fsearch.search.web.frame import Frame
-from fsearch.search.web.map import ImageMap
+from fsearch.search.web.map import Asked, ImageMap
 
 PAGE = 60  # images of a grid
 MAX_ROWS = 1_000  # of an SQL answer that is shown
@@ -56,11 +57,34 @@ class DataViews(Frame):
         read, name = self._now(), self.name()
         return read.maps.setdefault(name, ImageMap(read.store, name))
 
-    def map_page(self, column: str, text: str, area: str) -> dict[str, Any]:
-        """The map, coloured by a column, with what a selection holds."""
-        asked = f"SELECT * FROM examples ORDER BY {quoted(column)}"
-        return self.frame() | self.map().page(column, text, area) | {"command": self.command("sql", asked)}
+    def asked_of_map(self, query: dict[str, str]) -> Asked:
+        """What the words of a URL ask of the map; it is placed by UMAP where that was made."""
+        how = query.get("placed") or ("pca" if self.map().umap is None else "umap")
+        phrase, selection, area = (query.get(name, "").strip() for name in ("q", "s", "area"))
+        return Asked(query.get("by", "loss"), phrase, selection, area, how)
 
-    def selection(self, area: str) -> dict[str, Any]:
-        """What a selection on the map holds."""
-        return self.frame() | {"selected": self.map().selection(area)}
+    def map_page(self, asked: Asked) -> dict[str, Any]:
+        """The map as it is asked for, with what a selection holds, and the selections that are kept."""
+        kept = listed(self.store())
+        command = self.command("sql", f"SELECT * FROM examples ORDER BY {quoted(asked.by)}")
+        if asked.selection:
+            command = self.command("sql", f"SELECT * FROM examples WHERE {condition(asked.selection)}")
+        return self.frame() | self.map().page(asked) | {"kept": kept, "command": command}
+
+    def selection(self, asked: Asked) -> dict[str, Any]:
+        """What a line round a part of the map holds."""
+        return self.frame() | {"selected": self.map().selection(asked), "asked": asked}
+
+    def keep_selection(self, form: dict[str, str]) -> str:
+        """Keep the images within a line, `area`, under a `name`; the address of the map that shows them."""
+        found = self.map()
+        rows = found.losses.rows[found.within(self.asked_of_map(form))]
+        with self._asking:
+            name = keep(found.store, form["name"], rows)
+        return f"/map?{Asked(selection=name).words('s')}"
+
+    def forget_selection(self, form: dict[str, str]) -> str:
+        """Forget the selection of a `name`; the address to go on from."""
+        with self._asking:
+            forget(self.store(), form["name"])
+        return "/map"

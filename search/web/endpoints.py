@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ STATIC = Path(__file__).parent / "static"
 _FILES = {"style.css": TEMPLATES / "style.css", "page.css": STATIC / "page.css", "page.js": STATIC / "page.js"}
 _FILES |= {name: STATIC / name for name in ("htmx.min.js", "icon.svg", "map.js", "work.js")}
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-BACK = ("/run/", "/ask?", "/map?")  # pages that a form goes back to
 
 
 class Pages:
@@ -41,18 +41,20 @@ class Pages:
             Route("/ask", pages.page(lambda q, p: views.ask(q.get("q", ""), q.get("where"), _whole(q, "k", 1)))),
             Route("/worst", pages.page(lambda q, p: views.worst(_whole(q, "page", 0)), "worst.html")),
             Route("/sql", pages.page(lambda q, p: views.sql(q.get("q", "")), "sql.html")),
-            Route("/map", pages.page(lambda q, p: views.map_page(*_map_asked(q), q.get("area", "")), "map.html")),
+            Route("/map", pages.page(lambda q, p: views.map_page(views.asked_of_map(q)), "map.html")),
             Route("/map/points", pages.points),
-            Route("/map/selection", pages.page(lambda q, p: views.selection(q.get("area", "")), "_selection.html")),
+            Route("/map/selection", pages.page(lambda q, p: views.selection(views.asked_of_map(q)), "_selection.html")),
             Route("/made", pages.page(lambda q, p: views.made(_whole(q, "run", 0) or None), "made.html")),
             Route("/compare", pages.page(lambda q, p: views.compare(_pair(q)), "compare.html")),
             Route("/comparison/{number:int}", pages.page(lambda q, p: views.comparison(p["number"], None), *change)),
             Route("/comparison/{number:int}/{rank:int}", pages.page(lambda q, p: views.comparison(**p), *change)),
-            Route("/rank", pages.rank, methods=["POST"]),
+            Route("/rank", pages.form(lambda form: f"/work/{views.rank(form['phrases']).number}"), methods=["POST"]),
             Route("/work/{number:int}", pages.page(lambda q, p: views.work(p["number"]), "work.html")),
             Route("/work/{number:int}/events", views.jobs),
             Route("/work/{number:int}/stop", pages.stop, methods=["POST"]),
-            Route("/vote", pages.vote, methods=["POST"]),
+            Route("/vote", pages.form(lambda form: _voted(views, form)), methods=["POST"]),
+            Route("/map/keep", pages.form(views.keep_selection), methods=["POST"]),
+            Route("/map/forget", pages.form(views.forget_selection), methods=["POST"]),
             Route("/thumb/{image:int}", pages.picture(160)),
             Route("/image/{image:int}", pages.picture(None)),
             Route("/static/{name}", pages.static),
@@ -114,18 +116,6 @@ class Pages:
             return self._html("error.html", values | BARE | {"path": ""}, 400)
         return self._html("error.html", values | {"path": "/error"}, 400)
 
-    async def rank(self, request: Any) -> Any:
-        """Begin to rank what was pasted or dropped, and go to where its progress is shown."""
-        from starlette.concurrency import run_in_threadpool
-        from starlette.responses import RedirectResponse
-
-        try:
-            form = await _form(request)
-            job = await run_in_threadpool(self._views.rank, form.get("phrases", ""))
-        except FsearchError as error:
-            return self._error(str(error))
-        return RedirectResponse(f"{self._root}/work/{job.number}", 303)
-
     def stop(self, request: Any) -> Any:
         """Stop a piece of work, and go to what became of it."""
         from starlette.responses import RedirectResponse
@@ -137,26 +127,26 @@ class Pages:
             return self._error(str(error))
         return RedirectResponse(f"{self._root}/work/{number}", 303)
 
-    async def vote(self, request: Any) -> Any:
-        """Store a vote, and go back to the page it was given on, which is one of ours."""
+    def form(self, store: Callable[[dict[str, str]], str]) -> Any:
+        """The endpoint of a form whose fields `store` takes; it goes on at the address, of ours, that this gives."""
         from starlette.concurrency import run_in_threadpool
         from starlette.responses import RedirectResponse
 
-        try:
-            form = await _form(request)
-            given = [form.get(name, "") for name in ("text", "image", "shows")]
-            await run_in_threadpool(self._views.vote, *given)
-        except FsearchError as error:
-            return self._error(str(error))
-        back = form.get("back", "")
-        return RedirectResponse(self._root + (back if back.startswith(("/run/", "/ask?")) else "/"), 303)
+        async def endpoint(request: Any) -> Any:
+            try:
+                place = await run_in_threadpool(store, await _form(request))
+            except FsearchError as error:
+                return self._error(str(error))
+            return RedirectResponse(self._root + place, 303)
+
+        return endpoint
 
     def points(self, request: Any) -> Any:
         """The points of the map, as numbers."""
         from starlette.responses import PlainTextResponse, Response
 
         try:
-            data = self._views.map().points(*_map_asked(dict(request.query_params)))
+            data = self._views.map().points(self._views.asked_of_map(dict(request.query_params)))
         except FsearchError as error:
             return PlainTextResponse(str(error), 400)
         return Response(data, 200, {"cache-control": "no-store"}, "application/octet-stream")
@@ -184,19 +174,21 @@ class Pages:
         return Response(path.read_bytes(), 200, {"cache-control": "no-cache", "content-type": _TYPES[path.suffix]})
 
 
-def _map_asked(query: dict[str, str]) -> tuple[str, str]:
-    """The column that the map is coloured by, and the phrase that it lights."""
-    return query.get("by", "loss"), query.get("q", "").strip()
+def _voted(views: Views, form: dict[str, str]) -> str:
+    """Store a vote; the page it was given on, which is one of ours."""
+    views.vote(form["text"], form["image"], form["shows"])
+    return form["back"] if form["back"].startswith(("/run/", "/ask?")) else "/"
 
 
 async def _form(request: Any) -> dict[str, str]:
-    """The fields of a form that was sent. Raises BadInputError where they are too long."""
+    """The fields of a form that was sent; empty those that were not. Raises BadInputError where they are too long."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY:
             raise BadInputError(f"at most {MAX_BODY:,} bytes")
-    return {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+    sent = parse_qs(body.decode("utf-8", "replace"))
+    return defaultdict(str, {name: values[0] for name, values in sent.items()})
 
 
 def _pair(query: dict[str, str]) -> tuple[int, int] | None:
