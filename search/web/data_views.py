@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.storage.sql import quoted
+from fsearch.indexer.storage.sql import literal, quoted
 from fsearch.search.neighbour import Neighbour
 from fsearch.search.selections import condition, forget, keep, listed
 from fsearch.search.web.frame import Frame
@@ -29,10 +29,14 @@ class DataViews(Frame):
         images = [
             Neighbour(r["key"], r["image_id"], 0.0, r["loss"], None, r["label"], r["prediction"]) for r in rows[:PAGE]
         ]
-        command = self.command("sql", f"SELECT * FROM worst_images LIMIT {PAGE} OFFSET {PAGE * page}")
+        command = self.command("sql", f"SELECT * FROM worst_images{self._of(name)} LIMIT {PAGE} OFFSET {PAGE * page}")
         rejected = store.catalog.sql("SELECT key, reason FROM rejected ORDER BY key LIMIT 200").to_pylist()
         more = {"images_shown": images, "page": page, "more": len(rows) > PAGE, "command": command}
         return self.frame(name) | more | {"rejected": rejected}
+
+    def _of(self, model: str) -> str:
+        """The condition that SQL to copy needs where there are several models."""
+        return f" WHERE model = {literal(model)}" if len(self._now().models) > 1 else ""
 
     def sql(self, statement: str) -> dict[str, Any]:
         """The rows of one SELECT, or why there are none, and the schema beside it."""
@@ -66,7 +70,7 @@ class DataViews(Frame):
     def map_page(self, asked: Asked) -> dict[str, Any]:
         """The map as it is asked for, with what a selection holds, and the selections that are kept."""
         kept = listed(self.store())
-        command = self.command("sql", f"SELECT * FROM examples ORDER BY {quoted(asked.by)}")
+        command = self.command("sql", f"SELECT * FROM examples{self._of(self.name())} ORDER BY {quoted(asked.by)}")
         if asked.selection:
             command = self.command("sql", f"SELECT * FROM examples WHERE {condition(asked.selection)}")
         return self.frame() | self.map().page(asked) | {"kept": kept, "command": command}

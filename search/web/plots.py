@@ -14,6 +14,7 @@ from fsearch.diagnoser.exhibits import Histogram
 
 _MARGIN = 0.04  # of the axis, on either side
 _TICKS = 5
+_LAST_TICK = 85  # percent of a histogram's width: beyond it the word for its tail stands
 
 
 class Drawn(Protocol):
@@ -99,7 +100,9 @@ def bars(histogram: Histogram) -> Bars:
     top = math.sqrt(max(*histogram.shows, *histogram.rest, 1e-9))
     inner = Axis(histogram.edges[0], histogram.edges[-2], None)
     width = 100 * (len(histogram.shows) - 1) / len(histogram.shows)  # of all bins but the tail
-    ticks = [(round(at * width / 100, 2), label.lstrip("+")) for at, label in inner.ticks]
+    ticks = [
+        (place, label.lstrip("+")) for at, label in inner.ticks if (place := round(at * width / 100, 2)) < _LAST_TICK
+    ]
     return Bars(_outline(histogram.shows, top), _outline(histogram.rest, top), ticks)
 
 
