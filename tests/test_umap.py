@@ -14,13 +14,13 @@ from tests.test_cli import run
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.web.map import Asked, ImageMap
-from fsearch.search.web.umap_places import _entry
+from fsearch.search.web.umap_places import entry_of
 
 pytest.importorskip("uvicorn")
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FSEARCH_CACHE", str(tmp_path / "cache"))
 
 
@@ -38,7 +38,7 @@ def test_without_it_the_map_is_by_pca_and_the_library_is_named(fitted: Path, mon
 
 def test_a_cache_that_is_no_such_thing_is_passed_over(fitted: Path, tmp_path: Path) -> None:
     found = a_map(fitted)
-    entry = _entry(found.store, found.losses.rows[found.shown])
+    entry = entry_of(found.store, found.losses.rows[found.shown])
     entry.parent.mkdir(parents=True)
     assert tmp_path / "cache" in entry.parents
     for damaged in (np.zeros((3, 2), np.float32), np.zeros((320, 2)), np.full((320, 2), np.nan, np.float32)):

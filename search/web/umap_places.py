@@ -29,7 +29,7 @@ Rows = NDArray[np.int64]
 def cached(store: Store, rows: Rows) -> Floats | None:
     """(n, 2) float32 places of the images at some global `rows`, (n,); None where they were never made."""
     with contextlib.suppress(OSError, ValueError, RuntimeError):
-        found = np.load(_entry(store, rows), allow_pickle=False)
+        found = np.load(entry_of(store, rows), allow_pickle=False)
         if found.shape == (len(rows), 2) and found.dtype == np.float32 and np.isfinite(found).all():
             return np.asarray(found, np.float32)
     return None
@@ -59,7 +59,7 @@ def place(store: Store, rows: Rows, start: Floats) -> Floats:
     return found
 
 
-def _entry(store: Store, rows: Rows) -> Path:
+def entry_of(store: Store, rows: Rows) -> Path:
     """The file of these places; its name changes when an embedding does."""
     said = repr((NEIGHBORS, [shard.sha256 for shard in store.shards()], hashlib.sha256(rows.tobytes()).hexdigest()))
     name = hashlib.sha256(said.encode()).hexdigest()
@@ -69,7 +69,7 @@ def _entry(store: Store, rows: Rows) -> Path:
 def _keep(store: Store, rows: Rows, places: Floats) -> None:
     """Write places where they can be; a full disk or a cache that is not ours costs time, nothing else."""
     with contextlib.suppress(OSError, RuntimeError):
-        entry, file = _entry(store, rows), io.BytesIO()
+        entry, file = entry_of(store, rows), io.BytesIO()
         np.save(file, places)
         entry.parent.mkdir(parents=True, exist_ok=True)
         part = entry.with_name(f"{entry.name}.{os.getpid()}.part")
