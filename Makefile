@@ -1,10 +1,10 @@
-# make demo | test | test-oldest | check | bench | bench-planted | bench-discovery | bench-calibration | bench-streaming | bench-crash | bench-fuzz | bench-scale | train | screenshots | docs: each sets itself up; a second run installs nothing.
+# make demo | test | test-oldest | check | bench | bench-planted | bench-discovery | bench-calibration | bench-streaming | bench-crash | bench-fuzz | bench-serve | bench-scale | train | screenshots | docs: each sets itself up; a second run installs nothing.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest check bench bench-planted bench-discovery bench-calibration bench-streaming bench-crash bench-fuzz bench-scale train screenshots docs
+.PHONY: help demo test test-oldest check bench bench-planted bench-discovery bench-calibration bench-streaming bench-crash bench-fuzz bench-serve bench-scale train screenshots docs
 
 help: ## list these words
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /	/'
@@ -58,6 +58,9 @@ bench-crash: $(READY) ## kill it a thousand times and count what is lost (half a
 
 bench-fuzz: $(READY) ## 200,000 hostile files: what is neither read nor refused in one line (an hour)
 	$(BIN)/python -m benchmarks.fuzz --cases $(or $(CASES),200000)
+
+bench-serve: $(READY) ## ten browsers of fsearch serve at once, a hundred new phrases each (some minutes)
+	$(BIN)/python -m benchmarks.serve --questions $(or $(QUESTIONS),100)
 
 RIVAL := build/autofaiss
 $(RIVAL)/.ready:

@@ -2,7 +2,8 @@
 
 >>> import fsearch
 >>> ws = fsearch.open(".fsearch")
->>> print(ws.query("dark skin tone"))  # doctest: +SKIP
+>>> print(ws.query("dark skin tone")["dark skin tone"].verdict)
+fails
 """
 
 from __future__ import annotations
@@ -46,6 +47,14 @@ def open(workspace: str | os.PathLike[str] = ".fsearch", encoder: Any = None) ->
 
     `encoder` names its encoder again where that is code of your own, as `module:attribute` or the object itself: a name
     that a workspace stores runs no code.
+
+    Examples
+    --------
+    >>> ws = fsearch.open(".fsearch")
+    >>> ws
+    fsearch.open('.fsearch')
+    >>> [known.model for known in ws.info().models]
+    ['planted']
     """
     from fsearch.search.workspace import Workspace
 

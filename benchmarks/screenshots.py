@@ -1,6 +1,6 @@
 """Pictures of the page and of a report for the README, of the demo's workspace: python -m benchmarks.screenshots.
 
-Needs Chromium and playwright; each picture is a WebP of less than 150 kB.
+Needs Chromium and playwright; each picture is a WebP of less than 300 kB, in light and dark.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ def main() -> None:
     try:
         shots = {"page": f"http://127.0.0.1:{port}/?token={TOKEN}", "report": report.as_uri()}
         for name, png in _taken(shots).items():
+            path = PICTURES / f"{name}.webp"
             with Image.open(io.BytesIO(png)) as picture:
-                picture.save(PICTURES / f"{name}.webp", "WEBP", quality=84, method=6)
-            print(f"docs/pictures/{name}.webp {(PICTURES / f'{name}.webp').stat().st_size:,} bytes")
+                picture.save(path, "WEBP", quality=84, method=6)
+            print(f"docs/pictures/{path.name} {path.stat().st_size:,} bytes")
     finally:
         page.should_exit = True
         report.unlink()
@@ -57,7 +58,7 @@ def _served(views: Views, port: int) -> Any:
 
 
 def _taken(addresses: dict[str, str]) -> dict[str, bytes]:
-    """A picture of each address, as PNG."""
+    """A picture of each address in light and dark, as PNG."""
     from playwright.sync_api import sync_playwright
 
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -66,8 +67,11 @@ def _taken(addresses: dict[str, str]) -> dict[str, bytes]:
         tab = browser.new_page(viewport={"width": 1280, "height": 860}, device_scale_factor=1.25)
         pictures = {}
         for name, address in addresses.items():
-            tab.goto(address, wait_until="networkidle")
-            pictures[name] = tab.screenshot()
+            for scheme, suffix in (("light", ""), ("dark", "-dark")):
+                tab.emulate_media(color_scheme=scheme)
+                tab.goto(address, wait_until="networkidle")
+                tab.evaluate("document.activeElement.blur()")
+                pictures[name + suffix] = tab.screenshot()
         browser.close()
     return pictures
 

@@ -6,6 +6,7 @@ is the demo's portraits.
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import socket
 import tempfile
@@ -24,7 +25,7 @@ from fsearch.search.demo import run_demo
 from fsearch.search.web.server import application
 from fsearch.search.web.views import Views
 
-CLIENTS, QUESTIONS, IMAGES, TOKEN = 10, 100, 1_200, "benchmark"
+CLIENTS, IMAGES, TOKEN = 10, 1_200, "benchmark"
 SKIN, WORN, PLACE = (
     ["dark skin", "light skin", "very dark skin", "a beard", "bald", "grey hair", "long hair", "a smile"],
     ["a hat", "sunglasses", "glasses", "a scarf", "no hat", "a straw hat", "a beard", "curly hair"],
@@ -33,14 +34,17 @@ SKIN, WORN, PLACE = (
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--questions", type=int, default=100, help="of each client, 100 at most")
+    questions = min(parser.parse_args().questions, 100)
     with tempfile.TemporaryDirectory() as name:
         ws = fsearch.open(Path(name) / "w")
         run_demo(ws, Path(name) / "portraits", count=IMAGES)
         ws.trust()
-        measure(Views(ws, None))
+        measure(Views(ws, None), questions)
 
 
-def measure(views: Views) -> None:
+def measure(views: Views, questions: int) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -49,7 +53,7 @@ def measure(views: Views) -> None:
     while not server.started:
         time.sleep(0.02)
     phrases = [f"a person with {a} and {b} {c}" for a in SKIN for b in WORN for c in PLACE]
-    phrases = [*phrases, *(f"{p} and a smile" for p in phrases)][: CLIENTS * QUESTIONS]
+    phrases = [*phrases, *(f"{p} and a smile" for p in phrases)][: CLIENTS * questions]
 
     def client(number: int) -> list[tuple[int, float]]:
         return [ask(port, phrase) for phrase in phrases[number::CLIENTS]]
@@ -61,8 +65,8 @@ def measure(views: Views) -> None:
     server.should_exit = True
     errors = sum(status != 200 for status, _ in answers)
     median, high = np.quantile([s for _, s in answers], [0.5, 0.95])
-    print(f"serve: {CLIENTS} clients at once, {QUESTIONS} new phrases each, {IMAGES:,} portraits ({machine()})")
-    print(f"  {errors} errors; p50 {median:.2f} s, p95 {high:.2f} s, {len(answers) / took:.1f} answers a second")
+    print(f"serve: {CLIENTS} clients at once, {questions} new phrases each, {IMAGES:,} portraits ({machine()})")
+    print(f"  {errors} errors; p50 {median:.2f} s, p95 {high:.2f} s, {len(answers) / took:.1f} a second, {took:.0f} s")
 
 
 def ask(port: int, phrase: str) -> tuple[int, float]:

@@ -91,7 +91,16 @@ class Answer(Finding):
         return {Kind.FAILING: self.failing, Kind.PASSING: self.passing, Kind.NEAREST: self.nearest}[kind]
 
     def images(self, n: int = 8, kind: str = "failing") -> list[Image.Image]:
-        """The first images of one kind ("failing", "passing", "nearest") as PIL images. Raises BadInputError."""
+        """The first images of one kind ("failing", "passing", "nearest") as PIL images. Raises BadInputError.
+
+        Examples
+        --------
+        >>> answer = ws.query("dark skin tone")[0]
+        >>> [image.mode for image in answer.images(2)]
+        ['RGB', 'RGB']
+        >>> len(answer.images(3, "passing"))
+        3
+        """
         from fsearch.search.notebook import open_image
 
         require_one_of("kind", kind, list(Kind))

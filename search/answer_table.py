@@ -90,7 +90,14 @@ class AnswerTable(Generic[R]):
         return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def to_pandas(self) -> Any:
-        """A pandas DataFrame. Needs pandas."""
+        """A pandas DataFrame. Needs pandas.
+
+        Examples
+        --------
+        >>> table = ws.query("dark skin tone", "a zeppelin").to_pandas()
+        >>> table[["hypothesis", "verdict"]].values.tolist()
+        [['dark skin tone', 'fails'], ['a zeppelin', 'unseen']]
+        """
         return self.to_arrow().to_pandas()
 
     def to_polars(self) -> Any:

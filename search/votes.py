@@ -1,22 +1,20 @@
 """Votes: whether an image shows a phrase, as people who looked say. The table `votes`; a file that `--labels` reads.
 
-A vote takes the writer's lock for one short transaction, and waits a few seconds for it.
+A vote is one short turn of the one writer.
 """
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
-from fsearch.indexer.errors import BadInputError, WorkspaceError
+from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.files import write_atomic
 from fsearch.indexer.storage.rows import utc_now
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.export import table_bytes
+from fsearch.search.short_turn import PATIENCE, in_turn
 
-PATIENCE = 5.0  # seconds that a vote waits for another writer
 MAX_PHRASE = 1_000  # characters
-_POLL = 0.05
 _FILE = (
     "SELECT i.key AS image, v.text AS label, CASE WHEN v.shows THEN 'yes' ELSE 'no' END AS shows, v.voted_at, i.source "
     "FROM votes v JOIN images i USING (image_id) ORDER BY v.text, v.image_id"
@@ -31,14 +29,7 @@ def vote(store: Store, text: str, image_id: int, shows: bool | None, patience: f
     phrase = text.strip()
     if not 1 <= len(phrase) <= MAX_PHRASE:
         raise BadInputError(f"a vote is about a phrase of at most {MAX_PHRASE:,} characters")
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            return _store(store, phrase, image_id, shows)
-        except WorkspaceError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(_POLL)
+    in_turn(lambda: _store(store, phrase, image_id, shows), patience)
 
 
 def _store(store: Store, phrase: str, image_id: int, shows: bool | None) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from fsearch.indexer.device import Device, choose
 from fsearch.indexer.errors import WorkspaceError, require_one_of
 from fsearch.search.discovery.door import Discovers
+from fsearch.search.formats.door import Exports
 from fsearch.search.maintenance_door import Maintains
 from fsearch.search.options import EngineName, IndexOptions, Named, Progress, QueryOptions, named
 from fsearch.search.releases import Releases
@@ -31,7 +32,7 @@ if TYPE_CHECKING:  # each method imports what it needs, so that a command loads 
     from fsearch.search.runs import Runs, StoredRun
 
 
-class Workspace(Discovers, Releases, Maintains):
+class Workspace(Discovers, Releases, Exports, Maintains):
     """A workspace folder. Opening costs nothing; a folder that is not there yet is made by `index`."""
 
     def __init__(self, root: str | os.PathLike[str], encoder: Named | None = None) -> None:
@@ -140,6 +141,14 @@ class Workspace(Discovers, Releases, Maintains):
         text_vectors : (q, d) embeddings of the phrases, or a .npy file of them, taken instead of the encoder's.
 
         Raises BadInputError for what cannot be asked, NotReadyError before a fit.
+
+        Examples
+        --------
+        >>> answers = ws.query("dark skin tone", "light skin tone", where="eyewear = 'none'")
+        >>> [str(answer.verdict) for answer in answers]
+        ['fails', 'fine']
+        >>> answers["dark skin tone"].lo > 0
+        True
         """
         from fsearch.search.hypotheses import from_phrases
 
@@ -159,7 +168,16 @@ class Workspace(Discovers, Releases, Maintains):
         progress: Progress | None = None,
         **changes: Any,
     ) -> Ranking:
-        """Rank hypotheses, or a file of them, worst first, and store the run; `out` writes a file too. See `query`."""
+        """Rank hypotheses, or a file of them, worst first, and store the run; `out` writes a file too. See `query`.
+
+        Examples
+        --------
+        >>> ranking = ws.rank(["light skin tone", "dark skin tone", "a zeppelin"])
+        >>> [answer.text for answer in ranking]
+        ['dark skin tone', 'light skin tone', 'a zeppelin']
+        >>> str(ranking["a zeppelin"].verdict)
+        'unseen'
+        """
         from fsearch.search.answer import Ranking, ranked
         from fsearch.search.export import check_target, write_ranking
         from fsearch.search.hypotheses import asked_of, table_notes

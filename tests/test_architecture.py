@@ -34,6 +34,8 @@ ENGINES = {  # where each engine and optional library may be imported; but for t
     "charset_normalizer": "indexer/storage",
     "starlette": "search/web",
     "uvicorn": "search/web",
+    "fiftyone": "search/formats",
+    "umap": "search/web",
     "fcntl": "indexer/storage",
 }
 

@@ -133,10 +133,11 @@ def test_a_table_says_what_happens_to_its_rows_when_their_image_or_model_goes() 
         assert (table.with_pixels is not None) == (table.with_image is not None), table.name
         assert (table.with_model is not None) == ("model" in names), table.name
     assert set(DELETED_WITH_IMAGE) == {
-        *("losses", "predictions", "metadata", "model_metadata", "pending_losses", "prediction_errors", "votes")
+        *("losses", "predictions", "metadata", "model_metadata", "pending_losses", "prediction_errors", "votes"),
+        "selections",
     }
     assert set(DELETED_WITH_PIXELS) == set(DELETED_WITH_IMAGE) - {"metadata"}
-    gone = (set(DELETED_WITH_IMAGE) - {"metadata", "votes"}) | {"models", "black_boxes", "questions"}
+    gone = (set(DELETED_WITH_IMAGE) - {"metadata", "votes", "selections"}) | {"models", "black_boxes", "questions"}
     assert set(DELETED_WITH_MODEL) == gone
 
 

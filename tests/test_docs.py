@@ -79,3 +79,15 @@ def test_the_api_of_the_readme_is_there(ws: Workspace) -> None:
     assert "rank" in str(ranking)
     assert "workspace" in str(ws.info())
     assert repr(ws).startswith("fsearch.open(")
+
+
+def test_the_readme_opens_with_small_pictures_of_the_page_and_of_a_report() -> None:
+    """Made by `make screenshots`, in light and dark."""
+    opening = (ROOT / "README.md").read_text().split("## ")[0]
+    named = re.findall(r'(?:src|srcset)="(docs/pictures/[a-z-]+\.webp)"', opening)
+    assert named == [f"docs/pictures/{name}.webp" for name in ("page-dark", "page", "report-dark", "report")]
+    assert {path.name for path in (ROOT / "docs" / "pictures").iterdir()} == {Path(name).name for name in named}
+    for name in named:
+        data = (ROOT / name).read_bytes()
+        assert data[8:12] == b"WEBP"
+        assert len(data) < 300_000

@@ -6,6 +6,8 @@ import contextlib
 import io
 import json
 import shutil
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from PIL import Image
 from tests.test_cli import run
 
 import fsearch
+from fsearch.indexer.errors import BadInputError, NotReadyError
 from fsearch.search.workspace import Workspace
 
 
@@ -108,6 +111,66 @@ def test_fiftyone_takes_every_document(fitted: Path, tmp_path: Path) -> None:
             parsed.validate(parsed.to_python(value))
     own = {n: v for n, v in sample["ground_truth"].items() if n != "_id"}
     assert labels.Classification.from_dict(own).label == sample["ground_truth"]["label"]
+
+
+@pytest.fixture
+def imported(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What FiftyOne's importer, which needs a MongoDB, is given each time that it is called."""
+    calls: list[dict[str, Any]] = []
+
+    class Dataset:
+        @staticmethod
+        def from_dir(dataset_dir: str, dataset_type: object) -> str:
+            read = {p.stem: json.loads(p.read_text()) for p in Path(dataset_dir).glob("*.json")}
+            calls.append(read | {"dataset_dir": dataset_dir, "dataset_type": dataset_type})
+            return "the data set"
+
+    module = types.ModuleType("fiftyone")
+    module.Dataset, module.types = Dataset, types.SimpleNamespace(FiftyOneDataset="FiftyOneDataset")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "fiftyone", module)
+    return calls
+
+
+def test_fiftyone_is_given_from_python_what_is_exported(
+    fitted: Path, ws: Workspace, tmp_path: Path, imported: list[dict[str, Any]]
+) -> None:
+    export(fitted, "fiftyone", tmp_path / "exported")
+    assert ws.to_fiftyone() == ws.to_fiftyone(folder=tmp_path / "given") == "the data set"
+    for name, given in zip(("gone", "given"), imported, strict=True):
+        assert given["dataset_type"] == "FiftyOneDataset"
+        for document in ("metadata", "samples"):
+            assert given[document] == json.loads((tmp_path / "exported" / f"{document}.json").read_text())
+        assert Path(given["dataset_dir"]).exists() == (name == "given")
+
+
+def test_images_that_are_no_files_need_a_folder_for_fiftyone(few: Any, imported: list[dict[str, Any]]) -> None:
+    shutil.make_archive("images", "zip", few.folder)
+    ws = fsearch.open("w")
+    ws.index("images.zip", few.losses)
+    with pytest.raises(BadInputError, match="give folder="):
+        ws.to_fiftyone()
+    assert not imported
+    ws.to_fiftyone(folder="here")
+    assert all((Path("here") / s["filepath"]).is_file() for s in imported[0]["samples"]["samples"])
+
+
+def test_without_fiftyone_its_name_is_said(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fiftyone", None)
+    with pytest.raises(NotReadyError, match="needs the library fiftyone"):
+        ws.to_fiftyone()
+
+
+def test_fiftyone_itself_takes_the_workspace(ws: Workspace) -> None:
+    """Where it is installed and its MongoDB starts."""
+    fiftyone = pytest.importorskip("fiftyone", reason="FiftyOne is absent")
+    try:
+        fiftyone.list_datasets()
+    except Exception as error:
+        pytest.skip(f"FiftyOne's database does not start here: {error}")
+    found = ws.to_fiftyone()
+    assert found.values("loss") == [row["loss"] for row in wanted(ws)]
+    assert found.values("ground_truth.label") == [row["label"] for row in wanted(ws)]
+    found.delete()
 
 
 def test_images_in_an_archive_go_along_to_fiftyone(few: Any) -> None:

@@ -2,80 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import http.client
 import json
 import re
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 import pytest
+from tests.support.pages import TOKEN, Served, chromium, serving, tab_on, violations
 from tests.test_cli import run
 
 import fsearch
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.labels import read_labels
-from fsearch.search.web.server import STATIC, application
-from fsearch.search.web.views import Views
+from fsearch.search.web.endpoints import STATIC
 from fsearch.search.web.work import Jobs
 
 uvicorn = pytest.importorskip("uvicorn")
-TOKEN = "a-token-of-the-tests"
 PHRASES = ["dark skin tone", "very dark skin", "a hat", "bald", "a zeppelin"]
-AXE = Path(__file__).parent / "data" / "axe.min.js"
 MAPS = ("/map", "/map?by=label&q=a+hat", "/map?area=-1,-1,1,-1,0,1")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-
-
-@dataclass(frozen=True)
-class Served:
-    """A page under way."""
-
-    port: int
-    root: Path
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def get(
-        self, path: str, method: str = "GET", body: bytes = b"", **headers: str
-    ) -> tuple[int, dict[str, str], bytes]:
-        """One request, with the cookie unless another is given."""
-        con = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
-        sent = {"Cookie": f"fsearch={TOKEN}"} | {name.replace("_", "-"): value for name, value in headers.items()}
-        with contextlib.closing(con):
-            con.request(method, path, body or None, sent)
-            with con.getresponse() as response:
-                return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
-
-
-@contextlib.contextmanager
-def serving(root: Path) -> Iterator[Served]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    app = application(Views(fsearch.open(root), None), TOKEN)
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    try:
-        yield Served(port, root)
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -287,28 +239,14 @@ def test_ten_browsers_at_once_are_all_answered(served: Served) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip("no Chromium here; on Debian: apt-get install chromium")
-    sync_api.expect.set_options(timeout=60_000)
-    with sync_api.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    with chromium() as launched:
+        yield launched
 
 
 @pytest.fixture
 def tab(browser: Any, served: Served) -> Iterator[Any]:
-    """A tab with the page open; a test fails with what the browser complained of."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    opened, complaints = context.new_page(), []
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("console", lambda m: complaints.append(m.text) if m.type == "error" and "404" not in m.text else None)
-    opened.goto(f"{served.address}/?token={TOKEN}")
-    yield opened
-    context.close()
-    assert not complaints
+    with tab_on(browser, served) as opened:
+        yield opened
 
 
 @pytest.mark.slow
@@ -338,14 +276,10 @@ def test_the_story_by_keyboard_alone(tab: Any, served: Served) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_violates_the_guidelines_that_axe_checks(tab: Any, served: Served, scheme: str) -> None:
-    rules = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']"
     tab.emulate_media(color_scheme=scheme)
     for path in ("/", *MAPS, "/worst", "/sql?q=SELECT+1", "/made", "/compare?a=1&b=1", "/ask?q=a+hat"):
         tab.goto(served.address + path)
-        tab.evaluate(AXE.read_text(encoding="utf-8"))
-        found = tab.evaluate(f"axe.run(document, {{runOnly: {rules}}})")
-        assert found["passes"]
-        assert [(path, v["id"], v["nodes"][0]["html"]) for v in found["violations"]] == []
+        assert (path, violations(tab)) == (path, [])
 
 
 @pytest.mark.slow

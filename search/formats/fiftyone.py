@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from fsearch.indexer.errors import BadInputError, NotReadyError
 from fsearch.indexer.sources.decode import RejectedImageError
 from fsearch.indexer.sources.urls import is_url
 from fsearch.indexer.workspace.image_reader import ImageReader, ImageRow
@@ -48,6 +50,27 @@ def write_fiftyone(store: Store, model: str, out: Path, progress: Progress | Non
         (folder / "samples.json").write_text(json.dumps({"samples": samples}, default=str), encoding="utf-8")
     opens = f'fiftyone.Dataset.from_dir("{out}", dataset_type=fiftyone.types.FiftyOneDataset)  # fiftyone'
     return Exported(len(samples), (opens,), table.num_rows - len(samples))
+
+
+def to_fiftyone(store: Store, model: str, folder: Path | None, progress: Progress | None) -> Any:
+    """A `fiftyone.Dataset` of what `write_fiftyone` writes: to `folder`, or to a temporary one that is gone afterwards.
+
+    Raises NotReadyError where FiftyOne is not installed, BadInputError where images that are no files need a folder.
+    """
+    try:
+        import fiftyone
+    except ImportError as error:
+        raise NotReadyError("to_fiftyone needs the library fiftyone, which is not installed") from error
+    kind = fiftyone.types.FiftyOneDataset
+    if folder is not None:
+        write_fiftyone(store, model, folder, progress)
+        return fiftyone.Dataset.from_dir(dataset_dir=str(folder), dataset_type=kind)
+    with tempfile.TemporaryDirectory() as name:
+        written = Path(name) / "fiftyone"
+        write_fiftyone(store, model, written, progress)
+        if (written / "data").exists():
+            raise BadInputError("to_fiftyone: some images are no files of their own; give folder=, a new one, for them")
+        return fiftyone.Dataset.from_dir(dataset_dir=str(written), dataset_type=kind)
 
 
 def _place(reader: ImageReader, row: dict[str, Any], folder: Path) -> str | None:

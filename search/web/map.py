@@ -1,6 +1,7 @@
-"""The map: images as points, by the two main directions of their embeddings (PCA), and what a part of it holds.
+"""The map: images as points, by the two main directions of their embeddings (PCA) or by UMAP, and what a part holds.
 
-What is drawn is all images or a sample of MOST_POINTS; what a selection is told of is counted over all of them.
+What is drawn is all images or a sample of MOST_POINTS; what a selection is told of is counted over all of them by PCA,
+over those that are drawn by UMAP.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.retrieval import Retriever
-from fsearch.diagnoser.selection import mean_interval, within
+from fsearch.diagnoser.selection import within
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.storage.vectors import blocks
@@ -23,17 +24,35 @@ from fsearch.indexer.workspace.calibration import in_force
 from fsearch.indexer.workspace.store import Losses, Store
 from fsearch.search.export_images import main_axes
 from fsearch.search.hypotheses import from_phrases
-from fsearch.search.neighbour import Neighbour
 from fsearch.search.query import embed
+from fsearch.search.selections import members
 from fsearch.search.session import Session
+from fsearch.search.web.map_part import Parts, corners
+from fsearch.search.web.umap_places import cached, place
 
 MOST_POINTS = 100_000
-MAX_CORNERS = 500
 _CATEGORIES = 8  # colours of a column of words; its other values share one
-_PHRASES, _IMAGES = 12, 16
 _NOT_COLOURS = frozenset({"model", "key", "image_id", "embedding_row", "source", "loss_split"})
-_PHRASE_TEXTS = "SELECT DISTINCT text FROM hypotheses WHERE template IS NULL ORDER BY text LIMIT 5000"
 Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of the map: the column that colours it, the phrase or the kept selection that is lit, a part.
+
+    `placed` is how its images are placed: "pca" or "umap".
+    """
+
+    by: str = "loss"
+    phrase: str = ""
+    selection: str = ""
+    area: str = ""
+    placed: str = "pca"
+
+    def words(self, *names: str) -> str:
+        """The words of a URL that ask the same; of some of its `names`, where given."""
+        words = {"by": self.by, "q": self.phrase, "s": self.selection, "area": self.area, "placed": self.placed}
+        return urlencode({n: v for n, v in words.items() if v and n in (names or words)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +79,34 @@ class ImageMap:
 
     @cached_property
     def places(self) -> Floats:
-        """(n, 2) float32, within -1 and 1 in either direction."""
+        """(n, 2) float32, within -1 and 1 in either direction, by PCA."""
         vectors = self.store.vectors()
         mean, axes = main_axes(vectors)
         placed = [(np.asarray(block, np.float32) - mean) @ axes for block in blocks(vectors)]
-        found = np.concatenate(placed)[self.losses.rows]
-        return np.asarray(found / max(np.abs(found).max(), 1e-12), np.float32)
+        return _scaled(np.concatenate(placed)[self.losses.rows])
+
+    @cached_property
+    def umap(self) -> Floats | None:
+        """The same by UMAP, NaN for images that are not drawn; None where it was not made: see `make_umap`."""
+        found = cached(self.store, self.losses.rows[self.shown])
+        return None if found is None else self._spread(found)
+
+    def make_umap(self) -> None:
+        """Place the images by UMAP, and cache that. Raises NotReadyError where umap-learn is not installed."""
+        self.umap = self._spread(place(self.store, self.losses.rows[self.shown], self.places[self.shown]))
+
+    def _spread(self, places: Floats) -> Floats:
+        every = np.full((len(self.losses.rows), 2), np.nan, np.float32)
+        every[self.shown] = _scaled(places - (places.min(axis=0) + places.max(axis=0)) / 2)
+        return every
+
+    def placed(self, how: str) -> Floats:
+        """(n, 2) places by "pca" or "umap". Raises BadInputError where they are not known."""
+        if how == "pca":
+            return self.places
+        if how != "umap" or self.umap is None:
+            raise BadInputError(f"placed={how!r}: there is pca, and umap after: fsearch serve --map umap")
+        return self.umap
 
     @cached_property
     def shown(self) -> NDArray[np.int64]:
@@ -123,99 +164,60 @@ class ImageMap:
     def _embedded(self, texts: list[str]) -> Floats:
         return embed(self._session.text_encoder(self.store), from_phrases(texts), self.store.templates)
 
-    def page(self, column: str, text: str, area: str) -> dict[str, Any]:
+    @cached_property
+    def parts(self) -> Parts:
+        """What parts of it hold."""
+
+        def embedded(texts: list[str]) -> Floats:
+            with self._lock:
+                return self._embedded(texts)
+
+        return Parts(self.store, self.model, self.losses, embedded)
+
+    def within(self, asked: Asked) -> NDArray[np.int64]:
+        """(m,) positions of the images in a polygon. Raises BadInputError where the area is none."""
+        return np.flatnonzero(within(self.placed(asked.placed), corners(asked.area)))
+
+    def selected(self, name: str) -> NDArray[np.int64]:
+        """(m,) positions of the images of a kept selection. Raises BadInputError where there is none of that name."""
+        query = "SELECT DISTINCT row FROM images JOIN (SELECT unnest(?::BIGINT[]) AS image_id) USING (image_id)"
+        rows = self.store.catalog.sql(query, [members(self.store, name).tolist()])["row"].to_numpy()
+        return np.flatnonzero(np.isin(self.losses.rows, rows))
+
+    def page(self, asked: Asked) -> dict[str, Any]:
         """What the page of the map says beside the points."""
-        colours = self.colours(column)
+        colours = self.colours(asked.by)
         known = colours.values[np.isfinite(colours.values)]
         low, high = np.quantile(known, [0.02, 0.98]) if len(known) else (0.0, 0.0)
         return {
             "columns": self.columns(),
-            "by": column,
-            "lit": text,
+            "asked": asked,
+            "ways": ["pca"] if self.umap is None else ["pca", "umap"],
             "names": colours.names,
             "low": float(low),
             "high": float(high),
             "drawn": len(self.shown),
             "total": len(self.losses.rows),
-            "asked": urlencode({"by": column, "q": text}),
-            "area": area,
-            "selected": self.selection(area) if area else None,
+            "selected": self.selection(asked),
         }
 
-    def points(self, column: str, text: str) -> bytes:
-        """Of each image that is drawn x, y, colour and how far it shows a phrase: float32, little-endian, by image."""
-        lit = self.memberships(text) if text else np.zeros(len(self.losses.rows), np.float32)
-        table = np.column_stack([self.places, self.colours(column).values, lit])[self.shown]
+    def points(self, asked: Asked) -> bytes:
+        """Of each image that is drawn x, y, colour and how far it is lit: float32, little-endian, by image."""
+        lit = self.memberships(asked.phrase) if asked.phrase else np.zeros(len(self.losses.rows), np.float32)
+        if asked.selection:
+            lit[self.selected(asked.selection)] = 1
+        table = np.column_stack([self.placed(asked.placed), self.colours(asked.by).values, lit])[self.shown]
         return table.astype("<f4").tobytes()
 
-    def selection(self, area: str) -> dict[str, Any]:
-        """What lies within a polygon: how many images, their mean loss, the nearest phrases, the worst images.
-
-        Raises BadInputError where `area` is no polygon: x,y,x,y,… with three corners or more.
-        """
-        inside = np.flatnonzero(within(self.places, _corners(area)))
-        if not len(inside):
-            return {"count": 0}
-        values = self.losses.values[inside]
-        order = inside[np.argsort(-values, kind="stable")[:_IMAGES]]
-        query = (
-            "SELECT image_id, key, label, prediction FROM examples WHERE model = ? "
-            "AND list_contains(?::BIGINT[], image_id)"
-        )
-        ids = self.losses.image_ids[order].tolist()
-        rows = {r["image_id"]: r for r in self.store.catalog.sql(query, [self.model, ids]).to_pylist()}
-        images = [
-            Neighbour(rows[i]["key"], i, 0.0, float(v), None, rows[i]["label"], rows[i]["prediction"])
-            for i, v in zip(ids, self.losses.values[order], strict=True)
-            if i in rows
-        ]
-        return {
-            "count": len(inside),
-            "mean": float(values.mean()),
-            "interval": mean_interval(values, self._groups[inside]),
-            "of_all": float(self.losses.values.mean()),
-            "nearest": self._nearest_phrases(inside),
-            "worst": images,
-        }
-
-    @cached_property
-    def _groups(self) -> NDArray[np.int64]:
-        """(n,) the group of repeated images of each; its own id where it has none."""
-        query = "SELECT image_id, coalesce(group_id, image_id) AS group_id FROM images ORDER BY image_id"
-        rows = self.store.catalog.sql(query)
-        at = np.searchsorted(rows["image_id"].to_numpy(), self.losses.image_ids)
-        return np.asarray(rows["group_id"].to_numpy()[at], np.int64)
-
-    @cached_property
-    def _phrases(self) -> tuple[list[str], Floats]:
-        """Every phrase that was ranked, with its embedding."""
-        texts = self.store.catalog.sql(_PHRASE_TEXTS)["text"].to_pylist()
-        with self._lock:
-            vectors = self._embedded(texts) if texts else np.empty((0, self.store.encoder.dim), np.float32)
-        return texts, vectors
-
-    def _nearest_phrases(self, inside: NDArray[np.int64]) -> list[tuple[str, float]]:
-        """Phrases by how much nearer they are to the images inside than to all: the difference of mean cosines."""
-        texts, embedded = self._phrases
-        vectors = self.store.vectors()
-        mean = np.asarray(vectors[self.losses.rows[inside]], np.float32).mean(axis=0)
-        gain = embedded @ (mean - self._mean)
-        return [(texts[i], float(gain[i])) for i in np.argsort(-gain, kind="stable")[:_PHRASES] if gain[i] > 0]
-
-    @cached_property
-    def _mean(self) -> Floats:
-        """(d,) the mean embedding of all."""
-        vectors = self.store.vectors()
-        total = sum(np.asarray(block, np.float64).sum(axis=0) for block in blocks(vectors))
-        return np.asarray(total / len(vectors), np.float32)
+    def selection(self, asked: Asked) -> dict[str, Any] | None:
+        """What the polygon or the kept selection holds that was asked for; None where neither was."""
+        if asked.area:
+            return self.parts.held(self.within(asked)) | {"area": asked.area, "name": ""}
+        if asked.selection:
+            return self.parts.held(self.selected(asked.selection)) | {"area": "", "name": asked.selection}
+        return None
 
 
-def _corners(area: str) -> NDArray[np.float64]:
-    """(c, 2) from the text of a URL."""
-    try:
-        numbers = np.array([float(part) for part in area.split(",")])
-    except ValueError:
-        numbers = np.empty(0)
-    if len(numbers) % 2 or not 6 <= len(numbers) <= 2 * MAX_CORNERS or not np.isfinite(numbers).all():
-        raise BadInputError(f"area: give the corners of a polygon as x,y,x,y,…, {MAX_CORNERS} at most")
-    return numbers.reshape(-1, 2)
+def _scaled(places: NDArray[np.floating]) -> Floats:
+    """Places within -1 and 1, the same unit in either direction."""
+    return np.asarray(places / max(np.abs(places).max(), 1e-12), np.float32)

@@ -149,11 +149,14 @@ def explained_by(answer: Answer) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """How a stored run was made: (name, value) in words, and the command that makes it again."""
+    """How a stored run was made: (name, value) in words, and the command that makes it again.
+
+    It is None where the phrases were typed into a page, or are of a program.
+    """
 
     created_at: datetime
     rows: tuple[tuple[str, str], ...]
-    command: str
+    command: str | None
 
     @classmethod
     def of(cls, store: Store, ranking: Ranking) -> Making:
@@ -175,9 +178,11 @@ class Making:
 DISCOVER = "discover"  # the source of a run that nobody listed the hypotheses of
 
 
-def _command(run: dict[str, Any]) -> str:
+def _command(run: dict[str, Any]) -> str | None:
     import shlex
 
+    if run["source"] == "api":
+        return None
     words = ["fsearch", "discover"] if run["source"] == DISCOVER else ["fsearch", "rank", run["source"]]
     for name, option in (("condition", "--where"), ("by", "--by")):
         if run[name]:

@@ -8,12 +8,33 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from fsearch.diagnoser.exhibits import Histogram
-from fsearch.search.answer import Answer
 
 _MARGIN = 0.04  # of the axis, on either side
 _TICKS = 5
+_LAST_TICK = 85  # percent of a histogram's width: beyond it the word for its tail stands
+
+
+class Drawn(Protocol):
+    """What has a place on an axis: a value with its interval, and the smallest one that matters."""
+
+    @property
+    def lift(self) -> float:
+        """The value."""
+
+    @property
+    def lo(self) -> float:
+        """The lower end of its interval."""
+
+    @property
+    def hi(self) -> float:
+        """The upper end."""
+
+    @property
+    def min_effect(self) -> float | None:
+        """The smallest that matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +52,7 @@ class Axis:
     matters: float | None
 
     @classmethod
-    def of(cls, answers: Sequence[Answer]) -> Axis:
+    def of(cls, answers: Sequence[Drawn]) -> Axis:
         """An axis that holds every interval, and zero."""
         ends = [v for a in answers for v in (a.lo, a.hi, a.lift) if math.isfinite(v)]
         low, high = min([0.0, *ends]), max([0.0, *ends])
@@ -79,7 +100,9 @@ def bars(histogram: Histogram) -> Bars:
     top = math.sqrt(max(*histogram.shows, *histogram.rest, 1e-9))
     inner = Axis(histogram.edges[0], histogram.edges[-2], None)
     width = 100 * (len(histogram.shows) - 1) / len(histogram.shows)  # of all bins but the tail
-    ticks = [(round(at * width / 100, 2), label.lstrip("+")) for at, label in inner.ticks]
+    ticks = [
+        (place, label.lstrip("+")) for at, label in inner.ticks if (place := round(at * width / 100, 2)) < _LAST_TICK
+    ]
     return Bars(_outline(histogram.shows, top), _outline(histogram.rest, top), ticks)
 
 

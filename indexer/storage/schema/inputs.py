@@ -184,6 +184,18 @@ DATA_TABLES: tuple[Table, ...] = (
         with_pixels="deleted",
     ),
     Table(
+        "selections",
+        "Parts of the images that somebody kept under a name: one row a selection and image.",
+        (
+            ("name", "VARCHAR", "the selection"),
+            ("image_id", "BIGINT", "an image of it"),
+            ("created_at", "TIMESTAMP", "when it was kept"),
+        ),
+        "name, image_id",
+        with_image="deleted",
+        with_pixels="deleted",
+    ),
+    Table(
         "metadata",
         "The user's own columns of images, added as sources bring them.",
         (("image_id", "BIGINT", "the image"),),

@@ -77,3 +77,10 @@ def m015_account_of_questions(con: Connection) -> None:
         "prompts VARCHAR, condition VARCHAR, within VARCHAR, p_value DOUBLE, asked_at TIMESTAMP, "
         "PRIMARY KEY (model, fitted_at, number))"
     )
+
+
+def m016_selections(con: Connection) -> None:
+    """The table of parts of the images that somebody kept."""
+    con.execute(
+        "CREATE TABLE selections (name VARCHAR, image_id BIGINT, created_at TIMESTAMP, PRIMARY KEY (name, image_id))"
+    )

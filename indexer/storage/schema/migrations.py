@@ -21,6 +21,7 @@ from fsearch.indexer.storage.schema.later_migrations import (
     m013_comparisons,
     m014_calibration,
     m015_account_of_questions,
+    m016_selections,
 )
 
 _NEW_IN_2 = {
@@ -172,6 +173,7 @@ MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     13: m013_comparisons,
     14: m014_calibration,
     15: m015_account_of_questions,
+    16: m016_selections,
 }
 
 

@@ -85,6 +85,10 @@ def serve(
     root_path: Annotated[
         str, typer.Option(help="Path prefix that a proxy serves the page under, e.g. /proxy/8765.")
     ] = "",
+    map: Annotated[
+        Literal["pca", "umap"],
+        typer.Option(help="How the map places images: umap does it before the page is served, once, and caches it."),
+    ] = "pca",
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Serve a page to look at answers and ask more, for this machine alone; the address printed holds its token."""
@@ -94,6 +98,9 @@ def serve(
     needed()
     views = Views(open_workspace(workspace), model, called_as())
     views.frame()  # what cannot be served is said before anything listens
+    if map == "umap":
+        say("placing the images by UMAP")
+        views.map().make_umap()
     if host not in LOOPBACK:
         say(f"warning: whoever reaches {host} and has the token sees these images, over plain HTTP", err=True)
 

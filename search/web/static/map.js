@@ -54,7 +54,7 @@ async function select() {
   if (area.length < 6) { area = []; return draw(); }
   const step = Math.ceil(area.length / 2 / 400);
   area = area.filter((_, i) => Math.floor(i / 2) % step === 0);
-  const answer = await fetch(`${canvas.dataset.select}?area=${area.join(",")}`);
+  const answer = await fetch(`${canvas.dataset.select}&area=${area.join(",")}`);
   document.getElementById("selection").innerHTML = await answer.text();
   history.replaceState(null, "", `${canvas.dataset.page}&area=${area.join(",")}`);
   draw();

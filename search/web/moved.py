@@ -1,0 +1,92 @@
+"""The images behind a stored change: they show the phrase, and their loss moved the way the phrase's did.
+
+A comparison stores numbers, no images: these are found anew, by the losses as they are now.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsearch.diagnoser.exhibits import SHOWS
+from fsearch.diagnoser.retrieval import Retriever
+from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.workspace.calibration import in_force
+from fsearch.indexer.workspace.image_reader import ImageReader
+from fsearch.indexer.workspace.store import Store
+from fsearch.search.compare.question import Named, rows_where
+from fsearch.search.compare.result import MovedImage
+from fsearch.search.hypotheses import Hypothesis
+from fsearch.search.query import embed
+from fsearch.search.session import Session
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+
+@dataclass
+class Sides:
+    """Two models of a workspace, as their losses are now, on the images that a comparison is about. Safe in threads."""
+
+    store: Store
+    before: str
+    after: str
+    standardised: bool
+    condition: str | None
+    _session: Session = field(default_factory=Session)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @cached_property
+    def _pairs(self) -> tuple[Rows, Rows, Floats, Floats]:
+        """(n,) global rows and ids of the images with a loss of both, and these losses. Raises BadInputError."""
+        old, new = self.store.losses(self.before), self.store.losses(self.after)
+        rows, b, a = np.intersect1d(old.rows, new.rows, assume_unique=True, return_indices=True)
+        if not len(rows):
+            raise BadInputError(f"no image has a loss of both {self.before!r} and {self.after!r} any more")
+        pair = old.values[b], new.values[a]
+        if self.standardised:
+            pair = _standard(pair[0]), _standard(pair[1])
+        kept = np.ones(len(rows), bool)
+        if self.condition is not None:
+            kept = np.isin(rows, rows_where(self.store, Named(self.before), Named(self.after), self.condition))
+        return rows[kept], new.image_ids[a][kept], pair[0][kept], pair[1][kept]
+
+    @cached_property
+    def _retriever(self) -> Retriever:
+        """Retrieval among the images with a loss of either, as when the models were compared."""
+        learnt = in_force(self.store.calibration, self.store.encoder, self.store.templates)
+        scale = self._session.text_encoder(self.store).logit_scale if learnt is None else learnt.logit_scale
+        rows = np.union1d(self.store.losses(self.before).rows, self.store.losses(self.after).rows)
+        return Retriever(self.store.index(), rows, scale)
+
+    def _chances(self, phrase: Hypothesis) -> Floats:
+        """(n,) the chance that an image with both losses shows the phrase."""
+        with self._lock:
+            texts = embed(self._session.text_encoder(self.store), [phrase], self.store.templates)
+            found = self._retriever.find(texts)
+        every = np.zeros(len(self._retriever.rows))
+        every[found.neighbours[0]] = found.memberships[0]
+        return every[np.searchsorted(self._retriever.rows, self._pairs[0])]
+
+    def moved(self, phrase: Hypothesis | None, change: float, reader: ImageReader, top: int) -> list[MovedImage]:
+        """At most `top` images that show `phrase`, any for None, and moved as `change` says: the most telling first."""
+        _, ids, before, after = self._pairs
+        chances = np.ones(len(ids)) if phrase is None else self._chances(phrase)
+        pull = np.where(chances >= SHOWS, chances * (after - before), 0.0) * (1.0 if change >= 0 else -1.0)
+        chosen = np.argsort(-pull, kind="stable")[:top]
+        chosen = chosen[pull[chosen] > 0]
+        rows = reader.described(self.after, ids[chosen])
+        return [
+            MovedImage(row.key, int(ids[i]), float(chances[i]), float(before[i]), float(after[i]), reader.place(row))
+            for i in chosen
+            if (row := rows.get(int(ids[i]))) is not None
+        ]
+
+
+def _standard(losses: Floats) -> Floats:
+    """Losses less their mean, in their standard deviations."""
+    return np.asarray((losses - losses.mean()) / (losses.std() or 1.0))
