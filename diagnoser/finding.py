@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from fsearch.diagnoser.exhibits import Exhibits
 from fsearch.diagnoser.verdict import Verdict
+
+_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +75,27 @@ class Finding:
     margin_threshold: float | None
     winners: int | None
     observed_error: float
+    nearest_p: float | None = None
     min_effect: float
     loss_std: float
 
     @property
-    def errors_away(self) -> float:
-        """The lift in its own standard errors, by which findings are ranked: a large one on thin evidence leads not."""
-        return self.lift / max(self.standard_error, 1e-300)
+    def strength(self) -> float:
+        """By which findings are ranked: three looks at the evidence, in standard errors; a large lift on little is low.
+
+        The lift in its own standard errors; the p-value of the observed lift, and with half the weight that of the
+        nearest few images, as normal scores (Stouffer's weighted method: Mosteller and Bush, 1954). The last of them
+        sees what few images show; the first two see the rest. Negations, whose nearest images show nothing, lack it.
+        """
+        looks = [(self.lift / max(self.standard_error, 1e-300), 1.0), (_score(self.p_value), 1.0)]
+        if self.nearest_p is not None:
+            looks.append((_score(self.nearest_p), 0.5))
+        return sum(z * weight for z, weight in looks) / sum(weight for _, weight in looks)
+
+
+def _score(p: float) -> float:
+    """The one-sided normal score of a p-value: 1.64 for 0.05."""
+    return -_NORMAL.inv_cdf(min(max(p, 1e-300), 1 - 1e-9))
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def find(
     failing = [i for i, f in enumerate(found) if f.finding.verdict == Verdict.FAILS]
     if not failing or set(slices) != {None}:
         return Findings(found, None, [])
-    worst = max(failing, key=lambda i: found[i].finding.errors_away)
+    worst = max(failing, key=lambda i: found[i].finding.strength)
     return Findings(found, worst, _hidden(evaluated[0], worst, found, correction))
 
 
@@ -119,7 +119,7 @@ def _hidden(part: Slice, worst: int, found: Sequence[Found], correction: Correct
         for i, f in zip(asked, again, strict=True)
         if f.finding.verdict == Verdict.FAILS or (f.finding.verdict == Verdict.SUSPECT != before[i])
     ]
-    return sorted(worse, key=lambda pair: -pair[1].finding.errors_away)
+    return sorted(worse, key=lambda pair: -pair[1].finding.strength)
 
 
 def _voted(slices: Sequence[Slice], correction: Correction) -> Floats:

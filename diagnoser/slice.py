@@ -181,6 +181,7 @@ class Slice:
             margin_threshold=thresholds.margin,
             winners=None if thresholds.margin is None else int(self.rivals.winners[i]),
             observed_error=inputs.observed_error,
+            nearest_p=None if phrase.negates else float(self.estimates.observed.nearest_p[i]),
             min_effect=inputs.min_effect,
             loss_std=diagnosis.loss_std,
         )

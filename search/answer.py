@@ -229,11 +229,11 @@ class Ranking(AnswerTable[Answer]):
 
 
 def ranked(answers: Sequence[Answer]) -> tuple[Answer, ...]:
-    """Worst first, by the lift in its own standard errors: a large one on thin evidence does not lead.
+    """Worst first, by the strength of the evidence: a large lift on little does not lead.
 
     Phrases that the data cannot speak about (`unseen`) stand last.
     """
-    return tuple(sorted(answers, key=lambda a: (a.verdict == Verdict.UNSEEN, -a.errors_away, a.title)))
+    return tuple(sorted(answers, key=lambda a: (a.verdict == Verdict.UNSEEN, -a.strength, a.title)))
 
 
 def heading(hidden: Sequence[Answer]) -> str:

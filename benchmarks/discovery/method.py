@@ -63,7 +63,7 @@ def _judged(diagnosis: Diagnosis, rows: np.ndarray, proposals: list, seed: int) 
     heads = [
         (proposals[i].candidate, f.finding) for i, f in zip(order, found, strict=True) if proposals[i].concept == i
     ]
-    heads.sort(key=lambda pair: (pair[1].verdict == Verdict.UNSEEN, -pair[1].errors_away))
+    heads.sort(key=lambda pair: (pair[1].verdict == Verdict.UNSEEN, -pair[1].strength))
     return [
         Listed(
             c.name if isinstance(c.definition, Text) else "",

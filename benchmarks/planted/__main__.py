@@ -49,7 +49,8 @@ def measure(world: World, given_groups: bool = False, bridges: bool = False) -> 
     began = time.process_time()
     diagnosis, bagged = diagnose(world, given_groups)
     found = answered(ask(world, diagnosis), diagnosis.report.signal, time.process_time() - began)
-    scorers = {n: score(world) for n, score in RIVALS.items() if n not in SLOW or len(world.losses) < SLOW_FROM}
+    scorers = {"fsearch, by the lift alone": found.lift_alone}
+    scorers |= {n: score(world) for n, score in RIVALS.items() if n not in SLOW or len(world.losses) < SLOW_FROM}
     return outcome(world, found, scorers | (stage_scores(world, diagnosis, bagged) if bridges else {}))
 
 

@@ -23,9 +23,10 @@ from fsearch.indexer.workspace.store import Losses
 class Answers:
     """What the method says about each phrase of a world: (q,) arrays of its `words`, intervals and lifts.
 
-    `rank` is the score by which it orders them, highest worst: the lift in standard errors,
-    phrases that it calls unseen last. `worst` is the position of the worst failing phrase; `hidden` what it says of
-    phrases among images that do not show that one, where it is worse than among all: empty elsewhere.
+    `rank` is the score by which it orders them, highest worst: its strength, phrases that it calls unseen last.
+    `lift_alone` : the same by the lift in its own standard errors. `worst` : the position of the worst failing phrase.
+    `hidden` : what it says of phrases among images that do not show that one, where it is worse than among all; empty
+    elsewhere.
     """
 
     words: np.ndarray
@@ -33,6 +34,7 @@ class Answers:
     hi: np.ndarray
     lift: np.ndarray
     rank: np.ndarray
+    lift_alone: np.ndarray
     observed: np.ndarray
     signal: bool
     seconds: float
@@ -69,7 +71,9 @@ def answered(findings: Findings, signal: bool, seconds: float) -> Answers:
     lo, hi, lift, observed = (
         np.array([getattr(f, name) for f in found], np.float64) for name in ("lo", "hi", "lift", "observed_lift")
     )
-    certain = lift / np.array([f.standard_error for f in found])
-    rank = certain - np.where(words == "unseen", 2 * np.ptp(certain) + 1.0, 0.0)
+    rank, alone = (
+        score - np.where(words == "unseen", 2 * np.ptp(score) + 1.0, 0.0)
+        for score in (np.array([f.strength for f in found]), lift / np.array([f.standard_error for f in found]))
+    )
     again = np.array([hidden.get(i, "") for i in range(len(found))])
-    return Answers(words, lo, hi, lift, rank, observed, signal, seconds, findings.worst, again)
+    return Answers(words, lo, hi, lift, rank, alone, observed, signal, seconds, findings.worst, again)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fsearch.diagnoser.choices import Correction
+from fsearch.diagnoser.evidence import NEAREST
 from fsearch.diagnoser.verdict import MIN_EVIDENCE, Q_LEVEL
 from fsearch.search.answer import Answer
 
@@ -24,6 +25,7 @@ def explanation(a: Answer, correction: Correction) -> str:
         f"conformal factor {a.conformal:.2f}",
         f"  observed    {a.observed_lift:+.4f} against the rest, standard error {a.observed_error:.4f}, "
         f"p {a.p_value:.4g}, q {a.q_value:.4g} ({_tested(a, correction)})",
+        f"  nearest     {_nearest(a)}",
         f"  matters     from {a.min_effect:.4f} on (losses spread by {a.loss_std:.4f})",
     ]
     if a.percentile is not None:
@@ -42,6 +44,12 @@ def explanation(a: Answer, correction: Correction) -> str:
         shared = ", ".join(f"{text!r} {overlap:.0%}" for text, overlap in a.shares_with[:5])
         lines.append(f"  overlap     shares its images with {shared}")
     return "\n".join(lines)
+
+
+def _nearest(a: Answer) -> str:
+    """What the nearest few images say, and where that puts the phrase in a ranking."""
+    said = "nothing of a negation" if a.nearest_p is None else f"p {a.nearest_p:.4g} of the {NEAREST} nearest images"
+    return f"{said}; ranked by a strength of {a.strength:.2f}"
 
 
 def _tested(a: Answer, correction: Correction) -> str:

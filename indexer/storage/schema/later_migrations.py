@@ -84,3 +84,8 @@ def m016_selections(con: Connection) -> None:
     con.execute(
         "CREATE TABLE selections (name VARCHAR, image_id BIGINT, created_at TIMESTAMP, PRIMARY KEY (name, image_id))"
     )
+
+
+def m017_nearest_p(con: Connection) -> None:
+    """In rankings, the p-value of the nearest few images."""
+    con.execute("ALTER TABLE rankings ADD COLUMN nearest_p DOUBLE")

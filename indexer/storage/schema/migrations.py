@@ -22,6 +22,7 @@ from fsearch.indexer.storage.schema.later_migrations import (
     m014_calibration,
     m015_account_of_questions,
     m016_selections,
+    m017_nearest_p,
 )
 
 _NEW_IN_2 = {
@@ -174,6 +175,7 @@ MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     14: m014_calibration,
     15: m015_account_of_questions,
     16: m016_selections,
+    17: m017_nearest_p,
 }
 
 

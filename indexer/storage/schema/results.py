@@ -106,7 +106,7 @@ ANSWER_TABLES: tuple[Table, ...] = (
         "One row a hypothesis of a run; then what its worst failure hides, asked again apart from it.",
         (
             ("run_id", "BIGINT", "the run"),
-            ("rank", "INTEGER", "1 is worst: by the lift in standard errors; what cannot be judged stands last"),
+            ("rank", "INTEGER", "1 is worst: by the strength of the evidence; what cannot be judged stands last"),
             ("hypothesis_id", "BIGINT", "the hypothesis"),
             ("hypothesis", "VARCHAR", "its text"),
             ("expected_loss", "DOUBLE", "loss expected on such images: baseline + lift"),
@@ -160,6 +160,7 @@ ANSWER_TABLES: tuple[Table, ...] = (
             ("margin_threshold", "DOUBLE", "a phrase below it, whose nearest images many rivals share, is unseen"),
             ("winners", "INTEGER", "how many rivals fit one of its nearest images best"),
             ("observed_error", "DOUBLE", "standard error of observed_lift, by groups of images"),
+            ("nearest_p", "DOUBLE", "one-sided permutation p of the nearest few images; null for a negation"),
             ("min_effect", "DOUBLE", "smallest lift that matters (minimum effect)"),
             ("loss_std", "DOUBLE", "standard deviation of the losses"),
         ),
