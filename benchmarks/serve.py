@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import shutil
 import socket
 import tempfile
 import threading
@@ -36,15 +37,19 @@ SKIN, WORN, PLACE = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--questions", type=int, default=100, help="of each client, 100 at most")
-    questions = min(parser.parse_args().questions, 100)
+    parser.add_argument("--workspace", type=Path, help="a workspace of fsearch demo to copy, in place of a new one")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         ws = fsearch.open(Path(name) / "w")
-        run_demo(ws, Path(name) / "portraits", count=IMAGES)
+        if given.workspace is None:
+            run_demo(ws, Path(name) / "portraits", count=IMAGES)
+        else:
+            shutil.copytree(given.workspace, ws.root)
         ws.trust()
-        measure(Views(ws, None), questions)
+        measure(Views(ws, None), min(given.questions, 100), ws.info().images)
 
 
-def measure(views: Views, questions: int) -> None:
+def measure(views: Views, questions: int, images: int) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -65,7 +70,7 @@ def measure(views: Views, questions: int) -> None:
     server.should_exit = True
     errors = sum(status != 200 for status, _ in answers)
     median, high = np.quantile([s for _, s in answers], [0.5, 0.95])
-    print(f"serve: {CLIENTS} clients at once, {questions} new phrases each, {IMAGES:,} portraits ({machine()})")
+    print(f"serve: {CLIENTS} clients at once, {questions} new phrases each, {images:,} portraits ({machine()})")
     print(f"  {errors} errors; p50 {median:.2f} s, p95 {high:.2f} s, {len(answers) / took:.1f} a second, {took:.0f} s")
 
 

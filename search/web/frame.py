@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 import threading
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 import fsearch
 from fsearch.indexer.errors import BadInputError
+from fsearch.indexer.storage.catalog import Catalog
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.workspace.image_reader import ImageReader
 from fsearch.indexer.workspace.store import Store
@@ -89,6 +91,10 @@ class Frame:
         if state is None or state[0] != now:
             state = self._state = now, Reading(Store.open(self.workspace.root))
         return state[1]
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """What is read within is read by one connection: opening one takes longer than most reads."""
+        return Catalog(Layout(self.workspace.root)).shared()
 
     def store(self) -> Store:
         """The workspace as it is now."""

@@ -26,13 +26,14 @@ class Views(DataViews, ChangeViews):
 
     def run(self, run_id: int | None, rank: int | None) -> dict[str, Any]:
         """A stored run with one of its phrases chosen; the worst one by default."""
-        ranking = self._now().ranking(run_id)
-        number = ranking.run_id
-        chosen = 1 if rank is None else rank
-        if not 1 <= chosen <= len(ranking.answers) + len(ranking.hidden):
-            raise BadInputError(f"run {number} has no rank {chosen}")
-        command = self.command("report", number, "-o", "report.html")
-        values = self._ranked(ranking, chosen, command)
+        with self.at_once():
+            ranking = self._now().ranking(run_id)
+            number = ranking.run_id
+            chosen = 1 if rank is None else rank
+            if not 1 <= chosen <= len(ranking.answers) + len(ranking.hidden):
+                raise BadInputError(f"run {number} has no rank {chosen}")
+            command = self.command("report", number, "-o", "report.html")
+            values = self._ranked(ranking, chosen, command)
         return values | {"run_id": number, "created_at": ranking.created_at, "correction": ranking.correction}
 
     def ask(self, text: str, where: str | None, rank: int | None) -> dict[str, Any]:
@@ -42,11 +43,14 @@ class Views(DataViews, ChangeViews):
             raise BadInputError(f"ask one phrase, or up to {MAX_PHRASES:,} apart by ';'")
         words = [word for phrase in phrases for word in versus(phrase)]
         with self._asking:
-            asked = self.workspace.query(*contrasted(words), model=self.name(), where=where or None, top=STRIP)
+            with self.at_once():
+                model = self.name()
+            asked = self.workspace.query(*contrasted(words), model=model, where=where or None, top=STRIP)
         chosen = 1 if rank is None else min(max(1, rank), len(asked.answers) + len(asked.hidden))
         more = ("--where", where) if where else ()
-        command = self.command("query", *words, *more, *self.model_option())
-        values = self._ranked(asked, chosen, command)
+        with self.at_once():
+            command = self.command("query", *words, *more, *self.model_option())
+            values = self._ranked(asked, chosen, command)
         return values | {"question": text, "where": where or "", "notes": asked.notes, "correction": asked.correction}
 
     def rank(self, text: str) -> Job:
