@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.evidence import Design, group_means, tail_p
-from fsearch.diagnoser.lift import CONTAMINATION, LEVEL, MEMBERSHIP_ERROR
+from fsearch.diagnoser.lift import CONTAMINATION, LEVEL, Scale
 from fsearch.diagnoser.retrieval import Retrieved
 
 Floats = NDArray[np.float64]
@@ -53,24 +53,24 @@ class WholeChange(NamedTuple):
 
 
 def changes(
-    retrieved: Retrieved, before: Floats, after: Floats, groups: Groups, between: float, permutations: int, seed: int
+    retrieved: Retrieved, before: Floats, after: Floats, groups: Groups, scale: Scale, permutations: int, seed: int
 ) -> Changes:
     """Changes on the images that show each of q phrases.
 
     Parameters
     ----------
     before, after, groups : (n,) of all images of the retriever.
-    between : how far the mean change differs between kinds of image (Pair.between).
+    scale : of the changes: their spread, and how far the mean change differs between kinds of image (Pair.between).
     """
     change = after - before
     signs = _signs(permutations, retrieved.neighbours.shape[1], seed)
     pool = float(group_means(change, groups).var())
-    parts = [_changes(part, before, change, groups, between, pool, signs) for part in retrieved.batches()]
+    parts = [_changes(part, before, change, groups, scale, pool, signs) for part in retrieved.batches()]
     return Changes(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def _changes(
-    retrieved: Retrieved, before: Floats, change: Floats, groups: Groups, between: float, pool: float, signs: Singles
+    retrieved: Retrieved, before: Floats, change: Floats, groups: Groups, scale: Scale, pool: float, signs: Singles
 ) -> Changes:
     design, quality = Design(retrieved, groups), retrieved.quality
     share = 1 - quality.prevalence
@@ -89,7 +89,7 @@ def _changes(
     # losses that hardly change elsewhere say nothing of the spread here: the pool only ever adds
     variance = np.maximum(own, (own + pooled) / 2) * _small_sample(design.n_effective) ** 2
     mixed = share * (1 - quality.purity) / np.maximum(quality.purity - quality.prevalence, _LEAST_CLEAN)
-    doubt = (MEMBERSHIP_ERROR * beyond) ** 2 + (CONTAMINATION * between * mixed) ** 2
+    doubt = (scale.membership_error * beyond) ** 2 + (CONTAMINATION * scale.between * mixed) ** 2
     p = _flipped(design.by_group(weights * seen), value, signs)
     return Changes(value, np.sqrt(variance + doubt), np.sqrt(variance), mean_of(before), design.n_effective, p)
 

@@ -5,6 +5,7 @@ The smallest change that matters is that of a lift: 0.2 standard deviations of t
 | verdict | rule, first match wins |
 |---|---|
 | unseen  | the encoder was not made for these images, or never saw a word of the phrase in training |
+| unseen  | a negation ("no hat") of what no image, or fewer than 5, seem to show: it is of all |
 | unseen  | no image seems to show it and the nearest did not change; or fewer than 2 pairs, or 5 groups of them, do |
 | unclear | the change, or its interval, is no number |
 | unclear | the loss changed, but perhaps no image shows the phrase |
@@ -58,7 +59,7 @@ class ChangeInputs:
     ----------
     change, lo, hi : of the mean loss on images that show it, and its 90% interval.
     shown : expected number of pairs that show it; paired : their share of the images with a loss of either model.
-    absent, doubtful, uncertain : see VerdictInputs.
+    absent, doubtful, uncertain, negates, left : see VerdictInputs.
     """
 
     change: float
@@ -73,6 +74,8 @@ class ChangeInputs:
     doubtful: bool = False
     uncertain: bool = False
     unknown_words: tuple[str, ...] = ()
+    negates: str | None = None
+    left: float = float("inf")
     foreign_images: bool = False
 
 
@@ -81,6 +84,8 @@ def decide_change(inputs: ChangeInputs) -> tuple[ChangeVerdict, str]:
     verdict, reason = _unseen(inputs) or _judged(inputs)
     if inputs.shown < MIN_SUPPORT and verdict != ChangeVerdict.UNSEEN:
         reason += f"; about {inputs.shown:.0f} images show it, so images like it are judged with them"
+    if inputs.negates is not None and verdict != ChangeVerdict.UNSEEN:
+        reason += f"; read as all but {inputs.negates!r}"
     return verdict, reason
 
 
@@ -96,6 +101,9 @@ def _unseen(inputs: ChangeInputs) -> tuple[ChangeVerdict, str] | None:
     if inputs.unknown_words:
         words = ", ".join(repr(w) for w in inputs.unknown_words)
         return ChangeVerdict.UNSEEN, f"the encoder never saw {words} in training"
+    if inputs.negates is not None and (inputs.absent or not inputs.left >= MIN_EVIDENCE):
+        few = "no image here seems" if inputs.absent else f"only about {inputs.left:.0f} images here seem"
+        return ChangeVerdict.UNSEEN, f"{few} to show {inputs.negates!r}, so that it is a question about all images"
     if inputs.absent and not _changed(inputs):
         return ChangeVerdict.UNSEEN, "no image here seems to show it"
     if not inputs.shown >= MIN_SHOWN:

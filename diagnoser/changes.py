@@ -16,16 +16,20 @@ from numpy.typing import NDArray
 from fsearch.diagnoser.change import Changes, changes, whole_change
 from fsearch.diagnoser.change_verdict import ChangeInputs, ChangeVerdict, decide_change
 from fsearch.diagnoser.choices import Correction
+from fsearch.diagnoser.complement import as_asked
 from fsearch.diagnoser.diagnosis import Diagnosis
-from fsearch.diagnoser.discoveries import q_values
+from fsearch.diagnoser.discoveries import concept_q_values
 from fsearch.diagnoser.estimate import PERMUTATIONS
 from fsearch.diagnoser.exhibits import SHOWS
 from fsearch.diagnoser.finding import Phrase
-from fsearch.diagnoser.lift import interval
+from fsearch.diagnoser.lift import Scale, interval
 from fsearch.diagnoser.pairing import Pair
 from fsearch.diagnoser.retrieval import Retrieved, Retriever
 from fsearch.diagnoser.rivals import rivalry
+from fsearch.diagnoser.shared_evidence import concepts
+from fsearch.diagnoser.tested import tested
 
+Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 WHOLE = "(all images)"
 _OPPOSITE = {ChangeVerdict.WORSE: ChangeVerdict.BETTER, ChangeVerdict.BETTER: ChangeVerdict.WORSE}
@@ -117,11 +121,15 @@ def find_changes(
     reference = base.artifact.reference
     rivals = rivalry(whole, every, reference.rivals, reference.logit_scale)
     presence = reference.in_force.presence(whole.support, *rivals)
-    either = _found(every, asked.either, texts, whole)
-    found = _found(every, asked.rows, texts, whole)
+    either, found = (
+        as_asked(_found(every, rows, texts, whole), phrases, len(rows), reference)
+        for rows in (asked.either, asked.rows)
+    )
     paired = (found.quality.count / either.quality.count.clip(min=1e-300)).clip(max=1.0)
-    seen = changes(found, asked.before, asked.after, asked.groups, asked.between, permutations, seed)
-    q = q_values(seen.p_value, correction)
+    scale = Scale(float(asked.change.std()), asked.between, reference.membership_error)
+    seen = changes(found, asked.before, asked.after, asked.groups, scale, permutations, seed)
+    tests = tested(phrases, presence, found, seen.n_effective, len(asked.rows), foreign_images)
+    q = _q_values(seen.p_value, found, tests, correction)
     result = []
     for i, phrase in enumerate(phrases):
         inputs = _inputs(seen, i, float(q[i]), asked.min_effect)
@@ -133,6 +141,8 @@ def find_changes(
             doubtful=bool(presence.doubtful[i]),
             uncertain=bool(presence.uncertain[i]),
             unknown_words=phrase.unknown_words,
+            negates=phrase.negates,
+            left=len(asked.rows) - float(found.quality.count[i]),
             foreign_images=foreign_images,
         )
         verdict, reason = decide_change(inputs)
@@ -154,6 +164,14 @@ def find_changes(
         )
     moved = tuple(_moved(asked, found, i, change.change, top) for i, change in enumerate(result))
     return FoundChanges(len(asked.rows), len(asked.either), total, tuple(result), moved)
+
+
+def _q_values(p: Floats, found: Retrieved, tests: NDArray[np.bool_], correction: Correction) -> Floats:
+    """(q,) q-values of `p`, (q,), with one vote for each concept of the phrases that are `tests`, as `find` has it."""
+    numbers = np.arange(len(p))
+    if tests.any():
+        numbers[tests] = concepts(found[np.flatnonzero(tests).tolist()])
+    return concept_q_values(p, numbers, tests, correction)
 
 
 def _retriever(known: Retriever, rows: Rows) -> Retriever:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from fsearch.diagnoser.finding import Phrase
 from fsearch.diagnoser.membership import membership
+from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.diagnoser.retrieval import BATCH, Retrieved, empty
 from fsearch.diagnoser.retrieval_quality import RetrievalQuality
 
 LEAST = 1e-12
+
+
+def as_asked(found: Retrieved, phrases: Sequence[Phrase], images: int, reference: ReferenceBank) -> Retrieved:
+    """`found` for what was embedded of q `phrases`, among so many `images`, with the negations among them turned."""
+    negated = np.array([p.negates is not None for p in phrases], np.bool_)
+    return complemented(found, negated, images, reference.logit_scale, reference.slope)
 
 
 def complemented(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fsearch.diagnoser.diagnosis import Diagnosis
 from fsearch.diagnoser.evidence import group_means
-from fsearch.diagnoser.lift import CONTAMINATION, MEMBERSHIP_ERROR
+from fsearch.diagnoser.lift import CONTAMINATION
 from fsearch.diagnoser.retrieval import Retrieved
 
 Floats = NDArray[np.float64]
@@ -44,5 +44,5 @@ def sibling_gaps(diagnosis: Diagnosis, retrieved: Retrieved) -> tuple[Floats, Fl
             own = float(((moved[i] - moved[j]) ** 2).sum())
             pooled = float(((weight[i] - weight[j]) ** 2).sum()) * pool
             sure = (own + pooled) / 2 + doubt[i] + doubt[j]
-            error[i, j] = error[j, i] = np.sqrt(sure + (MEMBERSHIP_ERROR * difference[i, j]) ** 2)
+            error[i, j] = error[j, i] = np.sqrt(sure + (diagnosis.scale.membership_error * difference[i, j]) ** 2)
     return difference, error

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fsearch.diagnoser.bridge import Bridge
 from fsearch.diagnoser.comparison import adjust_failing, contrast_groups
-from fsearch.diagnoser.complement import complemented
+from fsearch.diagnoser.complement import as_asked
 from fsearch.diagnoser.diagnosis import MIN_FIT_IMAGES, Diagnosis
 from fsearch.diagnoser.estimate import Estimates, bank_result, estimate
 from fsearch.diagnoser.exhibits import exhibits
@@ -20,7 +20,8 @@ from fsearch.diagnoser.narrowing import narrowed
 from fsearch.diagnoser.reference_bank import BankResult
 from fsearch.diagnoser.retrieval import Retrieved
 from fsearch.diagnoser.rivals import Rivalry
-from fsearch.diagnoser.verdict import MIN_EVIDENCE, MIN_SHOWN, Verdict, VerdictInputs, decide, minimum_effect
+from fsearch.diagnoser.tested import tested
+from fsearch.diagnoser.verdict import Verdict, VerdictInputs, decide, minimum_effect
 
 Floats = NDArray[np.float64]
 
@@ -74,7 +75,7 @@ class Slice:
         """The slice of the images of `diagnosis`, for which the index gave `found`; `bank` as of these by default."""
         negated = np.array([p.negates is not None for p in phrases])
         reference = diagnosis.artifact.reference
-        retrieved = complemented(found, negated, len(diagnosis), reference.logit_scale, reference.slope)
+        retrieved = as_asked(found, phrases, len(diagnosis), reference)
         bank = bank or bank_result(diagnosis, asking.bridge)
         estimates = estimate(
             diagnosis,
@@ -110,12 +111,9 @@ class Slice:
     @property
     def tested(self) -> NDArray[np.bool_]:
         """(q,) whether each phrase may be called failing, whatever the losses are: what may not is no test of them."""
-        presence, observed, count = self.estimates.presence, self.estimates.observed, self.retrieved.quality.count
-        known = np.array([not p.unknown_words for p in self.phrases]) & (not self.asking.foreign_images)
-        plain = np.array([p.negates is None for p in self.phrases])
-        compared = plain | (len(self.diagnosis) - count >= MIN_EVIDENCE)
-        enough = (count >= MIN_SHOWN) & (observed.n_effective >= MIN_EVIDENCE) & compared
-        return np.asarray(known & ~presence.doubtful & enough, np.bool_)
+        n_effective, images = self.estimates.observed.n_effective, len(self.diagnosis)
+        foreign = self.asking.foreign_images
+        return tested(self.phrases, self.estimates.presence, self.retrieved, n_effective, images, foreign)
 
     def findings(self, q: Floats) -> list[Found]:
         """What is found of each of the phrases, whose q-values are `q`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import numpy as np
@@ -64,6 +64,41 @@ def embed(
     return unit(np.stack([part.mean(axis=0) for part in np.split(found, ends)]))
 
 
+@dataclass(frozen=True, slots=True)
+class ReadPhrases:
+    """Phrases as the encoder reads them: a negation by its positive phrase.
+
+    Attributes
+    ----------
+    texts : (q, d) float32 unit embeddings; prompts : the words behind each.
+    notes : what must be known of negations among them.
+    """
+
+    texts: NDArray[np.float32]
+    phrases: tuple[Phrase, ...]
+    prompts: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+
+def read_phrases(
+    encoder: TextEncoder,
+    hypotheses: Sequence[Hypothesis],
+    templates: Sequence[str],
+    progress: Callable[[int, int], None] | None = None,
+) -> ReadPhrases:
+    """What is asked of the index for some phrases, of which there may be none; given vectors are of them as written."""
+    given = isinstance(encoder, GivenTextVectors)
+    negated = [None if given else positive(h.text) for h in hypotheses]
+    read = [h if p is None else replace(h, text=p) for h, p in zip(hypotheses, negated, strict=True)]
+    prompts = tuple(h.prompts(templates) for h in read)
+    texts = embed(encoder, read, templates, progress) if read else np.empty((0, encoder.spec.dim), np.float32)
+    phrases = tuple(
+        Phrase(h.text, h.group, encoder.unknown_words(" ".join(words)), of)
+        for h, words, of in zip(hypotheses, prompts, negated, strict=True)
+    )
+    return ReadPhrases(texts, phrases, prompts, () if given else tuple(negation.notes(h.text for h in hypotheses)))
+
+
 def reference_bank(encoder: TextEncoder, templates: Sequence[str] = ()) -> ReferenceBank:
     """Reference phrases in words that `encoder` knows, its temperature, and its thresholds where they were measured.
 
@@ -118,18 +153,14 @@ def answer(
     of the index: no answer can then be trusted. With an `account`, the phrases are questions asked one at a time.
     """
     bridge, former = _bridge(options.bridge)
-    given = isinstance(encoder, GivenTextVectors)  # which are of the phrases as they stand
-    negated = [None if given else positive(h.text) for h in hypotheses]
-    read = [h if p is None else replace(h, text=p) for h, p in zip(hypotheses, negated, strict=True)]
-    texts = embed(encoder, read, templates, progress)
-    unknown = [encoder.unknown_words(" ".join(h.prompts(templates))) for h in read]
-    prompts = [(h.text, r.prompts(templates)) for h, r in zip(hypotheses, read, strict=True)]
+    read = read_phrases(encoder, hypotheses, templates, progress)
+    prompts = list(zip((h.text for h in hypotheses), read.prompts, strict=True))
     asked = [Question.of(*words, options.where, within) for within in slices for words in prompts]
     turns = None if account is None else account.turns(asked, options.fdr)
     found = find(
         slices,
-        texts,
-        [Phrase(h.text, h.group, words, of) for h, words, of in zip(hypotheses, unknown, negated, strict=True)],
+        read.texts,
+        read.phrases,
         bridge=bridge,
         seed=options.seed,
         correction=options.fdr,
@@ -138,8 +169,8 @@ def answer(
         correct=turns,
     )
     some = next(iter(slices.values()))
-    notes = notes_of(some, encoder, sorted({w for words in unknown for w in words}), foreign_images)
-    notes += () if given else tuple(negation.notes(h.text for h in hypotheses))
+    notes = notes_of(some, encoder, sorted({w for p in read.phrases for w in p.unknown_words}), foreign_images)
+    notes += read.notes
     every = [*found.found, *(f for _, f in found.hidden)]
     own = [*(h for _ in slices for h in hypotheses), *(hypotheses[i] for i, _ in found.hidden)]
     answers = with_images(every, own, partial(reader.described, some.report.model), reader.place)
@@ -188,7 +219,7 @@ def with_images(
     return tuple(answers)
 
 
-def _calibration_notes(reference: ReferenceBank) -> list[str]:
+def calibration_notes(reference: ReferenceBank) -> list[str]:
     """With what the encoder was calibrated, or that it was not."""
     known = reference.calibration
     if known is None:
@@ -208,7 +239,7 @@ def notes_of(
     """What the reader must know beside the numbers."""
     notes = [FOREIGN_IMAGES] if foreign_images else []
     notes += diagnosis.report.notes
-    notes += [] if foreign_images else _calibration_notes(diagnosis.artifact.reference)
+    notes += [] if foreign_images else calibration_notes(diagnosis.artifact.reference)
     if diagnosis.stale:
         notes.append("images or losses changed since the fit, which does not know of it; run: fsearch fit")
     if unknown:

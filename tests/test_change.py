@@ -13,6 +13,7 @@ from retrievals import retrieval, shown
 
 from fsearch.diagnoser.change import Changes, changes, whole_change
 from fsearch.diagnoser.change_verdict import ChangeInputs, ChangeVerdict, decide_change
+from fsearch.diagnoser.lift import Scale
 from fsearch.diagnoser.retrieval import Retrieved
 from fsearch.diagnoser.verdict import MIN_EVIDENCE
 
@@ -22,7 +23,7 @@ def seen(
 ) -> Changes:
     """What changed from `before` to `after`, (n,), in `groups`; kinds of image do not differ."""
     groups = np.arange(len(before)) if groups is None else groups
-    return changes(found, before, after, groups, 0.0, permutations, 0)
+    return changes(found, before, after, groups, Scale(1.0, 0.0), permutations, 0)
 
 
 def two_models(seed: int, n: int = 300) -> tuple[np.ndarray, np.ndarray]:
@@ -196,7 +197,15 @@ def test_the_table_of_verdicts(inputs: ChangeInputs, verdict: str) -> None:
     assert (found, bool(reason)) == (verdict, True)
 
 
-NUMBERS = [f.name for f in fields(ChangeInputs) if f.type == "float"]
+NUMBERS = [f.name for f in fields(ChangeInputs) if f.type == "float" and f.name != "left"]
+
+
+@pytest.mark.parametrize("left", [4.9, 0.0, math.nan])
+def test_a_negation_of_what_hardly_any_image_shows_is_unseen(left: float) -> None:
+    few = replace(RISE, negates="hat", left=left)
+    assert decide_change(few)[0] == ChangeVerdict.UNSEEN
+    assert decide_change(replace(RISE, negates="hat", left=5.0))[0] == ChangeVerdict.WORSE
+    assert decide_change(replace(RISE, negates="hat", absent=True))[0] == ChangeVerdict.UNSEEN
 
 
 @given(st.sampled_from([CLEAR, RISE, FALL]), st.sampled_from(NUMBERS), st.sampled_from([math.nan, -math.inf, math.inf]))

@@ -84,6 +84,45 @@ def test_a_phrase_sees_the_images_that_a_ranking_sees(released: Path) -> None:
         assert (change.verdict == "unseen") == (answer.verdict == "unseen")
 
 
+def test_a_negation_is_read_as_a_ranking_reads_it(released: Path, planted: Planted) -> None:
+    """What does not show very dark skin got better, as an encoder that finds it where the words stand would not say."""
+    ws, phrases = fsearch.open(released), ["very dark skin", "not very dark skin", "no zebra", '"no hat"']
+    found, asked = ws.compare("old", "new", phrases), ws.query(phrases, model="old")
+    for answer in asked:
+        change = found[answer.text]
+        assert (change.share, change.purity, change.shown) == (answer.share, answer.purity, answer.shown)
+        assert (change.verdict == "unseen") == (answer.verdict == "unseen")
+    dark, rest = found["very dark skin"], found["not very dark skin"]
+    assert (dark.verdict, rest.verdict) == ("worse", "better")
+    assert rest.share == pytest.approx(1 - dark.share)
+    assert rest.reason.endswith("read as all but 'very dark skin'")
+    truth = np.array([p.skin_tone < 9 for p in planted.portraits])
+    assert rest.shown == pytest.approx(truth.sum(), rel=0.1)
+    assert found["no zebra"].verdict == "unseen"
+    assert any("'not very dark skin' as all but 'very dark skin'" in note for note in found.notes)
+    named = {image.key for image in rest.images}
+    assert named <= {f"{i:03d}.png" for i in np.flatnonzero(truth)}
+
+
+def test_wordings_of_one_concept_have_one_vote(released: Path) -> None:
+    ws = fsearch.open(released)
+    alone = ws.compare("old", "new", ["bald", "a hat"])
+    words = ws.compare("old", "new", ["bald", "a hat", "a person with a hat", "someone with a hat", "wearing a hat"])
+    assert words["bald"].q_value == pytest.approx(alone["bald"].q_value)
+
+
+def test_what_labels_taught_holds_for_changes_too(own: Workspace) -> None:
+    """The chances that images show a phrase, and how far they are trusted, are those of the calibrated encoder."""
+    own.calibrate("eyewear")
+    found, asked = own.compare("old", "new", PHRASES), own.query(PHRASES, model="old")
+    for answer in asked:
+        change = found[answer.text]
+        assert (change.share, change.purity, change.shown) == (answer.share, answer.purity, answer.shown)
+    assert (
+        [n for n in found.notes if "calibrated with" in n] == [n for n in asked.notes if "calibrated with" in n] != []
+    )
+
+
 def test_the_command_prints_and_stores_a_comparison(released: Path) -> None:
     Path("h.txt").write_text("\n".join(PHRASES))
     code, out, err = run("compare", "old", "new", "h.txt", "--explain", "-w", released)

@@ -161,6 +161,15 @@ def test_every_kind_of_rule(released: Path) -> None:
     assert found["comparisons"] == [number]  # one for all rules of one baseline
 
 
+def test_a_negation_is_a_sibling_of_its_positive(released: Path) -> None:
+    """Very dark skin loses most; a gap of the phrase with itself would pass."""
+    code, out, _ = gate("rules: [{phrase: [very dark skin, not very dark skin], max_gap: 0.2}]", released, "--json")
+    (check,) = json.loads(out)["checks"]
+    assert (code, check["outcome"]) == (1, "fails"), check
+    assert "very dark skin loses" in check["reason"]
+    assert check["value"] > 0.2
+
+
 def test_only_what_the_rules_look_at_is_ranked(released: Path) -> None:
     """A comparison needs no ranking: q-values are over fewer phrases, and nothing is stored that nobody asked for."""
     before = len(fsearch.open(released).runs.list())

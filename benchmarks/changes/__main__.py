@@ -31,10 +31,11 @@ from fsearch.diagnoser.change import changes
 from fsearch.diagnoser.change_verdict import ChangeInputs, decide_change
 from fsearch.diagnoser.changes import find_changes
 from fsearch.diagnoser.diagnosis import Diagnosis
+from fsearch.diagnoser.discoveries import concept_q_values
 from fsearch.diagnoser.finding import Phrase
-from fsearch.diagnoser.lift import interval
-from fsearch.diagnoser.observed import q_values
+from fsearch.diagnoser.lift import Scale, interval
 from fsearch.diagnoser.pairing import Side, pair
+from fsearch.diagnoser.shared_evidence import concepts
 
 HARMLESS, WORSE = 0.05, 0.1  # standard deviations
 POOL, DEV, HELD_OUT, FIRST_HELD_OUT = 6000, 910, 1010, 1000
@@ -81,13 +82,17 @@ def measure(made: Change, first: Diagnosis, permutations: int = 2000) -> Measure
     seen = found.changes
     retrieved = first.retriever.find(made.world.texts)
     sides = [
-        changes(retrieved, np.zeros_like(losses), losses, paired.groups, 0.0, 100, 0)
+        changes(retrieved, np.zeros_like(losses), losses, paired.groups, Scale(1.0, 0.0), 100, 0)
         for losses in (paired.before, paired.after)
     ]
-    both = changes(retrieved, paired.before, paired.after, paired.groups, paired.between, 100, 0)
+    scale = Scale(float(paired.change.std()), paired.between)
+    both = changes(retrieved, paired.before, paired.after, paired.groups, scale, 100, 0)
     noise = np.sqrt(sides[0].noise ** 2 + sides[1].noise ** 2)
     error = np.sqrt(noise**2 + both.error**2 - both.noise**2)
-    q = q_values(2 * scipy.stats.norm.sf(np.abs(both.value) / noise))
+    p, judged = 2 * scipy.stats.norm.sf(np.abs(both.value) / noise), np.array([c.verdict != "unseen" for c in seen])
+    votes = np.arange(len(p))
+    votes[judged] = concepts(retrieved[np.flatnonzero(judged).tolist()])
+    q = concept_q_values(p, votes, judged)
     words = [_word(c, both.value[i], error[i], q[i]) for i, c in enumerate(seen)]
     spread = float(made.world.losses.std())
     return Measured(

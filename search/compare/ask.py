@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.changes import Moved, find_changes
-from fsearch.diagnoser.finding import Phrase
 from fsearch.diagnoser.pairing import Pair, Side, pair
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.workspace.image_reader import ImageReader
@@ -20,13 +19,12 @@ from fsearch.search.compare.result import ChangeAnswer, Comparison, MovedImage, 
 from fsearch.search.compare.stored import record
 from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.options import CompareOptions, QueryOptions
-from fsearch.search.query import FOREIGN_IMAGES, NEVER_CALIBRATED, embed
+from fsearch.search.query import FOREIGN_IMAGES, calibration_notes, dropped, read_phrases
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from fsearch.diagnoser.diagnosis import Diagnosis
-    from fsearch.indexer.embedding.phrases import TextEncoder
     from fsearch.search.session import Scope, Session
 
 _TASK = "SELECT task FROM black_boxes WHERE model = ?"
@@ -71,14 +69,13 @@ def compare(
     read = _read(session, store, asked, options)
     encoder = session.text_encoder(store, options.device, asked.text_vectors)
     templates = store.templates if asked.text_vectors is None else ()
-    texts = _texts(encoder, read.hypotheses, templates, progress)
-    unknown = [encoder.unknown_words(" ".join(h.prompts(templates))) for h in read.hypotheses]
+    phrases = read_phrases(encoder, read.hypotheses, templates, progress)
     foreign = read.scope.foreign(encoder.only_side)
     found = find_changes(
         read.base,
         read.pair,
-        texts,
-        [Phrase(h.text, h.group, words) for h, words in zip(read.hypotheses, unknown, strict=True)],
+        phrases.texts,
+        phrases.phrases,
         scope=read.wanted,
         seed=options.seed,
         correction=options.fdr,
@@ -95,7 +92,8 @@ def compare(
     if alone := found.either - found.images:
         notes.append(f"{alone:,} images have a loss of one of the models alone and take no part")
     notes += [FOREIGN_IMAGES] if foreign else []
-    notes += [] if foreign or read.base.artifact.reference.in_force.calibrated else [NEVER_CALIBRATED]
+    notes += [] if foreign else calibration_notes(read.base.artifact.reference)
+    notes += [*phrases.notes, *dropped(store)]
     return Comparison(
         comparison_id=number,
         before=read.before,
@@ -153,18 +151,6 @@ def _paired(
             "standardised: each model's losses less their mean, in its standard deviations; the whole is equal"
         )
     return fitted[0], pair(found[0], found[1], fitted[0], standardise=options.standardise), stale, notes
-
-
-def _texts(
-    encoder: TextEncoder,
-    hypotheses: Sequence[Hypothesis],
-    templates: Sequence[str],
-    progress: Callable[[int, int], None] | None,
-) -> NDArray[np.float32]:
-    """(q, d) embeddings of the phrases; of none, where only all images are asked about."""
-    if not hypotheses:
-        return np.empty((0, encoder.spec.dim), np.float32)
-    return embed(encoder, hypotheses, templates, progress)
 
 
 def _images(base: Diagnosis, moved: Sequence[Moved], model: str, reader: ImageReader) -> list[tuple[MovedImage, ...]]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.changes import Change
+from fsearch.diagnoser.complement import as_asked
 from fsearch.diagnoser.diagnosis import MIN_FIT_IMAGES, Diagnosis
 from fsearch.diagnoser.group_table import GroupRow, gaps, group_table
 from fsearch.diagnoser.sibling_gaps import sibling_gaps
@@ -28,7 +29,7 @@ from fsearch.search.gate.rules import Key, key
 from fsearch.search.gate.stored_baseline import changes_between
 from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.options import QueryOptions
-from fsearch.search.query import embed
+from fsearch.search.query import read_phrases
 from fsearch.search.runs import Runs
 from fsearch.search.session import MOST_SLICES, Session
 
@@ -146,9 +147,11 @@ class Sources:
     def gaps(self, siblings: Sequence[Hypothesis]) -> tuple[Floats, Floats]:
         """(g, g) differences in mean loss between phrases, and their errors."""
         diagnosis = self.diagnosis()
-        texts = embed(self.session.text_encoder(self.store, self.options.device), siblings, self.store.templates)
-        whole = None if diagnosis.whole is None else diagnosis.whole.retriever.find(texts)
-        return sibling_gaps(diagnosis, diagnosis.retriever.find(texts, whole))
+        encoder = self.session.text_encoder(self.store, self.options.device)
+        read = read_phrases(encoder, siblings, self.store.templates)
+        whole = None if diagnosis.whole is None else diagnosis.whole.retriever.find(read.texts)
+        found = diagnosis.retriever.find(read.texts, whole)
+        return sibling_gaps(diagnosis, as_asked(found, read.phrases, len(diagnosis), diagnosis.artifact.reference))
 
     def table(self, column: str) -> tuple[tuple[GroupRow, ...], tuple[Floats, Floats]]:
         """The group table of a column, and the gaps between its values. Raises BadInputError."""
