@@ -1,8 +1,9 @@
 """Group tables: the mean loss of the images with each value of a column, with intervals, and the gaps between them.
 
 Like the tables of Fairlearn's MetricFrame, but no number stands alone: every error is by groups of repeated images
-(the sandwich of Liang and Zeger, Biometrika 1986, with Student's quantile). Here it is known which images belong to a
-group; no encoder has a say. Pure functions.
+(the sandwich of Liang and Zeger, Biometrika 1986, with Student's quantile). Ten images without a mistake have no spread
+of their own, and would have an interval of no width; so the spread of all images counts as much as a group's own, where
+that is smaller (as in evidence.py). Which images belong to a group is known; no encoder has a say. Pure functions.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.discoveries import q_values
+from fsearch.diagnoser.evidence import group_means
 from fsearch.diagnoser.lift import LEVEL
 from fsearch.diagnoser.verdict import Verdict, VerdictInputs, decide, minimum_effect
 
@@ -86,6 +88,7 @@ def group_table(losses: Floats, groups: Groups, members: Masks) -> tuple[GroupRo
             shown=float(count),
         )
         verdict = Verdict.FINE if np.ptp(losses) == 0.0 else decide(inputs)[0]  # no image loses more than another
+        verdict = Verdict.UNCLEAR if len(members) == 1 and verdict == Verdict.FINE else verdict  # than what?
         reason = f"mean loss {mean + lift[0]:.3g} of {count:,} images in {units:,} groups; {lift[0]:+.3g} over the mean"
         rows.append(
             GroupRow(
@@ -101,7 +104,7 @@ def group_table(losses: Floats, groups: Groups, members: Masks) -> tuple[GroupRo
                 p_value=p,
                 q_value=q_value,
                 verdict=verdict,
-                reason=f"{reason}, q = {q_value:.3g}",
+                reason="the only value there is" if len(members) == 1 else f"{reason}, q = {q_value:.3g}",
             )
         )
     return tuple(rows)
@@ -133,11 +136,13 @@ def _estimate(
         value = sum(weight * float(losses[mask].sum()) for mask, weight in sides)
         return value, float("inf"), float("inf")
     _, codes = np.unique(groups, return_inverse=True)
-    value, pulls = 0.0, np.zeros(len(losses))
+    value, pulls, weights = 0.0, np.zeros(len(losses)), np.zeros(len(losses))
     for mask, weight in sides:
         if mask.any():
             value += weight * float(losses[mask].sum())
             pulls[mask] += weight * (losses[mask] - losses[mask].mean())
-    sums = np.bincount(codes, pulls)
-    error = float(np.sqrt((sums**2).sum() * units / (units - 1)))
+            weights[mask] += weight
+    own = float((np.bincount(codes, pulls) ** 2).sum()) * units / (units - 1)
+    pooled = float((np.bincount(codes, weights) ** 2).sum()) * float(group_means(losses, groups).var())
+    error = float(np.sqrt(max(own, (own + pooled) / 2)))
     return value, error, error * float(stdtrit(units - 1, (1 + LEVEL) / 2))

@@ -43,6 +43,7 @@ def sibling_gaps(diagnosis: Diagnosis, retrieved: Retrieved) -> tuple[Floats, Fl
         for j in range(i):
             own = float(((moved[i] - moved[j]) ** 2).sum())
             pooled = float(((weight[i] - weight[j]) ** 2).sum()) * pool
-            sure = (own + pooled) / 2 + doubt[i] + doubt[j]
-            error[i, j] = error[j, i] = np.sqrt(sure + (diagnosis.scale.membership_error * difference[i, j]) ** 2)
+            noise = max(own, (own + pooled) / 2)  # the pool only ever adds
+            wrong = (diagnosis.scale.membership_error * difference[i, j]) ** 2
+            error[i, j] = error[j, i] = np.sqrt(noise + doubt[i] + doubt[j] + wrong)
     return difference, error

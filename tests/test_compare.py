@@ -276,6 +276,7 @@ def test_the_same_losses_under_another_name_are_the_same(own: Workspace, planted
     found = own.compare("old", "copy", ["very dark skin", "bald"])
     assert {found.whole.verdict, *(a.verdict for a in found)} == {"same"}
     assert [a.p_value for a in found] == [1.0, 1.0]
+    assert "all losses of 'old' and 'copy' are the same: is it one model under two names?" in found.notes
 
 
 def test_a_condition_may_not_choose_by_what_a_model_said(released: Path) -> None:

@@ -205,6 +205,52 @@ def test_a_stored_run_of_the_model_itself_is_a_baseline_with_wide_intervals(own:
     assert (code, "has no losses to compare all images with" in err) == (3, True)
 
 
+def test_a_stored_run_on_another_scale_or_of_other_readings_is_no_baseline(own: Workspace) -> None:
+    """Losses that are a thousandth of what they were are no better, they are another loss."""
+    phrases = ["very dark skin", "light skin tone"]
+    run_id = own.rank(phrases, model="new").run_id
+    rules = f"rules: [{{phrase: [{', '.join(phrases)}], no_worse_than: {run_id}}}]"
+    losses = own.sql("SELECT key, loss FROM examples WHERE model = 'new'").to_pylist()
+    Path("w.csv").write_text("image,loss\n" + "".join(f"{r['key']},{r['loss'] / 1000:.9f}\n" for r in losses))
+    own.losses.add("new", losses=Path("w.csv"))
+    own.fit("new")
+    code, out, err = gate(rules, own.root)
+    assert (code, out, "are hardly on one scale with those now" in err) == (3, "", True), err
+    own.calibrate("eyewear")
+    code, out, err = gate(rules, own.root)
+    assert (code, out, f"run {run_id} read the images another way (calibration)" in err) == (3, "", True), err
+
+
+def test_a_baseline_that_is_the_model_itself_under_another_name_is_noticed(own: Workspace) -> None:
+    losses = own.sql("SELECT key, loss FROM examples WHERE model = 'new'").to_pylist()
+    Path("w.csv").write_text("image,loss\n" + "".join(f"{r['key']},{r['loss']!r}\n" for r in losses))
+    own.losses.add("again", losses=Path("w.csv"))
+    own.fit("again")
+    code, out, _ = gate("rules: [{all: images, no_worse_than: again}]", own.root)
+    assert code == 0
+    assert "all losses of 'again' and 'new' are the same: is it one model under two names?" in out
+
+
+def test_a_column_with_one_value_tells_nothing(released: Path) -> None:
+    code, out, _ = gate("where: eyewear = 'none'\nrules: [{by: eyewear}]", released)
+    assert code == 2
+    assert "unclear: the only value there is" in out
+
+
+def test_few_images_of_a_value_are_no_pass(own: Workspace) -> None:
+    """Three images of a value, on all of which the loss is low."""
+    keys = [r["key"] for r in own.sql("SELECT key, loss FROM examples WHERE model = 'new' ORDER BY loss").to_pylist()]
+    rows = [f"{key},{'rare' if i < 3 else 'common'},{0.1 if i < 3 else 0.3 + i / 1000}" for i, key in enumerate(keys)]
+    Path("few.csv").write_text("image,kind,loss\n" + "\n".join(rows) + "\n")
+    own.losses.add("new", losses=Path("few.csv"))
+    own.fit("new")
+    code, out, _ = gate("rules: [{by: kind}, {by: kind, max_gap: 5}]", own.root, "--json")
+    told = {(c["subject"], c["check"].split()[0]): c["outcome"] for c in json.loads(out)["checks"]}
+    assert code == 2, out
+    assert told["rare", "verdict"] == told["kind", "max_gap"] == "could not tell"
+    assert gate("rules: [{by: kind, max_gap: 5, allow: small}]", own.root)[0] in (0, 2)
+
+
 def test_a_fit_of_other_losses_could_not_run(own: Workspace) -> None:
     losses = own.sql("SELECT key, loss FROM examples WHERE model = 'new'").to_pylist()
     Path("w.csv").write_text("image,loss\n" + "".join(f"{r['key']},{r['loss'] * 2}\n" for r in losses))

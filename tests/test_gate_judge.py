@@ -204,10 +204,42 @@ def test_a_group_table_has_means_and_intervals() -> None:
     for name, row in rows.items():
         own = losses[values == int(name)]
         assert row.mean_loss == pytest.approx(own.mean())  # type: ignore[attr-defined]
-        error = own.std(ddof=1) / np.sqrt(len(own))
+        error = max(own.std(ddof=1), np.sqrt((own.var(ddof=1) + losses.var()) / 2)) / np.sqrt(len(own))
         assert row.mean_hi - row.mean_loss == pytest.approx(1.65 * error, rel=0.02)  # type: ignore[attr-defined]
         assert row.lift == pytest.approx(own.mean() - losses.mean())  # type: ignore[attr-defined]
     assert {name: str(row.verdict) for name, row in rows.items()} == {"0": "fine", "1": "fine", "2": "fails"}  # type: ignore[attr-defined]
+
+
+def test_ten_images_without_a_mistake_do_not_rule_one_out() -> None:
+    """Of ten images of a kind that goes wrong one time in five, none may be wrong: their own spread is then zero."""
+    rng = np.random.default_rng(6)
+    values = np.repeat([0, 1, 2], [10, 10, 400])
+    losses = np.where(values == 2, rng.random(420) < 0.2, 0.0).astype(float)
+    rows = table(losses, values)
+    assert rows["0"].mean_hi > 0.15  # type: ignore[attr-defined]
+    members = {v: values == int(v) for v in "012"}
+    difference, error = gaps(losses, np.arange(420), members)
+    few = [replace(GOOD, subject=name, support=10.0) for name in ("0", "1")]
+    assert judge_gap(rule(max_gap=0.1), "g", few, difference[:2, :2], error[:2, :2]).outcome == UNKNOWN
+
+
+@pytest.mark.parametrize("size", [10, 20, 50])
+@pytest.mark.parametrize("often", [0.05, 0.1, 0.3])
+def test_upper_ends_of_means_hold_where_mistakes_are_rare(size: int, often: float) -> None:
+    """The upper end of a 90% interval lies above the truth nine times in ten or so, where it was four in ten."""
+    rng = np.random.default_rng([size, round(100 * often)])
+    above = 0
+    for _ in range(300):
+        values = np.repeat([0, 1], [size, 400])
+        losses = (rng.random(len(values)) < often) * rng.uniform(1.5, 4.5, len(values))
+        above += table(losses, values)["0"].mean_hi >= 3 * often  # type: ignore[attr-defined]
+    assert above / 300 >= 0.85
+
+
+def test_the_only_value_of_a_column_is_no_better_than_anything() -> None:
+    losses = np.random.default_rng(3).gamma(1.0, 1.0, 100)
+    row = table(losses, np.zeros(100, int))["0"]
+    assert (row.verdict, row.reason) == (Verdict.UNCLEAR, "the only value there is")  # type: ignore[attr-defined]
 
 
 def test_copies_are_no_evidence_in_a_group_table() -> None:

@@ -99,6 +99,18 @@ REFUSED = [
     ("rules: [!!python/object/apply:os.getcwd []]", "is no YAML"),
     ("rules: " + "[" * 50 + "]" * 50, "brackets are nested more than 32 deep"),
     ("rules: [{phrase: {bald: yes}}]", "'phrase' must be a text"),
+    ("", "is empty"),
+    ("# rules: [{phrase: bald}]", "is empty"),
+    ("rules:", "'rules' must be a list of one rule or more"),
+    ("rules: [{phrase: bald}]\n---\nrules: [{phrase: a hat}]", "expected a single document"),
+    ("rules:\n  - <<: {max_lift: 9}\n    phrase: bald", "line 2: unknown key '<<'"),
+    ("rules: [{phrase: !!binary aGk=}]", "'phrase' must be a text"),
+    ("rules: [{phrase: bald, max_lift: !!float 3}]", "'max_lift' must be a text"),
+    ("rules: [{phrase: bald, verdict: }]", "'verdict' is empty"),
+    ("rules: " + "- " * 100_000, "gate.yaml is no YAML"),
+    ("# " + "x" * 2**20, "it has more than 1,048,576 bytes"),
+    ("- phrase: bald\n  max_upper: 0.1", "line 1: 'max_upper' is of a rule, and this is a list of hypotheses"),
+    ("- bald\n- {phrase: a hat, no_worse_than: old}", "line 2: 'no_worse_than' is of a rule"),
 ]
 
 

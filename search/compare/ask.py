@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fsearch.diagnoser.diagnosis import Diagnosis
     from fsearch.search.session import Scope, Session
 
+SAME_LOSSES = "all losses of {!r} and {!r} are the same: is it one model under two names?"
 _TASK = "SELECT task FROM black_boxes WHERE model = ?"
 
 
@@ -91,6 +92,7 @@ def compare(
     notes = list(read.notes)
     if alone := found.either - found.images:
         notes.append(f"{alone:,} images have a loss of one of the models alone and take no part")
+    notes += [SAME_LOSSES.format(read.before, read.after)] if not read.pair.change.any() else []
     notes += [FOREIGN_IMAGES] if foreign else []
     notes += [] if foreign else calibration_notes(read.base.artifact.reference)
     notes += [*phrases.notes, *dropped(store)]

@@ -20,6 +20,7 @@ _KINDS: tuple[Kind, ...] = ("phrase", "group", "file", "by", "all")
 _LIMITS = ("max_lift", "max_upper", "max_gap", "max_change", "min_support")
 _SIGNED = ("max_lift", "max_upper")  # a group may have to lose less than the mean
 _KEYS = (*_KINDS, "name", "verdict", *_LIMITS, "no_worse_than", "allow")
+_ONLY_RULES = (*_KINDS[2:], "verdict", *_LIMITS, "no_worse_than", "allow")  # hypotheses have phrases and groups
 _CHECKS = ("verdict", "max_lift", "max_upper", "max_gap", "no_worse_than")
 _SENSELESS: dict[Kind, tuple[str, ...]] = {
     "by": ("no_worse_than", "max_change"),
@@ -45,11 +46,23 @@ def read_rules(path: Path, *, baseline: str | None = None, by: Sequence[str] = (
         if isinstance(content, Mapping):
             found = _Reader(path, baseline).rules(content)
             return replace(found, rules=(*found.rules, *more))
+        _refuse_rules(path, content)
     own = Rule(kind="file", subject=str(path), phrases=tuple(read_hypotheses(path)))
     if baseline is None:
         return Rules(path, (replace(own, verdicts=FINE), *more))
     whole = Rule(kind="all", subject="all images", no_worse_than=baseline)
     return Rules(path, (replace(own, no_worse_than=baseline), whole, *more))
+
+
+def _refuse_rules(path: Path, content: Any) -> None:
+    """Raise BadInputError where a list of hypotheses is one of rules: what they ask for would not be looked at."""
+    for entry in content if isinstance(content, list) else ():
+        wrong = [name for name in entry if name in _ONLY_RULES] if isinstance(entry, Mapping) else []
+        if wrong:
+            raise BadInputError(
+                f"{path} line {entry[LINE]}: {wrong[0]!r} is of a rule, and this is a list of hypotheses; write the "
+                "rules under 'rules:'"
+            )
 
 
 @dataclass(slots=True)

@@ -43,6 +43,9 @@ _WITHOUT = (
 )
 
 
+_READING = ("encoder", "templates", "calibration")  # of a run: by which it tells what an image shows
+
+
 class Asks(Protocol):
     """A workspace, as far as a gate asks it."""
 
@@ -129,15 +132,21 @@ class Sources:
         settings = runs.show(other.run_id).settings
         if settings["condition"] != self.options.where:
             raise BadInputError(f"run {other.run_id} is of other images: it was made with another --where")
+        own = {} if self.ranking is None else runs.show(self.ranking.run_id).settings
+        if other_reading := [name for name in _READING if name in own and settings[name] != own[name]]:
+            raise BadInputError(
+                f"run {other.run_id} read the images another way ({', '.join(other_reading)}); rank its phrases again"
+            )
         then = {
             key(Hypothesis(a.text, a.group, a.template)): a
             for a in runs.ranking(other.run_id).answers
             if a.within is None and a.min_effect is not None and a.shown is not None  # stored by an older fsearch
         }
         asked = [k for k in map(key, phrases) if k in then and k in self.answers]
-        images = len(self.diagnosis())
-        pairs = [(then[k], self.answers[k]) for k in asked]
-        found = changes_between(pairs, (settings["images"] or images, images), self.options.fdr)
+        diagnosis = self.diagnosis()
+        images, repeated = len(diagnosis), (int(diagnosis.groups.max()) + 1) / len(diagnosis)
+        counts = repeated * (settings["images"] or images), repeated * images
+        found = changes_between([(then[k], self.answers[k]) for k in asked], counts, self.options.fdr)
         self.notes.append(
             f"run {other.run_id} is of the same model, whose losses then are gone: answers are compared, not pairs of "
             "losses, so only large changes can be told"

@@ -15,32 +15,43 @@ from fsearch.diagnoser.changes import Change
 from fsearch.diagnoser.choices import Correction
 from fsearch.diagnoser.discoveries import q_values
 from fsearch.diagnoser.lift import interval
+from fsearch.diagnoser.pairing import APART
 from fsearch.diagnoser.verdict import Verdict
+from fsearch.indexer.errors import BadInputError
 from fsearch.search.answer import Answer
 
 _TWO_SIDED_90 = 1.6448536269514722
 
-Images = tuple[int, int]  # that took part then, and that take part now
+Counts = tuple[float, float]  # groups of repeated images that took part then, and that take part now
 
 
-def changes_between(pairs: Sequence[tuple[Answer, Answer]], images: Images, correction: Correction) -> list[Change]:
-    """The change of each phrase from its answer in a stored run to its answer now, given as (then, now)."""
+def changes_between(pairs: Sequence[tuple[Answer, Answer]], counts: Counts, correction: Correction) -> list[Change]:
+    """The change of each phrase from its answer in a stored run to its answer now, given as (then, now).
+
+    Raises BadInputError where the losses then and now are hardly on one scale.
+    """
     from scipy.special import ndtr
 
     if not pairs:
         return []
+    spreads = sorted((pairs[0][0].loss_std, pairs[0][1].loss_std))
+    if spreads[1] > APART * spreads[0]:
+        raise BadInputError(
+            f"the losses of the stored run are hardly on one scale with those now: they were spread by "
+            f"{pairs[0][0].loss_std:.3g}, and are by {pairs[0][1].loss_std:.3g}"
+        )
     values = np.array([now.expected_loss - then.expected_loss for then, now in pairs])
-    errors = np.array([_error(then, now, images) for then, now in pairs])
+    errors = np.array([_error(then, now, counts) for then, now in pairs])
     p = 2 * ndtr(-np.abs(values) / errors.clip(min=1e-300))
     p = np.where(np.isfinite(p), p, 1.0)
     numbers = zip(values.tolist(), errors.tolist(), p.tolist(), q_values(p, correction).tolist(), strict=True)
     return [_change(*pair, *four) for pair, four in zip(pairs, numbers, strict=True)]
 
 
-def _error(then: Answer, now: Answer, images: Images) -> float:
+def _error(then: Answer, now: Answer, counts: Counts) -> float:
     """Of the difference of two expected losses: that of both lifts, as their intervals give it, and of both means."""
     parts = [(a.hi - a.lo) / (2 * _TWO_SIDED_90) for a in (then, now)]
-    parts += [a.loss_std / np.sqrt(n) for a, n in zip((then, now), images, strict=True)]
+    parts += [a.loss_std / np.sqrt(n) for a, n in zip((then, now), counts, strict=True)]
     return float(np.sqrt(np.square(parts).sum()))
 
 
