@@ -25,6 +25,7 @@ from fsearch.indexer.storage.files import write_atomic
 from fsearch.indexer.storage.layout import Layout
 from fsearch.search.answer import Ranking
 from fsearch.search.discovery.result import Concept, Discovery
+from fsearch.search.gate.outcome import GateResult
 from fsearch.search.options import Progress
 from fsearch.search.workspace import Workspace
 
@@ -33,6 +34,15 @@ COUNT = 3000
 SEED = 20_261
 MODEL = "smile-classifier"
 _FOLDER = "portraits"
+_RULES = f"""\
+# fsearch gate: what a release must keep, see docs/ci.md
+model: {MODEL}
+rules:
+  - by: skin_tone
+    max_gap: 0.2
+  - by: eyewear
+    max_gap: 0.2
+"""
 _T = TypeVar("_T")
 
 
@@ -42,6 +52,7 @@ class DemoReport:
 
     Attributes
     ----------
+    gate : what its rules came to: skin tones, and kinds of eyewear, must lose about the same.
     truths : by hypothesis, the true lift: what the portraits that were drawn to show it lose beyond the mean of all.
     seconds : wall time of each stage, in order.
     """
@@ -51,6 +62,7 @@ class DemoReport:
     fit: FitReport
     ranking: Ranking
     discovery: Discovery
+    gate: GateResult
     truths: dict[str, float]
     seconds: dict[str, float]
 
@@ -84,8 +96,11 @@ def run_demo(workspace: Workspace, folder: Path, progress: Progress | None = Non
     fit = timed("fit", lambda: workspace.fit(MODEL, progress=progress))
     discovery = timed("discover", lambda: workspace.discover(model=MODEL, progress=progress))
     ranking = timed("rank", lambda: workspace.rank(STARTER, model=MODEL, progress=progress))
+    rules = folder / "gate.yaml"
+    write_atomic(rules, _RULES.encode())
+    gate = timed("gate", lambda: workspace.gate(rules))
     truths = true_lifts(portraits, judged, [a.text for a in ranking.answers])
-    return DemoReport(accuracy, float(judged.mean()), fit, ranking, discovery, truths, seconds)
+    return DemoReport(accuracy, float(judged.mean()), fit, ranking, discovery, gate, truths, seconds)
 
 
 def true_lifts(portraits: Sequence[Portrait], losses: NDArray[np.float64], texts: Sequence[str]) -> dict[str, float]:

@@ -98,6 +98,12 @@ def test_the_demo_finds_dark_skin_and_can_be_run_again() -> None:
     again = run_demo(ws, Path("demo"), count=1200)
     assert [a.text for a in again.ranking.answers] == [a.text for a in report.ranking.answers]
     assert again.ranking.run_id == report.ranking.run_id + 2  # the discovery is a run, too
+    stopped = {check.subject: check for check in report.gate.checks}
+    assert report.gate.outcome == "fails"
+    assert {name: str(check.outcome) for name, check in stopped.items()} == {"skin_tone": "fails", "eyewear": "passes"}
+    worse, better = re.findall(r"(\d+) loses .* more than (\d+)$", stopped["skin_tone"].reason)[0]
+    assert int(worse) >= 7 > int(better)  # as the black box was trained to
+    assert ws.gate("demo/gate.yaml").checks == report.gate.checks
     assert report.discovery.concepts[0].head.verdict == "fails"
     assert any("dark" in c.head.text or "skin_tone" in c.head.text for c in report.discovery.concepts[:3])
 
@@ -107,9 +113,13 @@ GOLDEN_TAIL = """\
  weights: trees # (# a member), linear #
  out of bag: Spearman #, R# # (Spearman with permuted losses: #)
  repeats: #,# images in #,# groups of near-duplicates, the largest of #
- render # s, black box # s, index # s, fit # s, discover # s, rank # s
+ render # s, black box # s, index # s, fit # s, discover # s, rank # s, gate # s
 
 Nobody listed this, and it fails: NAME (lift #, q #; fsearch discover)
+
+Would it be released? The gate fails (fsearch gate fsearch-demo/gate.yaml):
+ fails skin_tone, max_gap #: # loses # [#, #] more than #
+ passes eyewear, max_gap #: none loses # [#, #] more than sunglasses
 
 Try next:
  fsearch query "dark skin tone"
@@ -129,7 +139,7 @@ def test_the_demo_prints_its_story(monkeypatch: pytest.MonkeyPatch) -> None:
     assert " fails " in lines[1]
     assert len(lines[1:47]) == 46
     assert all(line.split()[0] == str(i) for i, line in enumerate(lines[1:47], start=1))
-    tail = [re.sub(r"fails: .* \(lift", "fails: NAME (lift", line) for line in lines[-12:]]
+    tail = [re.sub(r"fails: .* \(lift", "fails: NAME (lift", line) for line in lines[-16:]]
     assert [" ".join(re.sub(r"[+-]?\d+(\.\d+)?", "#", line).split()) for line in tail] == [
         " ".join(line.split()) for line in GOLDEN_TAIL.splitlines()
     ]

@@ -204,7 +204,9 @@ def test_a_group_table_has_means_and_intervals() -> None:
     for name, row in rows.items():
         own = losses[values == int(name)]
         assert row.mean_loss == pytest.approx(own.mean())  # type: ignore[attr-defined]
-        error = max(own.std(ddof=1), np.sqrt((own.var(ddof=1) + losses.var()) / 2)) / np.sqrt(len(own))
+        own_variance, freedom = own.var(ddof=1), len(own) - 1
+        moderated = (freedom * own_variance + 30 * losses.var()) / (freedom + 30)
+        error = np.sqrt(max(own_variance, moderated) / len(own))
         assert row.mean_hi - row.mean_loss == pytest.approx(1.65 * error, rel=0.02)  # type: ignore[attr-defined]
         assert row.lift == pytest.approx(own.mean() - losses.mean())  # type: ignore[attr-defined]
     assert {name: str(row.verdict) for name, row in rows.items()} == {"0": "fine", "1": "fine", "2": "fails"}  # type: ignore[attr-defined]
