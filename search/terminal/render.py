@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fsearch.indexer.embedding.pipeline import IndexReport
     from fsearch.indexer.losses.loss_report import LossesReport
     from fsearch.search.demo import DemoReport
+    from fsearch.search.gate.outcome import GateResult
 
 _WIDTHS = {
     "rank": 4,
@@ -199,8 +200,7 @@ def demo_lines(report: DemoReport, program: str, options: str) -> list[str]:
         "",
         *_unlisted(report),
         "",
-        f"Would it be released? {report.gate.sentence.partition(':')[0].capitalize()} (fsearch gate {report.gate.source}):",
-        *(f"  {c.outcome:<6}  {c.subject}, {c.check}: {c.reason}" for c in report.gate.checks),
+        *_gated(report.gate),
         "",
         "Try next:",
         f'  {program} query{options} "dark skin tone"',
@@ -224,6 +224,13 @@ def _unlisted(report: DemoReport) -> list[str]:
         return ["Nothing fails that the list does not say (fsearch discover)."]
     numbers = f"lift {found.head.lift:+.3f}, q {found.head.q_value:.3f}"
     return [f"Nobody listed this, and it fails: {found.head.text} ({numbers}; fsearch discover)"]
+
+
+def _gated(gate: GateResult) -> list[str]:
+    """What the demo's gate came to."""
+    outcome = gate.sentence.partition(":")[0].capitalize()
+    checks = (f"  {c.outcome:<6}  {c.subject}, {c.check}: {c.reason}" for c in gate.checks)
+    return [f"Would it be released? {outcome} (fsearch gate {gate.source}):", *checks]
 
 
 def sql_table(rows: pa.Table) -> Table:
