@@ -1,10 +1,11 @@
-# make demo | test | test-oldest | check | bench | bench-planted | bench-discovery | bench-calibration | bench-streaming | bench-crash | bench-fuzz | bench-serve | bench-scale | train | screenshots | docs: each sets itself up; a second run installs nothing.
+# make demo | test | test-oldest | check | bench | bench-planted | bench-discovery | bench-calibration | bench-changes | bench-streaming | bench-crash | bench-fuzz | bench-serve | bench-scale | train | screenshots | docs: each sets itself up; a second run installs nothing.
 PYTHON ?= python3
 BIN := .venv/bin
+comma := ,
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest check bench bench-planted bench-discovery bench-calibration bench-streaming bench-crash bench-fuzz bench-serve bench-scale train screenshots docs
+.PHONY: help demo test test-oldest check bench bench-planted bench-discovery bench-calibration bench-changes bench-streaming bench-crash bench-fuzz bench-serve bench-scale train screenshots docs
 
 help: ## list these words
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /	/'
@@ -49,6 +50,9 @@ bench-discovery: $(READY) ## failures that nobody listed, against rivals, on dev
 bench-calibration: $(READY) ## what labels teach of a real CLIP encoder: make bench-calibration CLIP=FOLDER (a quarter of an hour)
 	$(BIN)/python -m benchmarks.calibration $(CLIP)
 	$(BIN)/python -m benchmarks.calibration $(CLIP) --worlds 0:10
+
+bench-changes: $(READY) ## what got worse from one model to another, paired and unpaired, on development seeds (an hour)
+	$(BIN)/python -m benchmarks.changes $(if $(CLIP),--source portraits$(comma)clip-caltech --clip $(CLIP))
 
 bench-streaming: $(READY) ## memory while 100,000 images of a WebDataset stream by (ten minutes)
 	$(BIN)/python -m benchmarks.streaming
