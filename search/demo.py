@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fsearch.data.portraits import Portrait, draw_many, named_in, sample
+from fsearch.diagnoser.discovery.propose import Origin
 from fsearch.diagnoser.fit_report import FitReport
 from fsearch.diagnoser.verdict import Verdict
 from fsearch.indexer.errors import BadInputError
@@ -68,10 +69,11 @@ class DemoReport:
 
     @property
     def unlisted(self) -> Concept | None:
-        """The worst failing concept that no line of the list says."""
+        """The worst failing concept that no line of the list says: one in words, or else a region without."""
         listed = {a.text for a in self.ranking.answers}
-        found = (c for c in self.discovery.concepts if c.head.verdict == Verdict.FAILS)
-        return next((c for c in found if not listed & {c.head.text, *(w.text for w in c.wordings)}), None)
+        fails = [c for c in self.discovery.concepts if c.head.verdict == Verdict.FAILS]
+        new = [c for c in fails if not listed & {c.head.text, *(w.text for w in c.wordings)}]
+        return next((c for c in new if c.head.origin != Origin.REGION), next(iter(new), None))
 
 
 def run_demo(workspace: Workspace, folder: Path, progress: Progress | None = None, count: int = COUNT) -> DemoReport:

@@ -200,7 +200,7 @@ def demo_lines(report: DemoReport, program: str, options: str) -> list[str]:
         "",
         *_unlisted(report),
         "",
-        *_gated(report.gate),
+        *_gated(report.gate, f"{program} gate{options}"),
         "",
         "Try next:",
         f'  {program} query{options} "dark skin tone"',
@@ -222,15 +222,16 @@ def _unlisted(report: DemoReport) -> list[str]:
     found = report.unlisted
     if found is None:
         return ["Nothing fails that the list does not say (fsearch discover)."]
-    numbers = f"lift {found.head.lift:+.3f}, q {found.head.q_value:.3f}"
-    return [f"Nobody listed this, and it fails: {found.head.text} ({numbers}; fsearch discover)"]
+    q = f"q {found.head.q_value:.3f}" if found.head.q_value >= 0.001 else "q < 0.001"
+    name = printable(found.head.text)
+    return ["Nobody listed this, and it fails (fsearch discover):", f"  {name}: lift {found.head.lift:+.3f}, {q}"]
 
 
-def _gated(gate: GateResult) -> list[str]:
-    """What the demo's gate came to."""
+def _gated(gate: GateResult, command: str) -> list[str]:
+    """What the demo's gate came to, and the command that asks it again."""
     outcome = gate.sentence.partition(":")[0].capitalize()
     checks = (f"  {c.outcome:<6}  {c.subject}, {c.check}: {c.reason}" for c in gate.checks)
-    return [f"Would it be released? {outcome} (fsearch gate {gate.source}):", *checks]
+    return [f"Would it be released? {outcome} ({command} {gate.source}):", *checks]
 
 
 def sql_table(rows: pa.Table) -> Table:
