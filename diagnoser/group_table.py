@@ -3,8 +3,8 @@
 Like the tables of Fairlearn's MetricFrame, but no number stands alone: every error is by groups of repeated images
 (the sandwich of Liang and Zeger, Biometrika 1986, with Student's quantile). Ten images without a mistake have no spread
 of their own, and would have an interval of no width; so a group's variance, where it is the smaller, is drawn towards
-that of all images (moderated variance: Smyth, Stat. Appl. Genet. Mol. Biol. 2004), as if PRIOR groups of repeats that
-vary like all were among it. Which images belong to a group is known; no encoder has a say. Pure functions.
+that within all groups (moderated variance: Smyth, Stat. Appl. Genet. Mol. Biol. 2004), as if PRIOR groups of repeats
+that vary like these were among it. Which images belong to a group is known; no encoder has a say. Pure functions.
 """
 
 from __future__ import annotations
@@ -63,15 +63,16 @@ def group_table(losses: Floats, groups: Groups, members: Masks) -> tuple[GroupRo
     """
     from scipy.special import stdtr
 
-    mean, effect = float(losses.mean()), minimum_effect(losses)
+    mean, effect, pool = float(losses.mean()), minimum_effect(losses), _within(losses, groups, members)
     seen = []
     for mask in members.values():
         count, rest = int(mask.sum()), int((~mask).sum())
         units = len(np.unique(groups[mask]))
-        own = _estimate(losses, groups, [(mask, 1.0 / max(count, 1))], units)
+        own = _estimate(losses, groups, [(mask, 1.0 / max(count, 1))], units, pool)
         # over the mean of all: what the value is above the rest, times the share of the rest
         sides = [(mask, rest / len(losses) / max(count, 1)), (~mask, -1.0 / len(losses))]
-        lift = _estimate(losses, groups, sides, min(units, len(np.unique(groups[~mask]))) if rest else units)
+        others = len(np.unique(groups[~mask])) if rest else units
+        lift = _estimate(losses, groups, sides, min(units, others), pool)
         degrees = max(units - 1, 1)
         p = float(stdtr(degrees, -lift[0] / lift[1])) if lift[1] > 0 else 1.0 if lift[0] <= 0 else 0.0
         seen.append((count, units, own, lift, p))
@@ -115,23 +116,32 @@ def group_table(losses: Floats, groups: Groups, members: Masks) -> tuple[GroupRo
 
 def gaps(losses: Floats, groups: Groups, members: Masks) -> tuple[Floats, Floats]:
     """(g, g) differences in mean loss between any two values, row less column, and their standard errors."""
-    masks = list(members.values())
+    masks, pool = list(members.values()), _within(losses, groups, members)
     difference, error = np.zeros((len(masks), len(masks))), np.zeros((len(masks), len(masks)))
     for i, a in enumerate(masks):
         for j, b in enumerate(masks[:i]):
             units = min(len(np.unique(groups[a])), len(np.unique(groups[b])))
             sides = [(a, 1.0 / max(int(a.sum()), 1)), (b, -1.0 / max(int(b.sum()), 1))]
-            difference[i, j], error[i, j], _ = _estimate(losses, groups, sides, units)
+            difference[i, j], error[i, j], _ = _estimate(losses, groups, sides, units, pool)
             difference[j, i], error[j, i] = -difference[i, j], error[i, j]
     return difference, error
 
 
+def _within(losses: Floats, groups: Groups, members: Masks) -> float:
+    """The variance of groups of repeats about the mean of the value they have, or of all that have none."""
+    rest = losses - losses.mean()
+    for mask in (*members.values(), ~np.any(list(members.values()), axis=0)):
+        if mask.any():
+            rest[mask] = losses[mask] - losses[mask].mean()
+    return float(group_means(rest, groups).var())
+
+
 def _estimate(
-    losses: Floats, groups: Groups, sides: list[tuple[NDArray[np.bool_], float]], units: int
+    losses: Floats, groups: Groups, sides: list[tuple[NDArray[np.bool_], float]], units: int, pool: float
 ) -> tuple[float, float, float]:
     """A weighted sum of means of `losses`, (n,): its value, standard error and half of its 90% interval.
 
-    `sides` are which images, and the weight of each; `units` are the groups of the smaller side.
+    `sides` are which images, and the weight of each; `units` are the groups of the smaller side; `pool` : see _within.
     """
     from scipy.special import stdtrit
 
@@ -146,7 +156,7 @@ def _estimate(
             pulls[mask] += weight * (losses[mask] - losses[mask].mean())
             weights[mask] += weight
     own = float((np.bincount(codes, pulls) ** 2).sum()) * units / (units - 1)
-    pooled = float((np.bincount(codes, weights) ** 2).sum()) * float(group_means(losses, groups).var())
+    pooled = float((np.bincount(codes, weights) ** 2).sum()) * pool
     moderated = ((units - 1) * own + PRIOR * pooled) / (units - 1 + PRIOR)
     error = float(np.sqrt(max(own, moderated)))
     return value, error, error * float(stdtrit(units - 1, (1 + LEVEL) / 2))

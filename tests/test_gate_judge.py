@@ -201,11 +201,12 @@ def test_a_group_table_has_means_and_intervals() -> None:
     values = rng.integers(0, 3, 600)
     losses = rng.gamma(1.0, np.where(values == 2, 2.0, 0.5))
     rows = table(losses, values)
+    within = np.mean((losses - np.array([losses[values == v].mean() for v in range(3)])[values]) ** 2)
     for name, row in rows.items():
         own = losses[values == int(name)]
         assert row.mean_loss == pytest.approx(own.mean())  # type: ignore[attr-defined]
         own_variance, freedom = own.var(ddof=1), len(own) - 1
-        moderated = (freedom * own_variance + 30 * losses.var()) / (freedom + 30)
+        moderated = (freedom * own_variance + 30 * within) / (freedom + 30)
         error = np.sqrt(max(own_variance, moderated) / len(own))
         assert row.mean_hi - row.mean_loss == pytest.approx(1.65 * error, rel=0.02)  # type: ignore[attr-defined]
         assert row.lift == pytest.approx(own.mean() - losses.mean())  # type: ignore[attr-defined]
