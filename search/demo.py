@@ -69,11 +69,11 @@ class DemoReport:
 
     @property
     def unlisted(self) -> Concept | None:
-        """The worst failing concept that no line of the list says: one in words, or else a region without."""
+        """What fails most surely and no line of the list says: a concept in words, or else a region without."""
         listed = {a.text for a in self.ranking.answers}
         fails = [c for c in self.discovery.concepts if c.head.verdict == Verdict.FAILS]
         new = [c for c in fails if not listed & {c.head.text, *(w.text for w in c.wordings)}]
-        return next((c for c in new if c.head.origin != Origin.REGION), next(iter(new), None))
+        return min(new, key=lambda c: (c.head.origin == Origin.REGION, c.head.q_value), default=None)
 
 
 def run_demo(workspace: Workspace, folder: Path, progress: Progress | None = None, count: int = COUNT) -> DemoReport:

@@ -182,7 +182,10 @@ def test_the_same_seed_gives_the_same_comparison(released: Path) -> None:
 
 def test_phrases_come_from_runs_where_no_file_names_them(own: Workspace) -> None:
     with Store.open(own.root).catalog.write() as con:
-        con.execute("DELETE FROM runs")  # of other tests
+        named = "SELECT table_name FROM duckdb_columns() WHERE column_name = 'run_id' AND table_name IN ({})"
+        tables = "SELECT table_name FROM duckdb_tables()"
+        for (table,) in con.execute(named.format(tables)).fetchall():
+            con.execute(f"DELETE FROM {table}")  # the runs of other tests
     with pytest.raises(BadInputError, match="name a file of hypotheses: no run of either model is stored"):
         own.compare("old", "new")
     runs = [own.rank(["bald", "a hat"], model="old").run_id, own.rank(["a hat", "in dim light"], model="new").run_id]

@@ -223,14 +223,14 @@ def _unlisted(report: DemoReport) -> list[str]:
     if found is None:
         return ["Nothing fails that the list does not say (fsearch discover)."]
     q = f"q {found.head.q_value:.3f}" if found.head.q_value >= 0.001 else "q < 0.001"
-    name = printable(found.head.text)
-    return ["Nobody listed this, and it fails (fsearch discover):", f"  {name}: lift {found.head.lift:+.3f}, {q}"]
+    numbers = f"lift {found.head.lift:+.3f}, {q}"
+    return [f"Nobody listed this, and it fails (fsearch discover: {numbers}):", f"  {printable(found.head.text)}"]
 
 
 def _gated(gate: GateResult, command: str) -> list[str]:
     """What the demo's gate came to, and the command that asks it again."""
     outcome = gate.sentence.partition(":")[0].capitalize()
-    checks = (f"  {c.outcome:<6}  {c.subject}, {c.check}: {c.reason}" for c in gate.checks)
+    checks = (f"  {c.outcome:<6}  {c.subject}: {c.reason}" for c in gate.checks)
     return [f"Would it be released? {outcome} ({command} {gate.source}):", *checks]
 
 
