@@ -21,7 +21,7 @@ from fsearch.indexer.embedding.phrases import TextEncoder
 from fsearch.indexer.embedding.text_vectors import GivenTextVectors
 from fsearch.indexer.errors import require_one_of
 from fsearch.indexer.storage.vectors import unit
-from fsearch.indexer.workspace.image_reader import ImageReader, ImageRow
+from fsearch.indexer.workspace.image_places import ImagePlaces, ImageRow
 from fsearch.indexer.workspace.store import Store
 from fsearch.search import negation
 from fsearch.search.account import NOT_KEPT, Account, Placed, Question
@@ -51,6 +51,17 @@ PHOTOGRAPHS, PORTRAITS = SHIPPED / "reference.txt", SHIPPED / "portraits.csv"
 STARTERS = (SHIPPED / "people.txt", SHIPPED / "photographs.txt")
 
 
+def as_read(hypothesis: Hypothesis) -> Hypothesis:
+    """What is embedded of a phrase: of a negation, the positive phrase."""
+    text = positive(hypothesis.text)
+    return hypothesis if text is None else replace(hypothesis, text=text)
+
+
+def prompts(hypotheses: Sequence[Hypothesis], templates: Sequence[str]) -> list[str]:
+    """All that an encoder reads of `hypotheses`."""
+    return [prompt for h in hypotheses for prompt in as_read(h).prompts(templates)]
+
+
 def embed(
     encoder: TextEncoder,
     hypotheses: Sequence[Hypothesis],
@@ -58,9 +69,9 @@ def embed(
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float32]:
     """(q, d) float32 unit embeddings; a phrase in several templates is their mean in text space, made unit again."""
-    prompts = [h.prompts(templates) for h in hypotheses]
-    found = encoder.embed_texts([p for several in prompts for p in several], progress)
-    ends = np.cumsum([len(several) for several in prompts])[:-1]
+    of_each = [h.prompts(templates) for h in hypotheses]
+    found = encoder.embed_texts([p for several in of_each for p in several], progress)
+    ends = np.cumsum([len(several) for several in of_each])[:-1]
     return unit(np.stack([part.mean(axis=0) for part in np.split(found, ends)]))
 
 
@@ -105,7 +116,7 @@ def answer(
     encoder: TextEncoder,
     hypotheses: Sequence[Hypothesis],
     options: QueryOptions,
-    reader: ImageReader,
+    places: ImagePlaces,
     *,
     templates: Sequence[str] = (),
     foreign_images: bool = False,
@@ -114,22 +125,22 @@ def answer(
 ) -> Answers:
     """Answers in the order of `hypotheses`, slice by slice.
 
-    `reader` says what is known of the images shown. `foreign_images` says that the encoder was not made for the images
+    `places` says what is known of the images shown. `foreign_images` says that the encoder was not made for the images
     of the index: no answer can then be trusted. With an `account`, the phrases are questions asked one at a time.
     """
     bridge, former = _bridge(options.bridge)
     given = isinstance(encoder, GivenTextVectors)  # which are of the phrases as they stand
     negated = [None if given else positive(h.text) for h in hypotheses]
-    read = [h if p is None else replace(h, text=p) for h, p in zip(hypotheses, negated, strict=True)]
+    read = list(hypotheses) if given else [as_read(h) for h in hypotheses]
     texts = embed(encoder, read, templates, progress)
     unknown = [encoder.unknown_words(" ".join(h.prompts(templates))) for h in read]
-    prompts = [(h.text, r.prompts(templates)) for h, r in zip(hypotheses, read, strict=True)]
-    asked = [Question.of(*words, options.where, within) for within in slices for words in prompts]
+    words = [(h.text, r.prompts(templates)) for h, r in zip(hypotheses, read, strict=True)]
+    asked = [Question.of(*of_one, options.where, within) for within in slices for of_one in words]
     turns = None if account is None else account.turns(asked, options.fdr)
     found = find(
         slices,
         texts,
-        [Phrase(h.text, h.group, words, of) for h, words, of in zip(hypotheses, unknown, negated, strict=True)],
+        [Phrase(h.text, h.group, new, of) for h, new, of in zip(hypotheses, unknown, negated, strict=True)],
         bridge=bridge,
         seed=options.seed,
         correction=options.fdr,
@@ -142,7 +153,7 @@ def answer(
     notes += () if given else tuple(negation.notes(h.text for h in hypotheses))
     every = [*found.found, *(f for _, f in found.hidden)]
     own = [*(h for _ in slices for h in hypotheses), *(hypotheses[i] for i, _ in found.hidden)]
-    answers = with_images(every, own, partial(reader.described, some.report.model), reader.place)
+    answers = with_images(every, own, partial(places.described, some.report.model), places.place)
     main, hidden = answers[: len(found.found)], answers[len(found.found) :]
     if turns is not None and turns.placed is not None:
         main = _with_places(main, turns.placed)

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -239,12 +240,13 @@ class Workspace(Discovers, Releases, Exports, Maintains):
         text_vectors: Any = None,
         one_at_a_time: bool = False,
     ) -> Answers:
-        from fsearch.search.query import answer, dropped
+        from fsearch.search.query import answer, dropped, prompts
 
-        scope = self._session.scope(self.root, model, options)
+        read = partial(prompts, asked) if text_vectors is None else None
+        scope = self._session.scope(self.root, model, options, read)
         store = scope.store
         slices, notes = self._session.slices(scope, options)
-        encoder = self._session.text_encoder(store, options.device, text_vectors)
+        encoder = self._session.text_encoder(store, options.device, text_vectors, scope.phrases)
         found = answer(
             slices,
             encoder,

@@ -21,7 +21,8 @@ from fsearch.indexer.sources.base import GONE
 from fsearch.indexer.sources.decode import RejectedImageError
 from fsearch.indexer.storage.layout import cache_folder
 from fsearch.indexer.vector_index.exact_search import ExactSearch
-from fsearch.indexer.workspace.image_reader import IN_MEMORY, NOT_TRUSTED, ImageReader, ImageRow, prune
+from fsearch.indexer.workspace.image_places import ImageRow
+from fsearch.indexer.workspace.image_reader import IN_MEMORY, NOT_TRUSTED, ImageReader, prune
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.workspace import Workspace
 

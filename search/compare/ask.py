@@ -13,7 +13,7 @@ from fsearch.diagnoser.changes import Moved, find_changes
 from fsearch.diagnoser.finding import Phrase
 from fsearch.diagnoser.pairing import Pair, Side, pair
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.workspace.image_reader import ImageReader
+from fsearch.indexer.workspace.image_places import ImagePlaces
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.compare.question import Named, named, phrases_of, require_two, rows_where
 from fsearch.search.compare.result import ChangeAnswer, Comparison, MovedImage, ranked
@@ -167,14 +167,14 @@ def _texts(
     return embed(encoder, hypotheses, templates, progress)
 
 
-def _images(base: Diagnosis, moved: Sequence[Moved], model: str, reader: ImageReader) -> list[tuple[MovedImage, ...]]:
+def _images(base: Diagnosis, moved: Sequence[Moved], model: str, places: ImagePlaces) -> list[tuple[MovedImage, ...]]:
     """The images behind each change; the catalog is asked once for all of them."""
     rows = base.retriever.rows
     ids = [base.image_ids[np.searchsorted(rows, m.rows)] for m in moved]
-    described = reader.described(model, np.unique(np.concatenate([np.empty(0, np.int64), *ids])))
+    described = places.described(model, np.unique(np.concatenate([np.empty(0, np.int64), *ids])))
     return [
         tuple(
-            MovedImage(row.key, i, membership, before, after, reader.place(row))
+            MovedImage(row.key, i, membership, before, after, places.place(row))
             for i, membership, before, after in zip(
                 own.tolist(), m.memberships.tolist(), m.before.tolist(), m.after.tolist(), strict=True
             )
