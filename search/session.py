@@ -189,8 +189,8 @@ class Session:
             account = Account(store, name, lambda before: self.kept(before, store))
             account.read()
             texts = prompts(store.templates) if prompts else ()
-            known = known_texts(store, texts) if texts else {}
-        return Scope(store, name, rows, values, self._sides, account, {text: known.get(text) for text in texts})
+            kept = known_texts(store, texts) if texts else {}
+        return Scope(store, name, rows, values, self._sides, account, {text: kept.get(text) for text in texts})
 
     def _read(self, store: Store, model: str) -> None:
         """Read of the catalog what a diagnosis needs, where it is not here yet."""

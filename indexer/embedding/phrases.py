@@ -127,7 +127,7 @@ class KeptTexts(_WordsOfSpec):
 
     def embed_texts(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """(n, dim) float32, unit rows."""
-        known = {text: found for text in texts if (found := self._looked_up.get(text)) is not None}
+        known = {text: kept for text in texts if (kept := self._looked_up.get(text)) is not None}
         if others := [text for text in texts if text not in self._looked_up]:
             known |= known_texts(self._store, others)
         new = [text for text in dict.fromkeys(texts) if text not in known]
