@@ -6,7 +6,7 @@ closed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # a command that asks nothing of a fit or an encoder does not
     from fsearch.indexer.storage.vectors import Vectors
     from fsearch.indexer.vector_index.exact_search import NearestImages
     from fsearch.indexer.workspace.image_places import ImagePlaces
+    from fsearch.search.hypotheses import Hypothesis
 
 MOST_SLICES = 100
 
@@ -167,15 +168,10 @@ class Session:
             self._fits[model] = fits.load(store.layout, model, store.encoder.dim).calibrated(calibration)
         return self._fits[model]
 
-    def scope(
-        self,
-        root: Path,
-        model: str | None,
-        options: QueryOptions,
-        prompts: Callable[[Sequence[str]], Sequence[str]] | None = None,
-    ) -> Scope:
-        """What the catalog says of a question, read in one go; `prompts` says what is read in given templates."""
+    def scope(self, root: Path, model: str | None, options: QueryOptions, asked: Sequence[Hypothesis] = ()) -> Scope:
+        """What the catalog says of a question about `asked`, read in one go."""
         from fsearch.indexer.workspace.text_vectors import known_texts
+        from fsearch.search.query import prompts
 
         with Catalog(Layout(root)).shared():
             store = self.store(root)
@@ -188,7 +184,7 @@ class Session:
             values = None if options.by is None else store.rows_by(name, options.by)
             account = Account(store, name, lambda before: self.kept(before, store))
             account.read()
-            texts = prompts(store.templates) if prompts else ()
+            texts = prompts(asked, store.templates)
             kept = known_texts(store, texts) if texts else {}
         return Scope(store, name, rows, values, self._sides, account, {text: kept.get(text) for text in texts})
 

@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -240,10 +239,9 @@ class Workspace(Discovers, Releases, Exports, Maintains):
         text_vectors: Any = None,
         one_at_a_time: bool = False,
     ) -> Answers:
-        from fsearch.search.query import answer, dropped, prompts
+        from fsearch.search.query import answer, dropped
 
-        read = partial(prompts, asked) if text_vectors is None else None
-        scope = self._session.scope(self.root, model, options, read)
+        scope = self._session.scope(self.root, model, options, asked if text_vectors is None else ())
         store = scope.store
         slices, notes = self._session.slices(scope, options)
         encoder = self._session.text_encoder(store, options.device, text_vectors, scope.phrases)
