@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import warnings
 from pathlib import Path
@@ -229,6 +230,7 @@ def demo(
 def main() -> None:
     """Run the command line."""
     prepare_streams()
+    gc.set_threshold(50_000)  # a command starts by importing: many new objects, and no garbage to look for among them
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what a damaged image lacks is said in `rejected`
     try:
         app()

@@ -12,7 +12,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pyarrow as pa
-from benchmarks.indexing import random_weights
+from benchmarks.indexing import NAME, random_weights
 from benchmarks.measure import machine, paired
 
 import fsearch
@@ -36,7 +36,7 @@ def measure(work: Path) -> None:
     with store.writer():
         fill(store, vectors)
         store.sync_index()
-    ws = fsearch.open(work / "w")
+    ws = fsearch.open(work / "w", NAME)
     ws.fit()
     encoder = load_encoder(spec)
     flat = faiss.IndexFlatIP(spec.dim)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("encoder", "cold", "demo", "indexing", "query", "members", "evidence")
+NAMES = ("encoder", "cold", "demo", "indexing", "query", "ranking", "members", "evidence")
 
 
 def main() -> None:

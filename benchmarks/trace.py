@@ -1,7 +1,8 @@
 """What one index run and one query go through: files of the package, hops between them, openings of the catalog.
 
 Both are traced as a user's first ones, in one process, on portraits with the demo encoder. A file counts where one of
-its functions is called, a hop is a pair of files of which one calls the other, and a search is a call of FAISS's.
+its functions is called, a hop is a pair of files of which one calls the other, and a search is a call of FAISS's, or of
+the exact search that stands in for it among few images.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from fsearch.data.portraits import draw, sample
 PACKAGE = Path(fsearch.__file__).resolve().parent
 ROOMS = ("indexer", "diagnoser", "search")
 IMAGES = 120
+_EXACT = ("indexer/vector_index/exact_search.py", "search")
 
 
 @dataclass
@@ -47,6 +49,7 @@ class Trace:
         here = _room(frame.f_code.co_filename)
         if here is None:
             return
+        self.searches += (here, frame.f_code.co_name) == _EXACT
         self.files.add(here)
         caller = frame.f_back  # what the standard library calls for us, we called
         while (

@@ -155,7 +155,7 @@ def shuffled_means(losses: Floats, groups: Groups, most: int, permutations: int,
     phrases' dependence stays as it is in the data.
     """
     means = group_means(losses, groups)
-    means = (means / max(means.std(), 1e-300)).astype(np.float32)
+    means = (means / max(means.std(), 1e-300)).astype(np.float32).astype(np.float64)  # NumPy shuffles 8 bytes faster
     rng = np.random.default_rng([seed, 23])
     m = min(most, len(means))
     drawn = np.empty((permutations, m), np.float32)

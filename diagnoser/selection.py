@@ -23,12 +23,12 @@ def mean_interval(values: NDArray[np.float64], groups: NDArray[np.int64]) -> tup
     The standard error is cluster-robust (Liang and Zeger, Biometrika 1986), with G / (G - 1) for G groups, and the
     interval that of Student's t with G - 1 degrees of freedom.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     _, codes = np.unique(groups, return_inverse=True)
     sums = np.bincount(codes, values - values.mean())
     if len(sums) < 2:
         return None
     error = np.sqrt((sums**2).sum() * len(sums) / (len(sums) - 1)) / len(values)
-    reach = float(t.ppf(0.95, len(sums) - 1) * error)
+    reach = float(stdtrit(len(sums) - 1, 0.95) * error)
     return float(values.mean()) - reach, float(values.mean()) + reach

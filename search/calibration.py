@@ -20,7 +20,8 @@ from fsearch.indexer.workspace.store import Store
 from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.labels import ImageLabels, read_labels
 from fsearch.search.options import Named
-from fsearch.search.query import embed, reference_bank
+from fsearch.search.phrases import embed
+from fsearch.search.query import reference_bank
 
 if TYPE_CHECKING:
     from fsearch.search.session import Session

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.decode import RejectedImageError
 from fsearch.indexer.storage.vectors import Embeddings, blocks
-from fsearch.indexer.workspace.image_reader import ImageReader, ImageRow
+from fsearch.indexer.workspace.image_places import ImageRow
+from fsearch.indexer.workspace.image_reader import ImageReader
 from fsearch.indexer.workspace.store import Store
 
 NEIGHBORS = 16

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -13,23 +13,20 @@ from fsearch.diagnoser.bridge import BRIDGES, DEFAULT, Bridge
 from fsearch.diagnoser.choices import FORMER_BRIDGES
 from fsearch.diagnoser.diagnosis import Diagnosis
 from fsearch.diagnoser.exhibits import Shown
-from fsearch.diagnoser.finding import Found, Phrase
+from fsearch.diagnoser.finding import Found
 from fsearch.diagnoser.findings import find
 from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.diagnoser.support import SupportThresholds
 from fsearch.indexer.embedding.phrases import TextEncoder
-from fsearch.indexer.embedding.text_vectors import GivenTextVectors
 from fsearch.indexer.errors import require_one_of
-from fsearch.indexer.storage.vectors import unit
-from fsearch.indexer.workspace.image_reader import ImageReader, ImageRow
+from fsearch.indexer.workspace.image_places import ImagePlaces, ImageRow
 from fsearch.indexer.workspace.store import Store
-from fsearch.search import negation
 from fsearch.search.account import NOT_KEPT, Account, Placed, Question
 from fsearch.search.answer import Answer, Answers
 from fsearch.search.hypotheses import SHIPPED, Hypothesis, from_phrases, read_hypotheses
-from fsearch.search.negation import positive
 from fsearch.search.neighbour import Neighbour
 from fsearch.search.options import QueryOptions
+from fsearch.search.phrases import embed, read_phrases
 
 FOREIGN_IMAGES = (
     "the demo encoder knows only portraits drawn by fsearch, and these images are of another kind, so nothing it says "
@@ -49,54 +46,6 @@ TOO_FEW_PHRASES = " (too few to learn from which phrases no image shows)"
 VOCABULARY = SHIPPED.parent / "vocabulary.txt"
 PHOTOGRAPHS, PORTRAITS = SHIPPED / "reference.txt", SHIPPED / "portraits.csv"
 STARTERS = (SHIPPED / "people.txt", SHIPPED / "photographs.txt")
-
-
-def embed(
-    encoder: TextEncoder,
-    hypotheses: Sequence[Hypothesis],
-    templates: Sequence[str],
-    progress: Callable[[int, int], None] | None = None,
-) -> NDArray[np.float32]:
-    """(q, d) float32 unit embeddings; a phrase in several templates is their mean in text space, made unit again."""
-    prompts = [h.prompts(templates) for h in hypotheses]
-    found = encoder.embed_texts([p for several in prompts for p in several], progress)
-    ends = np.cumsum([len(several) for several in prompts])[:-1]
-    return unit(np.stack([part.mean(axis=0) for part in np.split(found, ends)]))
-
-
-@dataclass(frozen=True, slots=True)
-class ReadPhrases:
-    """Phrases as the encoder reads them: a negation by its positive phrase.
-
-    Attributes
-    ----------
-    texts : (q, d) float32 unit embeddings; prompts : the words behind each.
-    notes : what must be known of negations among them.
-    """
-
-    texts: NDArray[np.float32]
-    phrases: tuple[Phrase, ...]
-    prompts: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...]
-
-
-def read_phrases(
-    encoder: TextEncoder,
-    hypotheses: Sequence[Hypothesis],
-    templates: Sequence[str],
-    progress: Callable[[int, int], None] | None = None,
-) -> ReadPhrases:
-    """What is asked of the index for some phrases, of which there may be none; given vectors are of them as written."""
-    given = isinstance(encoder, GivenTextVectors)
-    negated = [None if given else positive(h.text) for h in hypotheses]
-    read = [h if p is None else replace(h, text=p) for h, p in zip(hypotheses, negated, strict=True)]
-    prompts = tuple(h.prompts(templates) for h in read)
-    texts = embed(encoder, read, templates, progress) if read else np.empty((0, encoder.spec.dim), np.float32)
-    phrases = tuple(
-        Phrase(h.text, h.group, encoder.unknown_words(" ".join(words)), of)
-        for h, words, of in zip(hypotheses, prompts, negated, strict=True)
-    )
-    return ReadPhrases(texts, phrases, prompts, () if given else tuple(negation.notes(h.text for h in hypotheses)))
 
 
 def reference_bank(encoder: TextEncoder, templates: Sequence[str] = ()) -> ReferenceBank:
@@ -140,7 +89,7 @@ def answer(
     encoder: TextEncoder,
     hypotheses: Sequence[Hypothesis],
     options: QueryOptions,
-    reader: ImageReader,
+    places: ImagePlaces,
     *,
     templates: Sequence[str] = (),
     foreign_images: bool = False,
@@ -149,7 +98,7 @@ def answer(
 ) -> Answers:
     """Answers in the order of `hypotheses`, slice by slice.
 
-    `reader` says what is known of the images shown. `foreign_images` says that the encoder was not made for the images
+    `places` says what is known of the images shown. `foreign_images` says that the encoder was not made for the images
     of the index: no answer can then be trusted. With an `account`, the phrases are questions asked one at a time.
     """
     bridge, former = _bridge(options.bridge)
@@ -173,7 +122,7 @@ def answer(
     notes += read.notes
     every = [*found.found, *(f for _, f in found.hidden)]
     own = [*(h for _ in slices for h in hypotheses), *(hypotheses[i] for i, _ in found.hidden)]
-    answers = with_images(every, own, partial(reader.described, some.report.model), reader.place)
+    answers = with_images(every, own, partial(places.described, some.report.model), places.place)
     main, hidden = answers[: len(found.found)], answers[len(found.found) :]
     if turns is not None and turns.placed is not None:
         main = _with_places(main, turns.placed)

@@ -161,11 +161,11 @@ class Runs:
 
     def ranking(self, run_id: int | None = None) -> Ranking:
         """A run, the last by default, as `rank` returned it: answers with their images. Raises BadInputError."""
-        from fsearch.indexer.workspace.image_reader import ImageReader
+        from fsearch.indexer.workspace.image_places import ImagePlaces
         from fsearch.search.stored_ranking import latest_run, stored_ranking
 
         store = self._store()
-        return stored_ranking(store, ImageReader(store), latest_run(store) if run_id is None else run_id)
+        return stored_ranking(store, ImagePlaces(store), latest_run(store) if run_id is None else run_id)
 
     def report(self, run_id: int | None = None, *, out: str | os.PathLike[str] = "report.html", **options: Any) -> Path:
         """Write a run, the last by default, as one file to send; `options` are fields of ReportOptions."""

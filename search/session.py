@@ -6,6 +6,7 @@ closed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,8 @@ if TYPE_CHECKING:  # a command that asks nothing of a fit or an encoder does not
     from fsearch.indexer.embedding.phrases import TextEncoder
     from fsearch.indexer.storage.vectors import Vectors
     from fsearch.indexer.vector_index.exact_search import NearestImages
-    from fsearch.indexer.workspace.image_reader import ImageReader
+    from fsearch.indexer.workspace.image_places import ImagePlaces
+    from fsearch.search.hypotheses import Hypothesis
 
 MOST_SLICES = 100
 
@@ -44,6 +46,7 @@ class Scope:
     values : global rows by value of the column of `--by`; None without it.
     sides : the least and the greatest side of an image, in pixels.
     account : the questions asked of the fit one at a time.
+    phrases : embeddings that are kept, (dim,) float32, of what the encoder is to read; None where there is none.
     """
 
     store: Store
@@ -52,6 +55,7 @@ class Scope:
     values: dict[str, NDArray[np.int64]] | None
     sides: tuple[int, int]
     account: Account
+    phrases: Mapping[str, NDArray[np.float32] | None]
 
     def foreign(self, side: int | None) -> bool:
         """Whether there are images of other than `side` x `side` pixels, the only size that an encoder knows."""
@@ -63,7 +67,7 @@ class Session:
 
     def __init__(self, named: Named | None = None) -> None:
         self.named = named
-        self._images: tuple[Store, ImageReader] | None = None
+        self._images: tuple[Store, ImagePlaces] | None = None
         self._encoder: Encoder | None = None
         self._texts: TextEncoder | None = None
         self._generation: tuple[int, ...] | None = None
@@ -103,12 +107,12 @@ class Session:
 
         return permitted(store.encoder, store.layout.root, self.named)
 
-    def images(self, store: Store) -> ImageReader:
-        """The reader of the images of `store`, as it is now."""
-        from fsearch.indexer.workspace.image_reader import ImageReader
+    def images(self, store: Store) -> ImagePlaces:
+        """What is known of the images of `store`, as it is now."""
+        from fsearch.indexer.workspace.image_places import ImagePlaces
 
         if self._images is None or self._images[0] is not store:
-            self._images = store, ImageReader(store)
+            self._images = store, ImagePlaces(store)
         return self._images[1]
 
     def encoder(self, store: Store, device: Device = "auto") -> Encoder:
@@ -120,8 +124,17 @@ class Session:
             self._encoder = load_encoder(store.encoder, device, named=named)
         return self._encoder
 
-    def text_encoder(self, store: Store, device: Device = "auto", vectors: Any = None) -> TextEncoder:
-        """What embeds phrases: the encoder of `store`, or `vectors` that the caller gives for them."""
+    def text_encoder(
+        self,
+        store: Store,
+        device: Device = "auto",
+        vectors: Any = None,
+        looked_up: Mapping[str, NDArray[np.float32] | None] | None = None,
+    ) -> TextEncoder:
+        """What embeds phrases: the encoder of `store`, or `vectors` that the caller gives for them.
+
+        `looked_up` : the `phrases` of a Scope.
+        """
         from fsearch.indexer.embedding.encoder import load_texts
         from fsearch.indexer.embedding.phrases import KeptTexts
         from fsearch.indexer.embedding.text_vectors import GivenTextVectors
@@ -139,7 +152,7 @@ class Session:
                 self._texts = load_texts(store.encoder, device)
             return self._texts
 
-        return KeptTexts(store, load, lambda before: self.kept(before, store))
+        return KeptTexts(store, load, lambda before: self.kept(before, store), looked_up)
 
     def kept(self, before: tuple[int, ...], store: Store) -> None:
         """A ranking, question or embedding was stored in the catalog of generation `before`: no fit, no loss."""
@@ -155,8 +168,11 @@ class Session:
             self._fits[model] = fits.load(store.layout, model, store.encoder.dim).calibrated(calibration)
         return self._fits[model]
 
-    def scope(self, root: Path, model: str | None, options: QueryOptions) -> Scope:
-        """What the catalog says of a question, read in one go."""
+    def scope(self, root: Path, model: str | None, options: QueryOptions, asked: Sequence[Hypothesis] = ()) -> Scope:
+        """What the catalog says of a question about `asked`, read in one go."""
+        from fsearch.indexer.workspace.text_vectors import known_texts
+        from fsearch.search.phrases import prompts
+
         with Catalog(Layout(root)).shared():
             store = self.store(root)
             name = store.only_model(model)
@@ -168,7 +184,9 @@ class Session:
             values = None if options.by is None else store.rows_by(name, options.by)
             account = Account(store, name, lambda before: self.kept(before, store))
             account.read()
-        return Scope(store, name, rows, values, self._sides, account)
+            texts = prompts(asked, store.templates)
+            kept = known_texts(store, texts) if texts else {}
+        return Scope(store, name, rows, values, self._sides, account, {text: kept.get(text) for text in texts})
 
     def _read(self, store: Store, model: str) -> None:
         """Read of the catalog what a diagnosis needs, where it is not here yet."""

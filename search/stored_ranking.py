@@ -11,7 +11,7 @@ from fsearch.diagnoser.exhibits import Histogram, Kind
 from fsearch.diagnoser.verdict import Verdict
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.sql import quoted
-from fsearch.indexer.workspace.image_reader import ImageReader, ImageRow
+from fsearch.indexer.workspace.image_places import ImagePlaces, ImageRow
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.answer import COLUMNS, Answer, Ranking
 from fsearch.search.neighbour import Neighbour
@@ -41,7 +41,7 @@ def latest_run(store: Store) -> int:
     return int(run_id)
 
 
-def stored_ranking(store: Store, reader: ImageReader, run_id: int) -> Ranking:
+def stored_ranking(store: Store, places: ImagePlaces, run_id: int) -> Ranking:
     """The ranking of one run, with the images that are still there. Raises BadInputError where there is none."""
     query = 'SELECT model, created_at, correction, "by" FROM runs WHERE run_id = ?'
     run = store.catalog.sql(query, [run_id]).to_pylist()
@@ -50,7 +50,7 @@ def stored_ranking(store: Store, reader: ImageReader, run_id: int) -> Ranking:
     model = run[0]["model"]
     images: dict[tuple[str, int], dict[str, list[Neighbour]]] = defaultdict(lambda: defaultdict(list))
     for row in store.catalog.sql(_IMAGES, [model, run_id]).to_pylist():
-        images[row["within"], row["hypothesis_id"]][row["kind"]].append(_neighbour(row, reader))
+        images[row["within"], row["hypothesis_id"]][row["kind"]].append(_neighbour(row, places))
     shared: dict[tuple[str, str], list[tuple[str, float]]] = defaultdict(list)
     for row in store.catalog.sql(_SHARED, [run_id]).to_pylist():
         shared[row["within"], row["hypothesis"]].append((row["other"], row["overlap"]))
@@ -90,7 +90,7 @@ def _discovered(answers: tuple[Answer, ...], rows: list[dict[str, Any]]) -> tupl
     )
 
 
-def _neighbour(row: dict[str, Any], reader: ImageReader) -> Neighbour:
+def _neighbour(row: dict[str, Any], places: ImagePlaces) -> Neighbour:
     image = ImageRow(row["source"], row["key"], row["label"], row["prediction"])
     return Neighbour(
         image.key,
@@ -100,7 +100,7 @@ def _neighbour(row: dict[str, Any], reader: ImageReader) -> Neighbour:
         row["membership"],
         image.label,
         image.prediction,
-        reader.place(image),
+        places.place(image),
     )
 
 

@@ -241,10 +241,10 @@ class Workspace(Discovers, Releases, Exports, Maintains):
     ) -> Answers:
         from fsearch.search.query import answer, dropped
 
-        scope = self._session.scope(self.root, model, options)
+        scope = self._session.scope(self.root, model, options, asked if text_vectors is None else ())
         store = scope.store
         slices, notes = self._session.slices(scope, options)
-        encoder = self._session.text_encoder(store, options.device, text_vectors)
+        encoder = self._session.text_encoder(store, options.device, text_vectors, scope.phrases)
         found = answer(
             slices,
             encoder,

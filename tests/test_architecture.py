@@ -156,7 +156,10 @@ def test_shipped_weights_keep_their_limits() -> None:
     assert (ROOT / "data/blackbox/smile.safetensors").stat().st_size <= 2_000_000
 
 
-FIELDS_OF_OTHERS = ("_id", "_media_type", "_rand")  # FiftyOne's, in its files
+FIELDS_OF_OTHERS = (
+    *("_id", "_media_type", "_rand"),  # FiftyOne's, in its files
+    *("_FSEARCH_COMPLETE", "_TYPER_COMPLETE_ARGS"),  # with which a shell asks Typer what to offer
+)
 
 
 def private_names(source: str) -> Iterator[str]:

@@ -26,6 +26,14 @@ def arrays(phrases: list[tuple[float, int, bool]]) -> tuple[np.ndarray, np.ndarr
     return p, concept, tested
 
 
+@given(st.lists(P | st.sampled_from([0.01, 0.5]), max_size=60), CORRECTIONS)
+def test_q_values_are_those_of_scipy_to_the_last_bit(p: list[float], correction: Any) -> None:
+    values = np.array(p)
+    np.testing.assert_array_equal(
+        q_values(values, correction), scipy.stats.false_discovery_control(values, method=correction)
+    )
+
+
 @given(st.lists(P, min_size=1, max_size=40), CORRECTIONS)
 def test_one_phrase_a_concept_is_plain(p: list[float], correction: Any) -> None:
     values = np.array(p)

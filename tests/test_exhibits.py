@@ -21,7 +21,8 @@ from fsearch.indexer.sources.base import GONE
 from fsearch.indexer.sources.decode import RejectedImageError
 from fsearch.indexer.storage.layout import cache_folder
 from fsearch.indexer.vector_index.exact_search import ExactSearch
-from fsearch.indexer.workspace.image_reader import IN_MEMORY, NOT_TRUSTED, ImageReader, ImageRow, prune
+from fsearch.indexer.workspace.image_places import ImageRow
+from fsearch.indexer.workspace.image_reader import IN_MEMORY, NOT_TRUSTED, ImageReader, prune
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.workspace import Workspace
 
@@ -134,6 +135,24 @@ def test_an_image_in_an_archive_is_read_and_has_no_path(few: Planted) -> None:
     assert reader(ws).place(ImageRow(source, "000.png", None, None)) is None
     with Image.open(io.BytesIO(reader(ws).thumbnail(source, "000.png", 32))) as thumbnail:
         assert (thumbnail.format, thumbnail.size) == ("WEBP", (32, 32))
+
+
+def test_images_of_a_folder_have_a_path_however_it_is_laid_out(few: Planted) -> None:
+    Path("labels").mkdir()
+    for path in sorted(few.folder.iterdir())[:3]:
+        Path("labels", f"{path.stem}.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    shutil.move(few.folder, "images")
+    Path("yolo").mkdir()
+    for part in ("images", "labels"):
+        shutil.move(part, "yolo")
+    ws = fsearch.open("w")
+    ws.index("yolo")
+    (source,) = ws.sql("SELECT DISTINCT source FROM images")["source"].to_pylist()
+    for key in ws.sql("SELECT key FROM images LIMIT 2")["key"].to_pylist():
+        place = reader(ws).place(ImageRow(source, key, None, None))
+        assert place is not None
+        assert Path(place).samefile(Path("yolo", key))
+    assert reader(ws).place(ImageRow(source, "images/none.png", None, None)) is None
 
 
 def test_thumbnails_are_cached_outside_the_workspace_and_follow_the_file(few: Planted) -> None:

@@ -20,16 +20,18 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from fsearch.indexer.errors import BadInputError, EncoderError
 from fsearch.indexer.object_path import load_object
 from fsearch.indexer.storage.files import file_sha256
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 DEFAULT_LOGIT_SCALE = 100.0  # the upper bound of CLIP's training, which its published models reach
 _TEXTS = 64

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from fsearch.indexer.device import Device
 from fsearch.indexer.embedding import custom_encoder, open_clip_encoder, text_tower
@@ -26,6 +25,9 @@ from fsearch.indexer.errors import EncoderError
 from fsearch.indexer.object_path import is_named
 from fsearch.indexer.workspace.encoder_spec import DEMO, EncoderSpec
 from fsearch.indexer.workspace.trust import is_trusted
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Named = Any  # what a caller names: a name as in EncoderSpec, or an object of the caller's own
 

@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from fsearch.indexer.device import Device, choose
 from fsearch.indexer.embedding.demo_files import (
@@ -46,6 +45,9 @@ from fsearch.indexer.embedding.text_tower import TextTower
 from fsearch.indexer.embedding.tower_export import tower_of
 from fsearch.indexer.errors import EncoderError
 from fsearch.indexer.workspace.encoder_spec import DEMO, EncoderSpec
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True)

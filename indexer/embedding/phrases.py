@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -97,11 +97,18 @@ class TowerTexts(_WordsOfSpec):
 class KeptTexts(_WordsOfSpec):
     """The text side of the encoder of `store`, which `load` loads; the catalog is asked first, and keeps what is new.
 
-    `on_kept` is called with the generation that the catalog had before something was kept.
+    `on_kept` is called with the generation that the catalog had before something was kept. `looked_up` holds what the
+    catalog was asked for already: embeddings by text, None for a text that it does not have.
     """
 
-    def __init__(self, store: Store, load: Callable[[], TextEncoder], on_kept: Callable[[Generation], None]) -> None:
-        self._store, self._load, self._on_kept = store, load, on_kept
+    def __init__(
+        self,
+        store: Store,
+        load: Callable[[], TextEncoder],
+        on_kept: Callable[[Generation], None],
+        looked_up: Mapping[str, NDArray[np.float32] | None] | None = None,
+    ) -> None:
+        self._store, self._load, self._on_kept, self._looked_up = store, load, on_kept, looked_up or {}
         self.spec = store.encoder
 
     @cached_property
@@ -120,7 +127,9 @@ class KeptTexts(_WordsOfSpec):
 
     def embed_texts(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """(n, dim) float32, unit rows."""
-        known = known_texts(self._store, texts)
+        known = {text: kept for text in texts if (kept := self._looked_up.get(text)) is not None}
+        if others := [text for text in texts if text not in self._looked_up]:
+            known |= known_texts(self._store, others)
         new = [text for text in dict.fromkeys(texts) if text not in known]
         if new:
             found = dict(zip(new, self._loaded.embed_texts(new, progress), strict=True))

@@ -6,16 +6,18 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from fsearch.indexer.embedding.custom_encoder import DEFAULT_LOGIT_SCALE, unit_rows
 from fsearch.indexer.errors import BadInputError, EncoderError
 from fsearch.indexer.storage.files import DamagedArrayError, load_array
 from fsearch.indexer.workspace.encoder_spec import EncoderSpec
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,15 +96,16 @@ class Catalog:
             shared.close()
 
     @contextmanager
-    def read(self, *views: str) -> Iterator[Connection]:
+    def read(self, *views: str, patience: float = _TIMEOUT) -> Iterator[Connection]:
         """A read-only connection to the last committed state, without access to files or network.
 
         `views` are those that will be asked: they are made anew, whatever the catalog has under their names. It reads
-        for OUR_SECONDS at most. Raises WorkspaceError where one fails.
+        for OUR_SECONDS at most. Raises WorkspaceError where one fails, or another process has the file for more than
+        `patience` seconds; OSError as `write` does.
         """
         shared = self._shared()
         if shared is None:
-            con = self._connect(read_only=True)
+            con = self._connect(read_only=True, patience=patience)
         else:
             con = shared.begin(partial(self._connect, read_only=True))
             self._bypass_macros(con)

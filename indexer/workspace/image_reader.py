@@ -1,4 +1,4 @@
-"""Images of a workspace for people to look at: where each can be opened, its pixels, and small copies that are cached.
+"""Images of a workspace for people to look at: their pixels, and small copies that are cached.
 
 Thumbnails lie in the user's cache directory, not in the workspace: it stays read-only, and nothing in a workspace that
 was received from somebody is followed or written to. The cache is bounded and safe to delete at any time.
@@ -10,78 +10,34 @@ import contextlib
 import hashlib
 import io
 import os
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import Source, rejecting
 from fsearch.indexer.sources.decode import RejectedImageError, decode, to_rgb
-from fsearch.indexer.sources.kind import kind_of
 from fsearch.indexer.sources.resolve import SourceOptions, open_source
 from fsearch.indexer.sources.urls import is_url
 from fsearch.indexer.storage.inside import remove
 from fsearch.indexer.storage.layout import cache_folder
-from fsearch.indexer.workspace.source_registry import Location, locations
+from fsearch.indexer.workspace.image_places import ImagePlaces, ImageRow
 from fsearch.indexer.workspace.store import Store
 
 MAX_CACHE_BYTES = 256 * 2**20
 IN_MEMORY = "only a program has these images"
 NOT_TRUSTED = "what a workspace says of its images is followed only where you trust it"
-_ON_DISK = ("folder", "imagefolder", "manifest", "coco", "huggingface")  # kinds whose keys may be paths
 _QUALITY = 82  # of the thumbnails' WebP
 _CHECK_EVERY = 512  # thumbnails written until the cache's size is looked at
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRow:
-    """Where an image comes from, what was right and what the black box said of it, as far as that is known."""
-
-    source: str
-    key: str
-    label: str | None
-    prediction: str | None
-
-
-class ImageReader:
+class ImageReader(ImagePlaces):
     """Reads images of `store` by their source and key. Safe in threads."""
 
     def __init__(self, store: Store) -> None:
-        self._store, self._root = store, store.layout.root.resolve()
-        self._locations = locations(store)
+        super().__init__(store)
+        self._root = store.layout.root.resolve()
         self._written = 0
-
-    def described(self, model: str, image_ids: NDArray[np.int64]) -> dict[int, ImageRow]:
-        """What the catalog says of some images with a loss of `model`, by their ids, (m,)."""
-        query = (
-            "SELECT image_id, source, key, label, prediction FROM examples "
-            "WHERE model = ? AND list_contains(?::BIGINT[], image_id)"
-        )
-        with self._store.catalog.read("examples") as con:
-            rows = con.execute(query, [model, image_ids.tolist()]).fetchall()
-        return {image_id: ImageRow(*rest) for image_id, *rest in rows}
-
-    def place(self, image: ImageRow) -> str | None:
-        """The path or URL at which an image can be opened; None where it is in an archive, a table or a program.
-
-        None, too, where the workspace is not trusted with its source: nothing that it says is then looked at.
-        """
-        at = self._locations.get(image.source)
-        if at is None or at.place is None or not at.trusted:
-            return None
-        if is_url(image.key):
-            return image.key
-        if is_url(at.place):
-            return f"{at.place.rstrip('/')}/{image.key}" if _kind(at) in ("folder", "imagefolder") else None
-        if _kind(at) not in _ON_DISK:
-            return None
-        base = Path(at.options.root or at.place)
-        path = (base if base.is_dir() else base.parent) / image.key
-        return str(path) if path.is_file() else None
 
     def read(self, source: str, key: str) -> Image.Image:
         """The image, upright and in RGB. Raises RejectedImageError, and no other exception, with the reason."""
@@ -159,17 +115,6 @@ def prune(folder: Path, limit: int) -> None:
         total -= size
         if total <= limit * 0.9:
             return
-
-
-def _kind(at: Location) -> str | None:
-    with contextlib.suppress(BadInputError, OSError):
-        return at.options.kind or (None if at.place is None else _kind_of(at.place))
-    return None
-
-
-@lru_cache(64)
-def _kind_of(location: str) -> str:
-    return kind_of(location)
 
 
 @lru_cache(16)

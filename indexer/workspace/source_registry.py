@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.sources.base import Source
 from fsearch.indexer.sources.resolve import Images, SourceOptions, open_source
 from fsearch.indexer.storage.catalog import Connection
 from fsearch.indexer.workspace.store import Store
 from fsearch.indexer.workspace.trust import is_trusted, remember
+
+if TYPE_CHECKING:
+    from fsearch.indexer.sources.base import Source
 
 
 def is_recorded(store: Store, images: Images) -> bool:

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from fsearch.diagnoser.changes import Moved, find_changes
 from fsearch.diagnoser.pairing import Pair, Side, pair
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.workspace.image_reader import ImageReader
+from fsearch.indexer.workspace.image_places import ImagePlaces
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.compare.question import Named, named, phrases_of, require_two, rows_where
 from fsearch.search.compare.result import ChangeAnswer, Comparison, MovedImage, ranked
 from fsearch.search.compare.stored import record
 from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.options import CompareOptions, QueryOptions
-from fsearch.search.query import FOREIGN_IMAGES, calibration_notes, dropped, read_phrases
+from fsearch.search.phrases import read_phrases
+from fsearch.search.query import FOREIGN_IMAGES, calibration_notes, dropped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,14 +156,14 @@ def _paired(
     return fitted[0], pair(found[0], found[1], fitted[0], standardise=options.standardise), stale, notes
 
 
-def _images(base: Diagnosis, moved: Sequence[Moved], model: str, reader: ImageReader) -> list[tuple[MovedImage, ...]]:
+def _images(base: Diagnosis, moved: Sequence[Moved], model: str, places: ImagePlaces) -> list[tuple[MovedImage, ...]]:
     """The images behind each change; the catalog is asked once for all of them."""
     rows = base.retriever.rows
     ids = [base.image_ids[np.searchsorted(rows, m.rows)] for m in moved]
-    described = reader.described(model, np.unique(np.concatenate([np.empty(0, np.int64), *ids])))
+    described = places.described(model, np.unique(np.concatenate([np.empty(0, np.int64), *ids])))
     return [
         tuple(
-            MovedImage(row.key, i, membership, before, after, reader.place(row))
+            MovedImage(row.key, i, membership, before, after, places.place(row))
             for i, membership, before, after in zip(
                 own.tolist(), m.memberships.tolist(), m.before.tolist(), m.after.tolist(), strict=True
             )

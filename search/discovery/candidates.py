@@ -23,7 +23,8 @@ from fsearch.search.discovery.language_model import LanguageModel, Said, rounds
 from fsearch.search.discovery.vocabulary import phrases_for
 from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.options import DiscoverOptions, Progress, named
-from fsearch.search.query import FOREIGN_IMAGES, embed
+from fsearch.search.phrases import embed
+from fsearch.search.query import FOREIGN_IMAGES
 
 Singles = NDArray[np.float32]
 

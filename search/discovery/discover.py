@@ -21,6 +21,7 @@ from fsearch.diagnoser.finding import Found
 from fsearch.diagnoser.findings import judged
 from fsearch.diagnoser.slice import Asking
 from fsearch.indexer.errors import WorkspaceError
+from fsearch.indexer.workspace.image_reader import ImageReader
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.discovery.candidates import Candidates, Searched
 from fsearch.search.discovery.naming import named
@@ -74,7 +75,7 @@ def discover(
     scope = session.scope(root, model, asking)
     slices, _ = session.slices(scope, asking)
     halves = Halves.of(store, slices[None], options.seed)
-    encoder, images = session.text_encoder(store, options.device), session.images(store)
+    encoder, images = session.text_encoder(store, options.device), ImageReader(store)
     foreign = scope.foreign(encoder.only_side)
     candidates = Candidates(store, scope.model, halves.whole, halves.proposing, encoder, foreign)
     searched = candidates.search(options, images, progress)

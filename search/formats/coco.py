@@ -11,7 +11,8 @@ from pathlib import Path
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.files import write_atomic
-from fsearch.indexer.workspace.image_reader import ImageReader, ImageRow
+from fsearch.indexer.workspace.image_places import ImageRow
+from fsearch.indexer.workspace.image_reader import ImageReader
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.formats.target import Exported, example_rows
 from fsearch.search.options import Progress

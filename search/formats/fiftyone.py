@@ -17,7 +17,8 @@ import pyarrow as pa
 from fsearch.indexer.errors import BadInputError, NotReadyError
 from fsearch.indexer.sources.decode import RejectedImageError
 from fsearch.indexer.sources.urls import is_url
-from fsearch.indexer.workspace.image_reader import ImageReader, ImageRow
+from fsearch.indexer.workspace.image_places import ImageRow
+from fsearch.indexer.workspace.image_reader import ImageReader
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.formats.target import Exported, example_rows, new_folder
 from fsearch.search.options import Progress

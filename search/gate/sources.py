@@ -29,7 +29,7 @@ from fsearch.search.gate.rules import Key, key
 from fsearch.search.gate.stored_baseline import changes_between
 from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.options import QueryOptions
-from fsearch.search.query import read_phrases
+from fsearch.search.phrases import read_phrases
 from fsearch.search.runs import Runs
 from fsearch.search.session import MOST_SLICES, Session
 

@@ -19,6 +19,7 @@ from fsearch.indexer.device import Device
 from fsearch.indexer.losses.choices import Split
 from fsearch.indexer.sources.kind import Kind
 from fsearch.search.options import EngineName
+from fsearch.search.terminal import completion
 
 HERE = Path(".fsearch")
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
@@ -28,7 +29,10 @@ WorkspaceOption = Annotated[
     Path,
     typer.Option("--workspace", "-w", envvar="FSEARCH_WORKSPACE", help="Folder of the workspace.", show_envvar=True),
 ]
-ModelOption = Annotated[str | None, typer.Option("--model", help="Which black box, where there are several.")]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="Which black box, where there are several.", autocompletion=completion.models),
+]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", help="Print nothing but errors: no progress, no word of success.")
 ]
@@ -67,7 +71,7 @@ TextVectorOption = Annotated[
     Path | None,
     typer.Option("--text-vector", help=".npy of one embedding a phrase, taken instead of the text encoder's."),
 ]
-GroupByOption = Annotated[str | None, typer.Option("--group-by", help=_GROUP_BY)]
+GroupByOption = Annotated[str | None, typer.Option("--group-by", help=_GROUP_BY, autocompletion=completion.groupings)]
 EngineOption = Annotated[
     EngineName,
     typer.Option(help="Work in this process, or on a Ray cluster (install the extra 'ray')."),
@@ -113,7 +117,7 @@ INDEX: dict[str, Any] = {  # one for each field of IndexOptions
     "recall": typer.Option(
         help="Share of the true nearest images that an index too large to be exact must find (0.95)."
     ),
-    "group_by": typer.Option("--group-by", help=_GROUP_BY),
+    "group_by": typer.Option("--group-by", help=_GROUP_BY, autocompletion=completion.groupings),
     "device": typer.Option(help="Compute device; auto picks CUDA if available."),
     "engine": typer.Option(help="Work in this process, or on a Ray cluster (install the extra 'ray')."),
     "address": typer.Option(help="With --engine ray: the cluster, e.g. HOST:6379; one on this machine by default."),
@@ -124,8 +128,11 @@ INDEX: dict[str, Any] = {  # one for each field of IndexOptions
 }
 QUERY: dict[str, Any] = {  # one for each field of QueryOptions
     "top": typer.Option("--top", min=1, max=100, help="Images of each kind shown with a phrase."),
-    "where": typer.Option(help="Ask only about images that fulfil an SQL predicate, e.g. \"label = 'smiling'\"."),
-    "by": typer.Option(help="Ask again within each value of a column, e.g. label."),
+    "where": typer.Option(
+        help="Ask only about images that fulfil an SQL predicate, e.g. \"label = 'smiling'\".",
+        autocompletion=completion.columns,
+    ),
+    "by": typer.Option(help="Ask again within each value of a column, e.g. label.", autocompletion=completion.columns),
     "bridge": typer.Option(
         "--bridge", help="Text-to-image bridge: membership, or raw for comparison; the others are gone."
     ),
@@ -138,7 +145,9 @@ QUERY: dict[str, Any] = {  # one for each field of QueryOptions
 COMPARE: dict[str, Any] = {  # one for each field of CompareOptions
     "top": typer.Option("--top", min=1, max=100, help="Images given with a phrase in --json."),
     "where": typer.Option(
-        help="Compare only on images that fulfil an SQL predicate on what is known of them, e.g. \"label = 'smiling'\"."
+        help="Compare only on images that fulfil an SQL predicate on what is known of them, "
+        "e.g. \"label = 'smiling'\".",
+        autocompletion=completion.columns,
     ),
     "standardise": typer.Option(
         "--standardise",
@@ -152,11 +161,15 @@ COMPARE: dict[str, Any] = {  # one for each field of CompareOptions
 
 DISCOVER: dict[str, Any] = {  # one for each field of DiscoverOptions
     "top": QUERY["top"],
-    "where": typer.Option(help="Only images that fulfil an SQL predicate propose and judge."),
+    "where": typer.Option(
+        help="Only images that fulfil an SQL predicate propose and judge.", autocompletion=completion.columns
+    ),
     "columns": Annotated[
         list[str] | None,
         typer.Option(
-            "--column", help="Try only this column's values; repeat for several. By default all that tell no loss."
+            "--column",
+            help="Try only this column's values; repeat for several. By default all that tell no loss.",
+            autocompletion=completion.columns,
         ),
     ],
     "llm": typer.Option(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from rich.style import Style
-from rich.table import Table
 from rich.text import Text
 
 from fsearch.diagnoser.verdict import Verdict
@@ -19,6 +18,8 @@ from fsearch.search.terminal.explain import explanation
 from fsearch.search.terminal.printable import printable
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from fsearch.indexer.embedding.pipeline import IndexReport
     from fsearch.indexer.losses.loss_report import LossesReport
     from fsearch.search.demo import DemoReport
@@ -83,6 +84,8 @@ def ranking_table(
 
     `truths` are true lifts by hypothesis, where they are known: one more column.
     """
+    from rich.table import Table
+
     cells = {name: [cell(i, a) for i, a in enumerate(answers, first)] for name, cell in _CELLS.items()}
     if truths is not None:
         cells["true lift"] = [Text(printable(_signed(truths.get(a.text)))) for a in answers]
@@ -236,6 +239,8 @@ def _gated(gate: GateResult, command: str) -> list[str]:
 
 def sql_table(rows: pa.Table) -> Table:
     """SQL rows for reading."""
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     for field in rows.schema:
         number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)

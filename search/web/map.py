@@ -24,7 +24,7 @@ from fsearch.indexer.workspace.calibration import in_force
 from fsearch.indexer.workspace.store import Losses, Store
 from fsearch.search.export_images import main_axes
 from fsearch.search.hypotheses import from_phrases
-from fsearch.search.query import embed
+from fsearch.search.phrases import embed
 from fsearch.search.selections import members
 from fsearch.search.session import Session
 from fsearch.search.web.map_part import Parts, corners

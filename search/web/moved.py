@@ -21,7 +21,7 @@ from fsearch.indexer.workspace.store import Store
 from fsearch.search.compare.question import Named, rows_where
 from fsearch.search.compare.result import MovedImage
 from fsearch.search.hypotheses import Hypothesis
-from fsearch.search.query import embed
+from fsearch.search.phrases import embed
 from fsearch.search.session import Session
 
 Floats = NDArray[np.float64]

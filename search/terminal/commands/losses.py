@@ -9,6 +9,7 @@ import typer
 
 from fsearch import open as open_workspace
 from fsearch.indexer.losses.choices import Interpolation, Layout, Resize, ScoreKind
+from fsearch.search.terminal import completion
 from fsearch.search.terminal.app import print_rows
 from fsearch.search.terminal.options import (
     HERE,
@@ -168,7 +169,7 @@ def listed(workspace: WorkspaceOption = HERE) -> None:
 
 @app.command()
 def remove(
-    model: Annotated[str, typer.Option("--model", help="The black box to remove.")],
+    model: Annotated[str, typer.Option("--model", help="The black box to remove.", autocompletion=completion.models)],
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Delete a model's losses and its fit; images, embeddings and stored rankings stay."""

@@ -10,13 +10,16 @@ import typer
 from fsearch import open as open_workspace
 from fsearch.indexer.errors import BadInputError
 from fsearch.search.options import Form
+from fsearch.search.terminal import completion
 from fsearch.search.terminal.app import called_as
 from fsearch.search.terminal.options import HERE, ModelOption, WorkspaceOption
 from fsearch.search.terminal.printable import say
 
 
 def report(
-    run: Annotated[int | None, typer.Argument(help="Number of the run; the last by default.")] = None,
+    run: Annotated[
+        int | None, typer.Argument(help="Number of the run; the last by default.", autocompletion=completion.runs)
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("report.html"),
     images: Annotated[int, typer.Option(min=0, max=100, help="Images of each strip.")] = 8,
     redact: Annotated[bool, typer.Option("--redact", help="Leave images, and their names, out.")] = False,

@@ -9,6 +9,7 @@ import typer
 
 from fsearch import open as open_workspace
 from fsearch.search.options import CompareOptions
+from fsearch.search.terminal import completion
 from fsearch.search.terminal.app import Gate, console, nobody_reads, print_json
 from fsearch.search.terminal.options import (
     COMPARE,
@@ -38,8 +39,20 @@ Outs = Annotated[
 
 @with_options(CompareOptions, COMPARE)
 def compare(
-    before: Annotated[str, typer.Argument(help="The model to compare with, or the number of a stored run of it.")],
-    after: Annotated[str, typer.Argument(help="The model that is compared, or the number of a stored run of it.")],
+    before: Annotated[
+        str,
+        typer.Argument(
+            help="The model to compare with, or the number of a stored run of it.",
+            autocompletion=completion.models_and_runs,
+        ),
+    ],
+    after: Annotated[
+        str,
+        typer.Argument(
+            help="The model that is compared, or the number of a stored run of it.",
+            autocompletion=completion.models_and_runs,
+        ),
+    ],
     options: CompareOptions,
     file: Annotated[
         Path | None,
@@ -83,7 +96,11 @@ def gate(
     model: ModelOption = None,
     baseline: Annotated[
         str | None,
-        typer.Option("--baseline", help="Model, or number of a stored run, that nothing may be worse than."),
+        typer.Option(
+            "--baseline",
+            help="Model, or number of a stored run, that nothing may be worse than.",
+            autocompletion=completion.models_and_runs,
+        ),
     ] = None,
     by: Annotated[
         list[str] | None, typer.Option("--by", help="Column whose values must each be fine, too; repeat for several.")

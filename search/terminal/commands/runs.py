@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fsearch import open as open_workspace
+from fsearch.search.terminal import completion
 from fsearch.search.terminal.app import print_fitting, print_json
 from fsearch.search.terminal.options import HERE, JsonOption, WorkspaceOption
 from fsearch.search.terminal.printable import say
@@ -29,7 +30,7 @@ def runs(ctx: typer.Context, workspace: WorkspaceOption = HERE) -> None:
 
 @app.command("show")
 def show(
-    run: Annotated[int, typer.Argument(help="Number of the run.")],
+    run: Annotated[int, typer.Argument(help="Number of the run.", autocompletion=completion.runs)],
     out: Annotated[Path | None, typer.Option(help="Also write it to .parquet, .csv or .json, as `rank --out`.")] = None,
     as_json: JsonOption = False,
     workspace: WorkspaceOption = HERE,
@@ -46,8 +47,8 @@ def show(
 
 @app.command("diff")
 def diff(
-    before: Annotated[int, typer.Argument(help="Number of the earlier run.")],
-    after: Annotated[int, typer.Argument(help="Number of the later run.")],
+    before: Annotated[int, typer.Argument(help="Number of the earlier run.", autocompletion=completion.runs)],
+    after: Annotated[int, typer.Argument(help="Number of the later run.", autocompletion=completion.runs)],
     as_json: JsonOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
