@@ -102,7 +102,7 @@ def counted_world(n: int = 200, groups: np.ndarray | None = None) -> Any:
 def answers(words: list[str], lo: np.ndarray, hi: np.ndarray, rank: np.ndarray) -> Any:
     from benchmarks.planted.method import Answers
 
-    return Answers(np.array(words), lo, hi, rank, rank, rank, True, 1.0, None, np.full(len(words), ""))
+    return Answers(np.array(words), lo, hi, rank, rank, rank, rank, True, 1.0, None, np.full(len(words), ""))
 
 
 def test_measures_count_what_can_be_counted(planted_package: Any) -> None:
