@@ -105,6 +105,7 @@ def test_changes_are_walked_by_keys_and_fit_any_width(browser: Any, served: Serv
         heading = tab.locator("#phrase h2")
         expect(heading).to_have_text(compared.answers[0].text)
         assert tab.locator(".right .verdict").first.inner_text() == compared.answers[0].verdict
+        tab.wait_for_load_state()  # with its scripts
         tab.keyboard.press("j")
         expect(heading).to_have_text(compared.answers[1].text)
         assert tab.url.endswith("/comparison/2/2")

@@ -146,6 +146,7 @@ dark skin tone: why fails
  interval [#, #], #%: standard error #, conformal factor #
  observed # against the rest, standard error #, p #, q # (LOND: p is tested at #, as question # of this fit; \
 level # over all)
+ nearest p # of the # nearest images; ranked by a strength of #
  matters from # on (losses spread by #)
  percentile above #% of the reference phrases
  contrast # [#, #] against the rest of 'dark skin tone vs light skin tone', p #, q #"""

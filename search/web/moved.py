@@ -21,7 +21,7 @@ from fsearch.indexer.workspace.store import Store
 from fsearch.search.compare.question import Named, rows_where
 from fsearch.search.compare.result import MovedImage
 from fsearch.search.hypotheses import Hypothesis
-from fsearch.search.phrases import embed
+from fsearch.search.phrases import as_read, embed
 from fsearch.search.session import Session
 
 Floats = NDArray[np.float64]
@@ -66,11 +66,13 @@ class Sides:
     def _chances(self, phrase: Hypothesis) -> Floats:
         """(n,) the chance that an image with both losses shows the phrase."""
         with self._lock:
-            texts = embed(self._session.text_encoder(self.store), [phrase], self.store.templates)
+            read = as_read(phrase)
+            texts = embed(self._session.text_encoder(self.store), [read], self.store.templates)
             found = self._retriever.find(texts)
         every = np.zeros(len(self._retriever.rows))
         every[found.neighbours[0]] = found.memberships[0]
-        return every[np.searchsorted(self._retriever.rows, self._pairs[0])]
+        shows = every[np.searchsorted(self._retriever.rows, self._pairs[0])]
+        return shows if read is phrase else 1 - shows
 
     def moved(self, phrase: Hypothesis | None, change: float, reader: ImageReader, top: int) -> list[MovedImage]:
         """At most `top` images that show `phrase`, any for None, and moved as `change` says: the most telling first."""
