@@ -31,7 +31,7 @@ NOT_KEPT = (
     "the account of questions is not kept, since this workspace cannot be written now: the next question is tested as "
     "if these had not been asked"
 )
-_PATIENCE = 1.0  # seconds that a question may wait for its place in the account
+_PATIENCE = 5.0  # seconds that a question may wait for its place in the account
 _POLL = 0.01
 _ASKED = (
     "SELECT hypothesis, prompts, condition, within, p_value FROM questions WHERE model = ? AND fitted_at = ? "
