@@ -123,13 +123,21 @@ def fitted(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+STORED_BY_ASKING = (
+    *("hypotheses", "questions", "runs", "rankings", "evidence", "loss_histograms", "shared_images"),
+    *("discoveries", "discovered_images", "comparisons", "changes"),
+)
+
+
 @pytest.fixture(autouse=True)
-def no_questions(request: pytest.FixtureRequest) -> None:
-    """The account of the questions that other tests asked of the fitted workspace is emptied: levels depend on it."""
+def as_fitted(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test asked of the fitted workspace is gone after it: runs are numbered, and levels depend on questions."""
+    yield
     if "fitted" in request.fixturenames:
         store = Store.open(request.getfixturevalue("fitted"))
         with store.writer(), store.catalog.write() as con:
-            con.execute("DELETE FROM questions")
+            for table in STORED_BY_ASKING:
+                con.execute(f"DELETE FROM {table}")
 
 
 @pytest.fixture
