@@ -31,6 +31,10 @@ class Labelled:
     shows: Bools
     known: Bools
 
+    def of(self, phrases: Bools) -> Labelled:
+        """What is known of some of the phrases, (q,) bool."""
+        return Labelled(self.texts[phrases], self.rows, self.shows[phrases], self.known[phrases])
+
     @property
     def counts(self) -> NDArray[np.int64]:
         """(q,) number of images of which it is known whether they show each phrase."""

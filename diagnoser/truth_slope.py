@@ -21,14 +21,15 @@ Floats = NDArray[np.float64]
 PRIOR_PHRASES = 4.0  # that what is assumed without labels counts as: a slope of 1, give or take MEMBERSHIP_ERROR
 _ALIKE = 1.4  # by as much memberships may vary more, or less, among images drawn at random than among all
 _LEAST, _MOST = 0.05, 20.0
+_LEAST_SPREAD = 1e-12  # variance of memberships over all images
 
 
 class Slopes(NamedTuple):
-    """Slopes of the truth on membership of q phrases.
+    """Slopes of the truth on membership of the phrases that have one.
 
     Attributes
     ----------
-    values, noise : (q,) and their variances, for not all images are labelled.
+    values, noise : (s,) and their variances, for not all images are labelled.
     at_random : whether the labelled images seem drawn at random.
     """
 
@@ -40,6 +41,8 @@ class Slopes(NamedTuple):
 def slopes_of_truth(memberships: Floats, labelled: Labelled, quality: RetrievalQuality, images: int) -> Slopes:
     """A slope for each phrase from the labelled images and, where these are like a random sample, from all others too.
 
+    A phrase that all images show alike, as far as the encoder can tell, has none.
+
     Parameters
     ----------
     memberships : (q, m) of the labelled images.
@@ -47,7 +50,13 @@ def slopes_of_truth(memberships: Floats, labelled: Labelled, quality: RetrievalQ
     """
     mean, spread = quality.prevalence, quality.prevalence * (quality.precision - quality.prevalence)
     away = np.where(labelled.known, memberships - mean[:, None], 0.0)
-    varies = (away**2).sum(axis=1) / labelled.counts / spread.clip(min=1e-12)
+    told = spread > _LEAST_SPREAD
+    if not told.all():
+        labelled = labelled.of(told)
+        memberships, away, spread = memberships[told], away[told], spread[told]
+    if not len(spread):
+        return Slopes(np.empty(0), np.empty(0), False)
+    varies = (away**2).sum(axis=1) / labelled.counts / spread
     at_random = 1 / _ALIKE < float(varies.mean()) < _ALIKE
     values, noise = (
         _prediction_powered(memberships, away, spread, labelled) if at_random else _least_squares(memberships, labelled)

@@ -20,7 +20,7 @@ from fsearch.indexer.workspace.store import Store
 from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.labels import ImageLabels, read_labels
 from fsearch.search.options import Named
-from fsearch.search.phrases import embed
+from fsearch.search.phrases import as_read, embed
 from fsearch.search.query import reference_bank
 
 if TYPE_CHECKING:
@@ -89,8 +89,12 @@ def calibrate(session: Session, root: Path, source: str, encoder: Named | None, 
         labels = _drawn(read_labels(store, source))
         texts_of = session.text_encoder(store, device)
         names = [name.replace("_", " ") for name in labels.names]
-        known_words = np.array([not texts_of.unknown_words(name) for name in names])
-        chosen = np.intersect1d(usable(labels.shows, labels.known), np.flatnonzero(known_words))
+        phrases = [Hypothesis(name) for name in names]
+        read = [as_read(phrase) for phrase in phrases]  # a label that is a negation teaches of its positive
+        turned = np.array([r is not p for r, p in zip(read, phrases, strict=True)])[:, None]
+        shows = np.where(turned, labels.known & ~labels.shows, labels.shows)
+        known_words = np.array([not texts_of.unknown_words(r.text) for r in read])
+        chosen = np.intersect1d(usable(shows, labels.known), np.flatnonzero(known_words))
         chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:MOST_PHRASES])
         if not len(chosen):
             raise BadInputError(
@@ -98,8 +102,8 @@ def calibrate(session: Session, root: Path, source: str, encoder: Named | None, 
                 f"{MIN_SHOWING} others that do not show it; label more images"
             )
         reference = reference_bank(texts_of, store.templates)
-        texts = embed(texts_of, [Hypothesis(names[i]) for i in chosen], store.templates)
-        labelled = Labelled(texts, labels.rows, labels.shows[chosen], labels.known[chosen])
+        texts = embed(texts_of, [read[i] for i in chosen], store.templates)
+        labelled = Labelled(texts, labels.rows, shows[chosen], labels.known[chosen])
         learnt = learn(store.index(device), _present(store), reference, labelled)
         if learnt.auroc < LEAST_AUROC:
             raise BadInputError(

@@ -73,6 +73,27 @@ def test_labels_are_learnt_from_kept_used_and_said(copied: Path, labels: Path, p
     assert ws.runs.ranking(1)[0].centred_threshold == first["centred_threshold"]
 
 
+def test_a_label_that_negates_teaches_what_its_positive_does(copied: Path, planted: Planted, tmp_path: Path) -> None:
+    learnt = []
+    for word, shows in (("hat", True), ("no hat", False)):
+        path = tmp_path / f"{word}.csv"
+        rows = [f"{i:03d}.png,{int((p.hat != 'none') == shows)}" for i, p in enumerate(planted.portraits)]
+        path.write_text("\n".join([f"image,{word}", *rows]) + "\n")
+        learnt.append(fsearch.open(copied).calibrate(path).learnt)
+    assert learnt[0] == learnt[1]
+    assert learnt[0].auroc > 0.9
+
+
+def test_a_label_that_every_image_shows_to_the_encoder_costs_nothing(copied: Path, planted: Planted) -> None:
+    lines = [
+        f"{i:03d}.png,{int(p.hair_style != 'bald')},{int(p.hat != 'none')}" for i, p in enumerate(planted.portraits)
+    ]
+    Path("hair.csv").write_text("\n".join(["image,hair,hat", *lines]) + "\n")
+    learnt = fsearch.open(copied).calibrate("hair.csv").learnt
+    assert np.isfinite([learnt.slope, learnt.slope_error]).all()
+    assert fsearch.open(copied).query("a hat").answers[0].verdict != "unseen"
+
+
 def test_a_calibration_outlives_another_index_run_and_fit(copied: Path, labels: Path, planted: Planted) -> None:
     ws = fsearch.open(copied)
     before = ws.query("a hat", "dark skin tone")

@@ -91,6 +91,20 @@ def told(chance: np.ndarray, some: Labelled, everywhere: np.ndarray) -> Slopes:
     return slopes_of_truth(chance, some, RetrievalQuality.of(everywhere, np.ones_like(everywhere, np.float32), n), n)
 
 
+@pytest.mark.parametrize("shown", [1e-12, 1.0])
+def test_a_phrase_that_all_images_show_alike_teaches_no_slope(shown: float) -> None:
+    rng = np.random.default_rng(0)
+    chance = rng.random((2, 400))
+    shows = rng.random((2, 400)) < chance
+    alike = np.full((1, 400), shown), rng.random((1, 400)) < 0.5
+    with_it = told(np.vstack([chance, alike[0]]), labelled(np.vstack([shows, alike[1]])), np.vstack([chance, alike[0]]))
+    alone = told(chance, labelled(shows), chance)
+    np.testing.assert_array_equal(with_it.values, alone.values)
+    np.testing.assert_array_equal(with_it.noise, alone.noise)
+    none = told(alike[0], labelled(alike[1]), alike[0])
+    assert pooled_slope(none.values, none.noise)[0] == 1.0
+
+
 @given(st.integers(0, 100), st.floats(0.2, 1.0))
 def test_the_slope_of_the_truth_is_one_over_what_memberships_overstate(seed: int, factor: float) -> None:
     """With every image labelled it is least squares; with a random sample of them it is that, within its noise."""

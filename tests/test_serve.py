@@ -224,6 +224,14 @@ def test_a_vote_on_nothing_is_refused(served: Served, body: bytes) -> None:
     assert fsearch.open(served.root).sql("FROM votes ORDER BY ALL") == before
 
 
+def test_the_map_lights_a_negation_where_its_positive_is_dark(served: Served) -> None:
+    lit, dark = (
+        np.frombuffer(served.get(f"/map/points?q={q}")[2], "<f4").reshape(-1, 4)[:, 3] for q in ("no+hat", "hat")
+    )
+    assert dark.max() > 0.9
+    np.testing.assert_allclose(lit, 1 - dark, atol=1e-6)
+
+
 def test_the_map_has_every_image_and_a_part_of_it_is_counted(served: Served) -> None:
     ws = fsearch.open(served.root)
     points = np.frombuffer(served.get("/map/points?by=skin_tone&q=dark+skin+tone")[2], "<f4").reshape(-1, 4)

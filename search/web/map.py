@@ -6,8 +6,7 @@ over those that are drawn by UMAP.
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
@@ -15,18 +14,15 @@ from urllib.parse import urlencode
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.diagnoser.retrieval import Retriever
 from fsearch.diagnoser.selection import within
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.storage.vectors import blocks
-from fsearch.indexer.workspace.calibration import in_force
 from fsearch.indexer.workspace.store import Losses, Store
 from fsearch.search.export_images import main_axes
 from fsearch.search.hypotheses import from_phrases
-from fsearch.search.phrases import embed
 from fsearch.search.selections import members
-from fsearch.search.session import Session
+from fsearch.search.web.chances import Chances
 from fsearch.search.web.map_part import Parts, corners
 from fsearch.search.web.umap_places import cached, place
 
@@ -69,8 +65,6 @@ class ImageMap:
 
     store: Store
     model: str
-    _session: Session = field(default_factory=Session)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
     def losses(self) -> Losses:
@@ -147,32 +141,14 @@ class ImageMap:
         names = [str(words[i]) for i in order[:_CATEGORIES]] + (["others"] if len(order) > _CATEGORIES else [])
         return Colours(values, tuple(names))
 
-    def memberships(self, text: str) -> Floats:
-        """(n,) float32, the chance that an image shows a phrase; 0 for images that a large set does not look at."""
-        with self._lock:
-            found = self._retriever.find(self._embedded([text]))
-        chances = np.zeros(len(self.losses.rows), np.float32)
-        chances[found.neighbours[0]] = found.memberships[0]
-        return chances
-
     @cached_property
-    def _retriever(self) -> Retriever:
-        learnt = in_force(self.store.calibration, self.store.encoder, self.store.templates)
-        scale = self._session.text_encoder(self.store).logit_scale if learnt is None else learnt.logit_scale
-        return Retriever(self.store.index(), self.losses.rows, scale)
-
-    def _embedded(self, texts: list[str]) -> Floats:
-        return embed(self._session.text_encoder(self.store), from_phrases(texts), self.store.templates)
+    def _chances(self) -> Chances:
+        return Chances(self.store, self.losses.rows)
 
     @cached_property
     def parts(self) -> Parts:
         """What parts of it hold."""
-
-        def embedded(texts: list[str]) -> Floats:
-            with self._lock:
-                return self._embedded(texts)
-
-        return Parts(self.store, self.model, self.losses, embedded)
+        return Parts(self.store, self.model, self.losses, lambda texts: self._chances.embedded(from_phrases(texts)))
 
     def within(self, asked: Asked) -> NDArray[np.int64]:
         """(m,) positions of the images in a polygon. Raises BadInputError where the area is none."""
@@ -203,7 +179,9 @@ class ImageMap:
 
     def points(self, asked: Asked) -> bytes:
         """Of each image that is drawn x, y, colour and how far it is lit: float32, little-endian, by image."""
-        lit = self.memberships(asked.phrase) if asked.phrase else np.zeros(len(self.losses.rows), np.float32)
+        lit = np.zeros(len(self.losses.rows), np.float32)
+        if asked.phrase:
+            lit[:] = self._chances.of(*from_phrases([asked.phrase]))
         if asked.selection:
             lit[self.selected(asked.selection)] = 1
         table = np.column_stack([self.placed(asked.placed), self.colours(asked.by).values, lit])[self.shown]

@@ -5,24 +5,20 @@ A comparison stores numbers, no images: these are found anew, by the losses as t
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.exhibits import SHOWS
-from fsearch.diagnoser.retrieval import Retriever
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.workspace.calibration import in_force
 from fsearch.indexer.workspace.image_reader import ImageReader
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.compare.question import Named, rows_where
 from fsearch.search.compare.result import MovedImage
 from fsearch.search.hypotheses import Hypothesis
-from fsearch.search.phrases import as_read, embed
-from fsearch.search.session import Session
+from fsearch.search.web.chances import Chances
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -37,8 +33,6 @@ class Sides:
     after: str
     standardised: bool
     condition: str | None
-    _session: Session = field(default_factory=Session)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
     def _pairs(self) -> tuple[Rows, Rows, Floats, Floats]:
@@ -56,23 +50,13 @@ class Sides:
         return rows[kept], new.image_ids[a][kept], pair[0][kept], pair[1][kept]
 
     @cached_property
-    def _retriever(self) -> Retriever:
-        """Retrieval among the images with a loss of either, as when the models were compared."""
-        learnt = in_force(self.store.calibration, self.store.encoder, self.store.templates)
-        scale = self._session.text_encoder(self.store).logit_scale if learnt is None else learnt.logit_scale
-        rows = np.union1d(self.store.losses(self.before).rows, self.store.losses(self.after).rows)
-        return Retriever(self.store.index(), rows, scale)
+    def _either(self) -> Chances:
+        """Of the images with a loss of either, as when the models were compared."""
+        return Chances(self.store, np.union1d(self.store.losses(self.before).rows, self.store.losses(self.after).rows))
 
     def _chances(self, phrase: Hypothesis) -> Floats:
         """(n,) the chance that an image with both losses shows the phrase."""
-        with self._lock:
-            read = as_read(phrase)
-            texts = embed(self._session.text_encoder(self.store), [read], self.store.templates)
-            found = self._retriever.find(texts)
-        every = np.zeros(len(self._retriever.rows))
-        every[found.neighbours[0]] = found.memberships[0]
-        shows = every[np.searchsorted(self._retriever.rows, self._pairs[0])]
-        return shows if read is phrase else 1 - shows
+        return self._either.of(phrase)[np.searchsorted(self._either.rows, self._pairs[0])]
 
     def moved(self, phrase: Hypothesis | None, change: float, reader: ImageReader, top: int) -> list[MovedImage]:
         """At most `top` images that show `phrase`, any for None, and moved as `change` says: the most telling first."""
