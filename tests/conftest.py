@@ -131,10 +131,10 @@ STORED_BY_ASKING = (
 
 @pytest.fixture(autouse=True)
 def as_fitted(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What a test asked of the fitted workspace is gone after it: runs are numbered, and levels depend on questions."""
+    """What a test asked of a shared workspace is gone after it: runs are numbered, and levels depend on questions."""
     yield
-    if "fitted" in request.fixturenames:
-        store = Store.open(request.getfixturevalue("fitted"))
+    for shared in {"fitted", "released"} & set(request.fixturenames):
+        store = Store.open(request.getfixturevalue(shared))
         with store.writer(), store.catalog.write() as con:
             for table in STORED_BY_ASKING:
                 con.execute(f"DELETE FROM {table}")
