@@ -14,15 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.evidence import Design, group_means, tail_p
-from fsearch.diagnoser.lift import CONTAMINATION, LEVEL, Scale
+from fsearch.diagnoser.lift import Scale, contamination, small_sample
 from fsearch.diagnoser.retrieval import Retrieved
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Groups = NDArray[np.integer[Any]]
-
-_LEAST_CLEAN = 0.05
-_Z = 1.6448536269514722  # of a normal distribution, two-sided LEVEL
 
 
 class Changes(NamedTuple):
@@ -87,9 +84,8 @@ def _changes(
     own = (design.by_group(weights * residual) ** 2).sum(axis=1)
     pooled = (design.by_group(weights) ** 2).sum(axis=1) * pool
     # losses that hardly change elsewhere say nothing of the spread here: the pool only ever adds
-    variance = np.maximum(own, (own + pooled) / 2) * _small_sample(design.n_effective) ** 2
-    mixed = share * (1 - quality.purity) / np.maximum(quality.purity - quality.prevalence, _LEAST_CLEAN)
-    doubt = (scale.membership_error * beyond) ** 2 + (CONTAMINATION * scale.between * mixed) ** 2
+    variance = np.maximum(own, (own + pooled) / 2) * small_sample(design.n_effective) ** 2
+    doubt = (scale.membership_error * beyond) ** 2 + contamination(quality, scale.between) ** 2
     p = _flipped(design.by_group(weights * seen), value, signs)
     return Changes(value, np.sqrt(variance + doubt), np.sqrt(variance), mean_of(before), design.n_effective, p)
 
@@ -129,10 +125,3 @@ def _flipped(sums: Floats, value: Floats, signs: Singles) -> Floats:
     scale = np.sqrt((sums**2).sum(axis=1)).clip(min=1e-300)
     flipped = np.abs((sums / scale[:, None]).astype(np.float32) @ signs.T)
     return tail_p(np.abs(value) / scale, flipped)
-
-
-def _small_sample(n: Floats) -> Floats:
-    """(q,) factor from a normal to Student's quantile with n - 1 degrees of freedom, at LEVEL."""
-    from scipy.special import stdtrit
-
-    return np.asarray(stdtrit(np.maximum(n - 1, 2.0), (1 + LEVEL) / 2) / _Z)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,13 +51,7 @@ def complemented(
         own = membership(similarities[rows], found.support.anchor[rows], logit_scale)
         own = np.where(turned, (1 - own).clip(min=LEAST), own)
         quality.append(RetrievalQuality.of(memberships[rows], copies[rows], images, own))
-    return Retrieved(
-        found.texts,
-        similarities,
-        neighbours,
-        memberships,
-        copies,
-        found.scale,
-        RetrievalQuality.joined(quality).corrected(slope),
-        found.support,
+    joined = RetrievalQuality.joined(quality).corrected(slope)
+    return replace(
+        found, similarities=similarities, neighbours=neighbours, memberships=memberships, copies=copies, quality=joined
     )

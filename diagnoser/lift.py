@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 LEVEL = 0.90
-_Z = 1.6448536269514722  # of a normal distribution, two-sided LEVEL
+Z = 1.6448536269514722  # of a normal distribution, two-sided LEVEL
 
 # How far the ensemble may be off on the images of a phrase: this share of the losses' standard deviation, and this
 # share of what it predicts, whichever way it errs. Set on development seeds of benchmarks/planted.
@@ -69,21 +69,28 @@ def combine(
     n_effective : (q,) groups that carry the evidence; few make the interval wider (Student's t).
     """
     share = 1 - quality.prevalence
-    noise = residual.variance * share**2 * _small_sample(n_effective) ** 2
+    noise = residual.variance * share**2 * small_sample(n_effective) ** 2
     prior = (PRIOR_SPREAD * scale.loss_std) ** 2 + (PRIOR_SHARE * predicted) ** 2
     shrinkage = prior / (prior + noise)
     value = predicted + shrinkage * residual.value * share
-    mixed = share * (1 - quality.purity) / np.maximum(quality.purity - quality.prevalence, _LEAST_CLEAN)
-    doubt = (scale.membership_error * value) ** 2 + (CONTAMINATION * scale.between * mixed) ** 2
+    doubt = (scale.membership_error * value) ** 2 + contamination(quality, scale.between) ** 2
     total = shrinkage * noise + (1 - shrinkage) ** 2 * variance + doubt
     return Lift(predicted, value, np.sqrt(total), shrinkage)
 
 
-def _small_sample(n: Floats) -> Floats:
+def contamination(quality: RetrievalQuality, between: float) -> Floats:
+    """(q,) how far a mean is off because images of something else, `between` apart in loss, are among those found."""
+    mixed = (1 - quality.prevalence) * (1 - quality.purity)
+    return np.asarray(
+        CONTAMINATION * between * (mixed / np.maximum(quality.purity - quality.prevalence, _LEAST_CLEAN)), np.float64
+    )
+
+
+def small_sample(n: Floats) -> Floats:
     """(q,) factor from a normal to Student's quantile with n - 1 degrees of freedom, at `LEVEL`."""
     from scipy.special import stdtrit
 
-    return np.asarray(stdtrit(np.maximum(n - 1, 2.0), (1 + LEVEL) / 2) / _Z)
+    return np.asarray(stdtrit(np.maximum(n - 1, 2.0), (1 + LEVEL) / 2) / Z)
 
 
 def member_lifts(
@@ -126,7 +133,7 @@ def conformal_quantile(errors: Floats, level: float = LEVEL) -> float:
 
 def half_width(error: Floats, conformal: float) -> Floats:
     """Half of the interval: a normal quantile of `error`, (q,), never narrower than the calibration found needed."""
-    return error * max(_Z, conformal)
+    return error * max(Z, conformal)
 
 
 def interval(value: float, error: float) -> tuple[float, float]:

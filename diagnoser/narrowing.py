@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,15 +42,9 @@ def narrowed(found: Retrieved, kept: NDArray[np.bool_], logit_scale: float, slop
         copies[rows] = _stand_for(np.where(inside, copied, 0.0), count)
         own = membership(similarities[rows], found.support.anchor[rows], logit_scale)
         quality.append(RetrievalQuality.of(memberships[rows], copies[rows], count, own))
-    return Retrieved(
-        found.texts,
-        similarities,
-        neighbours,
-        memberships,
-        copies,
-        found.scale,
-        RetrievalQuality.joined(quality).corrected(slope),
-        found.support,
+    joined = RetrievalQuality.joined(quality).corrected(slope)
+    return replace(
+        found, similarities=similarities, neighbours=neighbours, memberships=memberships, copies=copies, quality=joined
     )
 
 

@@ -9,13 +9,11 @@ from numpy.typing import NDArray
 
 from fsearch.diagnoser.diagnosis import Diagnosis
 from fsearch.diagnoser.evidence import group_means
-from fsearch.diagnoser.lift import CONTAMINATION
+from fsearch.diagnoser.lift import contamination
 from fsearch.diagnoser.retrieval import Retrieved
 
 Floats = NDArray[np.float64]
 Groups = NDArray[np.integer[Any]]
-
-_LEAST_CLEAN = 0.05
 
 
 def sibling_gaps(diagnosis: Diagnosis, retrieved: Retrieved) -> tuple[Floats, Floats]:
@@ -28,8 +26,7 @@ def sibling_gaps(diagnosis: Diagnosis, retrieved: Retrieved) -> tuple[Floats, Fl
     centred = retrieved.memberships - quality.prevalence[:, None]
     pull = retrieved.copies * centred * (quality.against_all / retrieved.weights.sum(axis=1))[:, None]
     share = 1 - quality.prevalence
-    mixed = share * (1 - quality.purity) / np.maximum(quality.purity - quality.prevalence, _LEAST_CLEAN)
-    doubt = (CONTAMINATION * diagnosis.scale.between * mixed) ** 2
+    doubt = contamination(quality, diagnosis.scale.between) ** 2
     pool, values = float(group_means(losses, groups).var()), losses - losses.mean()
     means = (pull * values[retrieved.neighbours]).sum(axis=1)
     difference = means[:, None] - means

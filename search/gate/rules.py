@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from fsearch.diagnoser.verdict import MIN_SUPPORT, Verdict
 from fsearch.search.hypotheses import Hypothesis
@@ -100,6 +100,18 @@ class Rules:
         return list(found.values())
 
 
-def key(phrase: Hypothesis) -> Key:
+class Asked(Protocol):
+    """A phrase as it was asked: a hypothesis, or an answer to one."""
+
+    @property
+    def text(self) -> str:
+        """Its words."""
+
+    @property
+    def template(self) -> str | None:
+        """What they are put into, where it is its own."""
+
+
+def key(phrase: Asked) -> Key:
     """What makes two phrases one question."""
     return phrase.text.lower(), phrase.template

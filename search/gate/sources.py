@@ -87,10 +87,7 @@ class Sources:
         """Ask the phrases whose lifts are looked at, together, as a stored run."""
         self.diagnosis()
         self.ranking = self.workspace.rank(phrases, model=self.model, options=self.options, progress=progress)
-        self.answers, self.hidden = (
-            {key(Hypothesis(a.text, a.group, a.template)): a for a in some}
-            for some in (self.ranking.answers, self.ranking.hidden)
-        )
+        self.answers, self.hidden = ({key(a): a for a in some} for some in (self.ranking.answers, self.ranking.hidden))
         self.notes += self.ranking.notes
 
     def diagnosis(self) -> Diagnosis:
@@ -121,7 +118,7 @@ class Sources:
             raise _stale(found.stale[0])
         self.comparisons.append(found.comparison_id)
         self.notes += found.notes
-        known: dict[Key, Change] = {key(Hypothesis(a.text, a.group, a.template)): a for a in found.answers}
+        known: dict[Key, Change] = {key(a): a for a in found.answers}
         return Changes(other.model, known, found.whole)
 
     def _changes_from_run(self, other: Named, phrases: Sequence[Hypothesis]) -> Changes:
@@ -138,7 +135,7 @@ class Sources:
                 f"run {other.run_id} read the images another way ({', '.join(other_reading)}); rank its phrases again"
             )
         then = {
-            key(Hypothesis(a.text, a.group, a.template)): a
+            key(a): a
             for a in runs.ranking(other.run_id).answers
             if a.within is None and a.min_effect is not None and a.shown is not None  # stored by an older fsearch
         }

@@ -14,13 +14,11 @@ from fsearch.diagnoser.change_verdict import ChangeInputs, decide_change
 from fsearch.diagnoser.changes import Change
 from fsearch.diagnoser.choices import Correction
 from fsearch.diagnoser.discoveries import q_values
-from fsearch.diagnoser.lift import interval
+from fsearch.diagnoser.lift import Z, interval
 from fsearch.diagnoser.pairing import APART
 from fsearch.diagnoser.verdict import Verdict
 from fsearch.indexer.errors import BadInputError
 from fsearch.search.answer import Answer
-
-_TWO_SIDED_90 = 1.6448536269514722
 
 Counts = tuple[float, float]  # groups of repeated images that took part then, and that take part now
 
@@ -50,7 +48,7 @@ def changes_between(pairs: Sequence[tuple[Answer, Answer]], counts: Counts, corr
 
 def _error(then: Answer, now: Answer, counts: Counts) -> float:
     """Of the difference of two expected losses: that of both lifts, as their intervals give it, and of both means."""
-    parts = [(a.hi - a.lo) / (2 * _TWO_SIDED_90) for a in (then, now)]
+    parts = [(a.hi - a.lo) / (2 * Z) for a in (then, now)]
     parts += [a.loss_std / np.sqrt(n) for a, n in zip((then, now), counts, strict=True)]
     return float(np.sqrt(np.square(parts).sum()))
 

@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from fsearch.diagnoser.change_verdict import ChangeVerdict
+from fsearch.diagnoser.changes import Change
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.schema import TABLES, columns_of
 from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.workspace.store import Store
+from fsearch.search.compare.result import COLUMNS
 from fsearch.search.hypotheses import Hypothesis
 from fsearch.search.web.frame import STRIP, Frame, Reading
 from fsearch.search.web.moved import Sides
@@ -25,43 +27,21 @@ _LIST = (
     "ORDER BY c.comparison_id DESC LIMIT 100"
 )
 _HEAD = f"SELECT {', '.join(map(quoted, columns_of('comparisons')))} FROM comparisons WHERE comparison_id = ?"
-_SHOWN = (
-    *("rank", "verdict", "change", "lo", "hi", "before", "after", "n_effective", "p_value", "q_value", "reason"),
-    *("simpson", "shown", "share", "purity", "paired", "standard_error", "min_effect"),
-)
 _ROWS = (
-    f'SELECT r.hypothesis AS text, h."group", h.template, {", ".join(f"r.{name}" for name in _SHOWN)} '
+    f'SELECT r.rank, h."group", h.template, {", ".join(f"r.{quoted(name)}" for name in COLUMNS)} '
     "FROM changes r LEFT JOIN hypotheses h USING (hypothesis_id) WHERE r.comparison_id = ? ORDER BY r.rank"
 )
 _MEANINGS = {name: about for table in TABLES if table.name == "changes" for name, _, about in table.columns}
-_IN_WORDS = {"text", "group", "template", "rank", "verdict", "reason", "simpson"}
+_IN_WORDS = {"hypothesis", "group", "template", "rank", "verdict", "reason", "simpson"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredChange:
+class StoredChange(Change):
     """A row of the table `changes`, with the phrase's group and template; rank 0 is all images."""
 
-    text: str
+    rank: int
     group: str | None
     template: str | None
-    rank: int
-    verdict: ChangeVerdict
-    change: float
-    lo: float
-    hi: float
-    before: float
-    after: float
-    n_effective: float
-    p_value: float
-    q_value: float
-    reason: str
-    simpson: bool
-    shown: float
-    share: float
-    purity: float
-    paired: float
-    standard_error: float
-    min_effect: float
 
     @property
     def lift(self) -> float:
@@ -71,7 +51,7 @@ class StoredChange:
     @property
     def title(self) -> str:
         """The phrase; of rank 0, what it is about."""
-        return self.text if self.rank else "All images"
+        return self.hypothesis if self.rank else "All images"
 
     @property
     def numbers(self) -> list[tuple[str, Any, str]]:
@@ -129,7 +109,7 @@ class ChangeViews(Frame):
             if gone := [name for name in key[:2] if name not in read.models]:
                 raise BadInputError(f"the losses of {gone[0]!r} are gone")
             sides = read.sides.setdefault(key, Sides(read.store, *key))
-            phrase = Hypothesis(change.text, change.group, change.template) if change.rank else None
+            phrase = Hypothesis(change.hypothesis, change.group, change.template) if change.rank else None
             return sides.moved(phrase, change.change, read.reader, STRIP), ""
         except BadInputError as error:
             return [], str(error)
