@@ -20,6 +20,7 @@ from fsearch.diagnoser.discoveries import q_values
 from fsearch.diagnoser.evidence import group_means
 from fsearch.diagnoser.lift import LEVEL
 from fsearch.diagnoser.verdict import Verdict, VerdictInputs, decide, minimum_effect
+from fsearch.indexer.vector_index.near_duplicates import dense
 
 Floats = NDArray[np.float64]
 Groups = NDArray[np.integer[Any]]
@@ -64,15 +65,15 @@ def group_table(losses: Floats, groups: Groups, members: Masks) -> tuple[GroupRo
     from scipy.special import stdtr
 
     mean, effect, pool = float(losses.mean()), minimum_effect(losses), _within(losses, groups, members)
-    seen = []
+    codes, seen = dense(groups), []
     for mask in members.values():
         count, rest = int(mask.sum()), int((~mask).sum())
-        units = len(np.unique(groups[mask]))
-        own = _estimate(losses, groups, [(mask, 1.0 / max(count, 1))], units, pool)
+        units = _units(codes, mask)
+        own = _estimate(losses, codes, [(mask, 1.0 / max(count, 1))], units, pool)
         # over the mean of all: what the value is above the rest, times the share of the rest
         sides = [(mask, rest / len(losses) / max(count, 1)), (~mask, -1.0 / len(losses))]
-        others = len(np.unique(groups[~mask])) if rest else units
-        lift = _estimate(losses, groups, sides, min(units, others), pool)
+        others = _units(codes, ~mask) if rest else units
+        lift = _estimate(losses, codes, sides, min(units, others), pool)
         degrees = max(units - 1, 1)
         p = float(stdtr(degrees, -lift[0] / lift[1])) if lift[1] > 0 else 1.0 if lift[0] <= 0 else 0.0
         seen.append((count, units, own, lift, p))
@@ -116,13 +117,13 @@ def group_table(losses: Floats, groups: Groups, members: Masks) -> tuple[GroupRo
 
 def gaps(losses: Floats, groups: Groups, members: Masks) -> tuple[Floats, Floats]:
     """(g, g) differences in mean loss between any two values, row less column, and their standard errors."""
-    masks, pool = list(members.values()), _within(losses, groups, members)
+    masks, pool, codes = list(members.values()), _within(losses, groups, members), dense(groups)
+    units = [_units(codes, mask) for mask in masks]
     difference, error = np.zeros((len(masks), len(masks))), np.zeros((len(masks), len(masks)))
     for i, a in enumerate(masks):
         for j, b in enumerate(masks[:i]):
-            units = min(len(np.unique(groups[a])), len(np.unique(groups[b])))
             sides = [(a, 1.0 / max(int(a.sum()), 1)), (b, -1.0 / max(int(b.sum()), 1))]
-            difference[i, j], error[i, j], _ = _estimate(losses, groups, sides, units, pool)
+            difference[i, j], error[i, j], _ = _estimate(losses, codes, sides, min(units[i], units[j]), pool)
             difference[j, i], error[j, i] = -difference[i, j], error[i, j]
     return difference, error
 
@@ -136,19 +137,24 @@ def _within(losses: Floats, groups: Groups, members: Masks) -> float:
     return float(group_means(rest, groups).var())
 
 
+def _units(codes: Groups, mask: NDArray[np.bool_]) -> int:
+    """How many groups of repeats the images of a mask are in."""
+    return int(np.count_nonzero(np.bincount(codes[mask])))
+
+
 def _estimate(
-    losses: Floats, groups: Groups, sides: list[tuple[NDArray[np.bool_], float]], units: int, pool: float
+    losses: Floats, codes: Groups, sides: list[tuple[NDArray[np.bool_], float]], units: int, pool: float
 ) -> tuple[float, float, float]:
     """A weighted sum of means of `losses`, (n,): its value, standard error and half of its 90% interval.
 
-    `sides` are which images, and the weight of each; `units` are the groups of the smaller side; `pool` : see _within.
+    `codes` are the groups, numbered from 0; `sides` are which images, and the weight of each; `units` are the groups of
+    the smaller side; `pool` : see _within.
     """
     from scipy.special import stdtrit
 
     if units < 2:
         value = sum(weight * float(losses[mask].sum()) for mask, weight in sides)
         return value, float("inf"), float("inf")
-    _, codes = np.unique(groups, return_inverse=True)
     value, pulls, weights = 0.0, np.zeros(len(losses)), np.zeros(len(losses))
     for mask, weight in sides:
         if mask.any():
