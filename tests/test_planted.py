@@ -114,7 +114,8 @@ def test_measures_count_what_can_be_counted(planted_package: Any) -> None:
     words = ["fails", "fine", "fails", "fine", "unclear", "fails"]
     lo, hi = world.lifts - 0.1, world.lifts + 0.1
     lo[1] += 0.15
-    found = measures.outcome(world, answers(words, lo, hi, np.array([6.0, 4, 3, 2, 1, 5])), {"other": -world.gaps})
+    scorers = {"other": -world.gaps, "fsearch, a part of it": world.gaps}
+    found = measures.outcome(world, answers(words, lo, hi, np.array([6.0, 4, 3, 2, 1, 5])), scorers)
     assert found.failing.tolist() == [True, True, False, False, False, False]
     assert found.harmless.tolist() == [False, False, True, True, False, False]
     assert found.present.tolist() == [True] * 4 + [False] * 2

@@ -167,7 +167,9 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
     covered, judged = _all(outcomes, covers), _all(outcomes, judged_intervals)
     hidden = _all(outcomes, lambda o: o.hidden == "fails")
     scored = [o.scores for o in outcomes if o.scores and not np.isnan(o.scores["fsearch"][0])]
-    rivals = [n for n in (scored[0] if scored else ()) if n != "fsearch" and not n.startswith("oracle")]
+    rivals = [
+        n for n in (scored[0] if scored else ()) if not n.startswith(("fsearch", "oracle"))
+    ]  # a part of ours is none
     best = {k: max((float(np.mean([s[n][k] for s in scored])) for n in rivals), default=np.nan) for k in (0, 1)}
     return {
         "worlds": len(outcomes),
