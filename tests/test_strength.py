@@ -34,6 +34,11 @@ def test_it_grows_with_each_look(lift: float, p: float, near: float, less: float
     assert strength(lift=lift, p_value=p, nearest_p=near * less) >= now
 
 
+@given(lift=lifts, p=p_values, near=st.floats(0.5, 1.0))
+def test_a_dozen_images_without_an_error_are_no_evidence_of_less(lift: float, p: float, near: float) -> None:
+    assert strength(lift=lift, p_value=p, nearest_p=near) == strength(lift=lift, p_value=p, nearest_p=0.5)
+
+
 @given(near=p_values)
 def test_the_nearest_images_count_half(near: float) -> None:
     """Whatever they say moves a strength by no more than a fifth of what it moves a score."""
