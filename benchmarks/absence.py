@@ -33,12 +33,11 @@ def main() -> None:
 
 def _row(folder: Path, name: str) -> None:
     whole = labelled_set(folder, name)
-    vocabulary = whole.reference.rivals
     asked = np.flatnonzero((whole.shown.sum(axis=1) >= LEAST) & (whole.shown.mean(axis=1) <= 0.5))
-    there = _ask(whole.images, whole.texts[asked], vocabulary)
-    gone = [_ask(whole.images[~whole.shown[i]], whole.texts[[i]], vocabulary) for i in asked]
+    there = _ask(whole, whole.images, whole.texts[asked])
+    gone = [_ask(whole, whole.images[~whole.shown[i]], whole.texts[[i]]) for i in asked]
     away = Rivalry(*(np.concatenate([getattr(g, f) for g in gone]) for f in Rivalry._fields))
-    cut = level(len(vocabulary))
+    cut = level(len(whole.reference.rivals))
     cells = []
     for above, winners in ((0.0, ABSENT_WINNERS), (DOUBTFUL, DOUBTFUL_WINNERS), (UNCERTAIN, 0)):
         lost, caught = (np.mean((r.margin < cut + above) & (r.winners >= winners)) for r in (there, away))
@@ -46,12 +45,12 @@ def _row(folder: Path, name: str) -> None:
     print(f"| {name} | {len(asked)} | {' | '.join(cells)} |")
 
 
-def _ask(images: np.ndarray, texts: np.ndarray, vocabulary: np.ndarray) -> Rivalry:
+def _ask(whole: LabelledSet, images: np.ndarray, texts: np.ndarray) -> Rivalry:
     vectors = images.astype(np.float16)
     index = exact_index(vectors, vectors.shape[1])
     index.add([vectors])
-    retriever = Retriever(index, np.arange(len(vectors)), LOGIT_SCALE)
-    return rivalry(retriever.find(texts), retriever, vocabulary, LOGIT_SCALE)
+    retriever = whole.reference.retriever(index, np.arange(len(vectors)))
+    return rivalry(retriever.find(texts), retriever, whole.reference.rivals, LOGIT_SCALE)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from fsearch.indexer.storage.inside import remove
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.workspace.calibration import Calibration
 
-_FORMAT = 7
+_FORMAT = 8
 _TREES = ("nodes", "roots", "counts", "base")
 _ARRAYS = ("rows", "groups", "members", "out_of_bag", "texts", "vocabulary", "bank_lifts", "coefficients", *_TREES)
 _MANIFEST_BYTES = 2**20

@@ -41,7 +41,7 @@ def complemented(
         rows = slice(start, start + BATCH)
         turned = negated[rows][:, None]
         none = found.copies[rows] <= 0  # entries that stand for no image come last
-        order = np.argsort(np.where(turned, found.similarities[rows] + 3.0 * none, 0.0), axis=1, kind="stable")
+        order = np.argsort(np.where(turned, found.similarities[rows] + 9.0 * none, 0.0), axis=1, kind="stable")
         shows = found.memberships[rows]
         shows = np.where(turned, (1 - shows).clip(min=LEAST), shows)
         similarities[rows] = np.take_along_axis(found.similarities[rows], order, axis=1)

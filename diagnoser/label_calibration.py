@@ -33,7 +33,7 @@ class Learnt:
 
     Attributes
     ----------
-    auroc : of the cosine, mean over phrases: how well the encoder tells what is labelled.
+    auroc : of the similarity, mean over phrases: how well the encoder tells what is labelled.
     at_random : whether the labelled images seem drawn at random.
     checked : phrases that were left out one by one, among the labelled images alone.
     lost : of these, called absent by thresholds of the others, though their images were there; `caught` : called absent
@@ -61,36 +61,37 @@ def learn(index: NearestImages, rows: Rows, reference: ReferenceBank, labelled: 
     reference : of the encoder, not calibrated.
     """
     vectors = index.vectors[labelled.rows].astype(np.float32)
-    cosines = labelled.texts @ vectors.T
+    generic = reference.generic
+    alike = (labelled.texts - generic) @ vectors.T
     rare = np.flatnonzero(labelled.share <= COMMON)
     enough, scale = len(rare) >= MIN_PHRASES, reference.logit_scale
     if enough:
-        near = Retriever(index, rows, scale).find(labelled.texts).similarities[:, : judged_images(len(rows))[0]]
-        scale = likeliest_scale(near, cosines, labelled, scale)
-    found = Retriever(index, rows, scale, text_mean=reference.text_mean).find(labelled.texts)
-    chances = membership(cosines, found.support.anchor, found.scale)
+        near = Retriever(index, rows, scale, generic=generic).find(labelled.texts).similarities[:, : judged_images(len(rows))[0]]
+        scale = likeliest_scale(near, alike, labelled, scale)
+    found = Retriever(index, rows, scale, generic=generic, text_mean=reference.text_mean).find(labelled.texts)
+    chances = membership(alike, found.support.anchor, found.scale)
     slopes = slopes_of_truth(chances, labelled, found.quality, len(rows))
     slope, error = pooled_slope(slopes.values, slopes.noise)
     centred, log_mean_exp = thresholds(found.support, rare) if enough else (None, None)
-    checked, lost, caught = leave_one_out(vectors, labelled, rare, scale, reference.text_mean)
-    told = auroc(cosines, labelled)
+    checked, lost, caught = leave_one_out(vectors, labelled, rare, scale, reference)
+    told = auroc(alike, labelled)
     return Learnt(scale, slope, error, centred, log_mean_exp, told, slopes.at_random, checked, lost, caught)
 
 
-def likeliest_scale(near: Singles, cosines: Singles, labelled: Labelled, own: float) -> float:
+def likeliest_scale(near: Singles, alike: Singles, labelled: Labelled, own: float) -> float:
     """The temperature at which memberships make the labels likeliest, each phrase with one voice.
 
     A factor on the encoder's `own` scale is expected to be near one.
 
     Parameters
     ----------
-    near : (q, k) cosines of the nearest images, falling, by which anchors are set.
-    cosines : (q, m) of the labelled images.
+    near : (q, k) similarities of the nearest images, falling, by which anchors are set.
+    alike : (q, m) of the labelled images.
     """
     yes, no = labelled.known & labelled.shows, labelled.known & ~labelled.shows
     fits = []
     for factor in _FACTORS:
-        chance = membership(cosines, anchor_similarity(near, own * factor), own * factor).clip(*_CERTAIN)
+        chance = membership(alike, anchor_similarity(near, own * factor), own * factor).clip(*_CERTAIN)
         told = (np.log(chance) * yes + np.log1p(-chance) * no).sum(axis=1) / yes.sum(axis=1)
         fits.append(told.sum() - (np.log(factor) / _FACTOR_SPREAD) ** 2 / 2)
     return float(own * _FACTORS[int(np.argmax(fits))])

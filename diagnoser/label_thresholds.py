@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fsearch.diagnoser.centring import centred_similarity, mean_vector
 from fsearch.diagnoser.labelled import Labelled
 from fsearch.diagnoser.membership import anchor_similarity, membership
+from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.diagnoser.support import Support
 
 Floats = NDArray[np.float64]
@@ -42,7 +43,7 @@ def prediction_bound(values: Floats, share: float = LOST) -> float:
 
 
 def leave_one_out(
-    vectors: Singles, labelled: Labelled, some: Rows, scale: float, text_mean: Singles
+    vectors: Singles, labelled: Labelled, some: Rows, scale: float, reference: ReferenceBank
 ) -> tuple[int, int, int]:
     """How many of the phrases at `some` were left out one by one, and how many of them are absent by the others.
 
@@ -56,8 +57,8 @@ def leave_one_out(
         known, shows = labelled.known[i, images], labelled.shows[i, images]
         if (known & ~shows).sum() >= _LEAST and (known & shows).any():
             text = labelled.texts[[i]]
-            there.append(support_among(vectors[images[known]], text, scale, text_mean))
-            gone.append(support_among(vectors[images[known & ~shows]], text, scale, text_mean))
+            there.append(support_among(vectors[images[known]], text, scale, reference))
+            gone.append(support_among(vectors[images[known & ~shows]], text, scale, reference))
     if len(there) <= MIN_PHRASES:
         return 0, 0, 0
     whole, without = Support.joined(there), Support.joined(gone)
@@ -69,12 +70,12 @@ def leave_one_out(
     return len(there), absent[0], absent[1]
 
 
-def support_among(vectors: Singles, texts: Singles, scale: float, text_mean: Singles) -> Support:
+def support_among(vectors: Singles, texts: Singles, scale: float, reference: ReferenceBank) -> Support:
     """The support that images `vectors`, (n, d), give to phrases `texts`, (q, d)."""
-    cosines = texts @ vectors.T
-    near = np.argsort(-cosines, axis=1)
-    falling = np.take_along_axis(cosines, near, axis=1)
+    alike = (texts - reference.generic) @ vectors.T
+    near = np.argsort(-alike, axis=1)
+    falling = np.take_along_axis(alike, near, axis=1)
     anchor = anchor_similarity(falling, scale)
     share = membership(falling, anchor, scale).mean(axis=1)
     mean = mean_vector(vectors)
-    return Support.of(anchor, share, scale, centred_similarity(texts, near, vectors.__getitem__, mean, text_mean))
+    return Support.of(anchor, share, scale, centred_similarity(texts, near, vectors.__getitem__, mean, reference.text_mean))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.diagnoser.centring import mean_vector
+from fsearch.diagnoser.centring import generic_part, mean_vector
 from fsearch.diagnoser.lift import MEMBERSHIP_ERROR
 from fsearch.diagnoser.retrieval import Retriever
 from fsearch.diagnoser.rivals import level
@@ -54,6 +54,11 @@ class ReferenceBank:
         """(d,) the middle of all phrases here, rivals and reference phrases, which phrases are centred by."""
         return mean_vector(np.concatenate([self.texts, self.rivals]))
 
+    @property
+    def generic(self) -> NDArray[np.float32]:
+        """(d,) what is taken off phrases before images are compared with them; zeros where there are no rivals."""
+        return generic_part(self.rivals)
+
     def calibrated(self, calibration: Calibration | None) -> ReferenceBank:
         """The same by what labelled images taught; as it is where that is None, or there is no text side."""
         if calibration is None or not len(self.texts):
@@ -77,7 +82,7 @@ class ReferenceBank:
     def retriever(self, index: NearestImages, rows: NDArray[np.int64]) -> Retriever:
         """Retrieval as this encoder asks for it, among the images at some global `rows`, (n,) rising."""
         centred = self.in_force.centred is not None
-        return Retriever(index, rows, self.logit_scale, self.slope, self.text_mean if centred else None)
+        return Retriever(index, rows, self.logit_scale, self.slope, self.generic, self.text_mean if centred else None)
 
     @property
     def in_force(self) -> SupportThresholds:

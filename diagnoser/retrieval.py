@@ -46,8 +46,8 @@ class Retrieved:
 
     Attributes
     ----------
-    texts : (q, d) float32 unit embeddings of the phrases.
-    similarities : (q, k) float32 cosines; `neighbours` : (q, k) int64 positions among the retriever's images.
+    texts : (q, d) float32 unit embeddings of the phrases; `directions` : the same less what all phrases share.
+    similarities : (q, k) float32 inner products of directions and images; `neighbours` : (q, k) int64 positions among the retriever's images.
     memberships : (q, k) float64 probability that the image shows the phrase.
     copies : (q, k) float32, how many images each stands for: the inverse of the chance that it is among the k (Horvitz
         and Thompson, JASA 1952). Ones where all images are judged; a row sums to the number of images.
@@ -56,6 +56,7 @@ class Retrieved:
     """
 
     texts: Singles
+    directions: Singles
     similarities: Singles
     neighbours: Rows
     memberships: Floats
@@ -72,6 +73,7 @@ class Retrieved:
         quality, support = (_rows_of(part, some) for part in (self.quality, self.support))
         return Retrieved(
             self.texts[some],
+            self.directions[some],
             self.similarities[some],
             self.neighbours[some],
             self.memberships[some],
@@ -99,14 +101,21 @@ class Retriever:
     rows : (n,) rising global rows of the index; positions in a `Retrieved` refer to these.
     logit_scale : the encoder's inverse temperature.
     slope : of the truth on membership, where labels taught it.
+    generic : (d,) what is taken off each phrase before images are compared with it (centring.py).
     text_mean : (d,) mean of the text embeddings, where centred similarities are asked for.
     """
 
     def __init__(
-        self, index: NearestImages, rows: Rows, logit_scale: float, slope: float = 1.0, text_mean: Singles | None = None
+        self,
+        index: NearestImages,
+        rows: Rows,
+        logit_scale: float,
+        slope: float = 1.0,
+        generic: Singles | None = None,
+        text_mean: Singles | None = None,
     ) -> None:
         self._index, self.rows, self._scale = index, rows, logit_scale
-        self._slope, self._text_mean = slope, text_mean
+        self._slope, self._generic, self._text_mean = slope, generic, text_mean
         self._position = np.full(len(index), -1, np.int64)
         self._position[rows] = np.arange(len(rows))
         self._allowed = None if len(rows) == len(index) else self._position >= 0
@@ -123,7 +132,7 @@ class Retriever:
 
     def within(self, rows: Rows) -> Retriever:
         """Retrieval among a subset of the images, given by global rows."""
-        return Retriever(self._index, rows, self._scale, self._slope, self._text_mean)
+        return Retriever(self._index, rows, self._scale, self._slope, self._generic, self._text_mean)
 
     def embeddings(self, positions: Rows) -> Singles:
         """(..., d) float32 embeddings of the images at `positions`, (...)."""
@@ -142,13 +151,14 @@ class Retriever:
             if known.texts is texts:
                 return known
         q, k = len(texts), self._nearest + len(self._sample)
+        directions = texts if self._generic is None else texts - self._generic
         similarities, neighbours = empty((q, k), np.float32), empty((q, k), np.int64)
         memberships, copies = empty((q, k), np.float64), empty((q, k), np.float32)
         anchor, scale = np.empty(q, np.float32), np.empty(q)
         quality: list[RetrievalQuality] = []
         for start in range(0, q, BATCH):
             part = slice(start, start + BATCH)
-            similarities[part], neighbours[part], copies[part] = self._judged(texts[part])
+            similarities[part], neighbours[part], copies[part] = self._judged(directions[part])
             near, stands_for = similarities[part], copies[part]
             if whole is None:
                 anchor[part] = anchor_similarity(near[:, : self._nearest], self._scale)
@@ -161,18 +171,18 @@ class Retriever:
         joined = RetrievalQuality.joined(quality).corrected(self._slope)
         share = joined.count / len(self.rows)
         support = self._support(texts, neighbours, anchor, share) if whole is None else whole.support
-        found = Retrieved(texts, similarities, neighbours, memberships, copies, scale, joined, support)
+        found = Retrieved(texts, directions, similarities, neighbours, memberships, copies, scale, joined, support)
         self._recent.append(found)
         return found
 
     def memberships(self, found: Retrieved, i: int) -> Floats:
         """(n,) chance that each image, judged or not, shows phrase i of `found`: one pass over the embeddings."""
-        anchor, scale, text = found.support.anchor[[i]], found.scale[[i]], found.texts[i]
+        anchor, scale, direction = found.support.anchor[[i]], found.scale[[i]], found.directions[i]
         chances = np.empty(len(self.rows))
         for start in range(0, len(chances), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
-            cosines = self.embeddings(np.arange(len(chances))[part]) @ text
-            chances[part] = membership(cosines[None], anchor, scale)[0]
+            alike = self.embeddings(np.arange(len(chances))[part]) @ direction
+            chances[part] = membership(alike[None], anchor, scale)[0]
         return chances
 
     @cached_property
@@ -186,9 +196,9 @@ class Retriever:
             centred = centred_similarity(texts, neighbours, self.embeddings, self._image_mean, self._text_mean)
         return Support.of(anchor, share, self._scale, centred)
 
-    def _judged(self, texts: Singles) -> tuple[Singles, Rows, Singles]:
-        """Similarities, positions and copies, (q, k) each, of the images that `texts` are judged by."""
-        similarities, rows = self._index.search(texts, self._nearest, self._allowed)
+    def _judged(self, directions: Singles) -> tuple[Singles, Rows, Singles]:
+        """Similarities, positions and copies, (q, k) each, of the images that phrases are judged by."""
+        similarities, rows = self._index.search(directions, self._nearest, self._allowed)
         near = self._position[rows]
         if not len(self._sample):
             return similarities, near, np.ones(near.shape, np.float32)
@@ -199,7 +209,7 @@ class Retriever:
         stands_for = np.where(again, 0.0, left / np.maximum((~again).sum(axis=1), 1)[:, None]).astype(np.float32)
         others = np.broadcast_to(self._sample, again.shape)
         return (
-            np.concatenate([similarities, texts @ self._sampled.T], axis=1),
+            np.concatenate([similarities, directions @ self._sampled.T], axis=1),
             np.concatenate([near, others], axis=1),
             np.concatenate([np.ones(near.shape, np.float32), stands_for], axis=1),
         )

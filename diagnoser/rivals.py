@@ -43,7 +43,7 @@ def rivalry(retrieved: Retrieved, retriever: Retriever, vocabulary: Singles, log
 
     Parameters
     ----------
-    vocabulary : (v, d) unit text embeddings of the rivals.
+    vocabulary : (v, d) unit text embeddings of the rivals; what is taken off a phrase is taken off them as well.
     logit_scale : the encoder's inverse temperature.
     """
     found = Rivalry(np.full(len(retrieved), np.inf), np.zeros(len(retrieved), np.int64))
@@ -53,8 +53,9 @@ def rivalry(retrieved: Retrieved, retriever: Retriever, vocabulary: Singles, log
     done = 0
     for part in retrieved.batches():
         near = part.neighbours[:, :NEAREST]
+        generic = part.texts[:1] - part.directions[:1]
         images, columns = np.unique(near, return_inverse=True)
-        fits = retriever.embeddings(images) @ vocabulary.T
+        fits = retriever.embeddings(images) @ (vocabulary - generic).T
         alike = np.argpartition(part.texts @ vocabulary.T, -spared, axis=1)[:, -spared:]
         for own, rows, same in zip(part.similarities, columns.reshape(near.shape), alike, strict=True):
             others = fits[rows]

@@ -26,11 +26,11 @@ def ship(folder: Path) -> None:
     slopes, noise, supports, images = [], [], [], 0
     for name in SINGLE:
         whole = labelled_set(folder, name)
-        retriever = Retriever(ExactSearch(whole.images.astype(np.float16)), np.arange(len(whole.images)), LOGIT_SCALE)
+        retriever = whole.reference.retriever(ExactSearch(whole.images.astype(np.float16)), np.arange(len(whole.images)))
         some = usable(whole.shown, np.ones_like(whole.shown))
         labels = Labelled(whole.texts[some], retriever.rows, whole.shown[some], np.ones_like(whole.shown[some]))
         found = retriever.find(labels.texts)
-        chances = membership(labels.texts @ whole.images.T, found.support.anchor, found.scale)
+        chances = membership(found.directions @ whole.images.T, found.support.anchor, found.scale)
         told = slopes_of_truth(chances, labels, found.quality, len(whole.images))
         slopes.append(told.values)
         noise.append(told.noise)

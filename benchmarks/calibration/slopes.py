@@ -28,9 +28,9 @@ def print_table(folder: Path) -> None:
     print(f"| {' | '.join(head)} |\n|---|{'---:|' * (len(head) - 1)}")
     for name in SINGLE:
         whole = labelled_set(folder, name)
-        retriever = Retriever(ExactSearch(whole.images.astype(np.float16)), np.arange(len(whole.images)), LOGIT_SCALE)
+        retriever = whole.reference.retriever(ExactSearch(whole.images.astype(np.float16)), np.arange(len(whole.images)))
         found = retriever.find(whole.texts)
-        chances = membership(whole.texts @ whole.images.T, found.support.anchor, found.scale)
+        chances = membership(found.directions @ whole.images.T, found.support.anchor, found.scale)
         for m in IMAGES:
             if 2 * m <= len(whole.images):
                 print(f"| {name} | {m} | {' | '.join(_errors(chances, whole.shown, m))} |", flush=True)

@@ -57,18 +57,17 @@ def concepts(whole: LabelledSet) -> Concepts:
     """What is known of each concept with images and without, and at a loss for its rivals."""
     asked = np.flatnonzero((whole.shown.sum(axis=1) >= LEAST) & (whole.shown.mean(axis=1) <= COMMON))
     without = [whole.images[~whole.shown[i]] for i in asked]
-    mean = whole.reference.text_mean
-    gone = [support_among(v, whole.texts[[i]], LOGIT_SCALE, mean) for v, i in zip(without, asked, strict=True)]
+    gone = [support_among(v, whole.texts[[i]], LOGIT_SCALE, whole.reference) for v, i in zip(without, asked, strict=True)]
     stands = [_rivalry(whole, whole.images, whole.texts[asked])]
     stands.append(_joined([_rivalry(whole, v, whole.texts[[i]]) for v, i in zip(without, asked, strict=True)]))
     cut = level(len(whole.reference.rivals))
     lost, caught = (float(np.mean((s.margin < cut) & (s.winners >= ABSENT_WINNERS))) for s in stands)
-    there = support_among(whole.images, whole.texts[asked], LOGIT_SCALE, mean)
+    there = support_among(whole.images, whole.texts[asked], LOGIT_SCALE, whole.reference)
     return Concepts(whole.shown[asked], there, Support.joined(gone), (lost, caught))
 
 
 def _rivalry(whole: LabelledSet, images: np.ndarray, texts: np.ndarray) -> Rivalry:
-    retriever = Retriever(ExactSearch(images.astype(np.float16)), np.arange(len(images)), LOGIT_SCALE)
+    retriever = Retriever(ExactSearch(images.astype(np.float16)), np.arange(len(images)), LOGIT_SCALE, generic=whole.reference.generic)
     return rivalry(retriever.find(texts), retriever, whole.reference.rivals, LOGIT_SCALE)
 
 

@@ -28,15 +28,22 @@ class Definition(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Images that show a phrase: its unit embedding (d,), and the level and temperature that its images are read at."""
+    """Images that show a phrase.
+
+    Attributes
+    ----------
+    vector : (d,) its unit embedding; `direction` : (d,) what images are compared with.
+    anchor, scale : the level and the temperature that its images are read at.
+    """
 
     vector: Singles
+    direction: Singles
     anchor: np.float32
     scale: float
 
     def weights(self, embeddings: Singles, rows: Rows) -> Floats:
         """See Definition."""
-        found: Floats = membership((embeddings @ self.vector)[None], np.array([self.anchor]), self.scale)[0]
+        found: Floats = membership((embeddings @ self.direction)[None], np.array([self.anchor]), self.scale)[0]
         return found
 
 

@@ -29,9 +29,10 @@ def weigh(diagnosis: Diagnosis, half: ProposingHalf, texts: Singles) -> tuple[Ev
     `diagnosis` is of all images: which images show a phrase, and whether any do, is no question to a half.
     """
     found = diagnosis.retriever.find(texts)
-    said = half.evidence(membership(texts @ half.embeddings.T, found.support.anchor, found.scale))
+    said = half.evidence(membership(found.directions @ half.embeddings.T, found.support.anchor, found.scale))
     said = said._replace(z=np.where(found.quality.count >= MIN_SHOWN, said.z, -np.inf))
-    return said, [Text(t, a, float(s)) for t, a, s in zip(texts, found.support.anchor, found.scale, strict=True)]
+    read = zip(texts, found.directions, found.support.anchor, found.scale, strict=True)
+    return said, [Text(t, d, a, float(s)) for t, d, a, s in read]
 
 
 def shortlist(
