@@ -67,8 +67,7 @@ class LabelledSet:
 @cache
 def labelled_set(folder: Path, name: str) -> LabelledSet:
     """One of SETS or FEW_PHRASES; where it is made of several, a phrase shows what it shows in each."""
-    with np.load(folder / "text_bank_vitb32.npz", allow_pickle=False) as held:
-        bank, names = unit(held["texts"].astype(np.float32)), [str(n) for n in held["names"]]
+    bank, names = text_bank(folder)
     described = json.loads((folder / "labels_and_phrases.json").read_text(encoding="utf-8"))
     images, labels, parts, first = [], [], [], 0
     sources = (SETS | FEW_PHRASES)[name]
@@ -86,17 +85,29 @@ def labelled_set(folder: Path, name: str) -> LabelledSet:
         if len(sources) == 1 or phrase not in AMBIGUOUS:
             before = shows[phrase][1] if phrase in shows else np.zeros(len(own), bool)
             shows[phrase] = row, before | np.isin(own, classes)
-    known = [names.index(n) for n in REFERENCE if n in names]
-    rivals = [i for i, n in enumerate(names) if n.lower() in vocabulary()]
-    reference = ReferenceBank(bank[known], LOGIT_SCALE, vocabulary=bank[rivals])
     return LabelledSet(
         unit(np.concatenate(images)),
         own,
         tuple(shows),
         bank[[row for row, _ in shows.values()]],
         np.stack([shown for _, shown in shows.values()]),
-        reference,
+        reference_bank(folder),
     )
+
+
+@cache
+def text_bank(folder: Path) -> tuple[np.ndarray, list[str]]:
+    """(v, d) unit embeddings of "a {name}", and the names."""
+    with np.load(folder / "text_bank_vitb32.npz", allow_pickle=False) as held:
+        return unit(held["texts"].astype(np.float32)), [str(n) for n in held["names"]]
+
+
+def reference_bank(folder: Path) -> ReferenceBank:
+    """As fsearch would have it: reference phrases, and those names of its vocabulary that were embedded."""
+    bank, names = text_bank(folder)
+    known = [names.index(n) for n in REFERENCE if n in names]
+    rivals = [i for i, n in enumerate(names) if n.lower() in vocabulary()]
+    return ReferenceBank(bank[known], LOGIT_SCALE, vocabulary=bank[rivals])
 
 
 def classes_fail(folder: Path, name: str, seed: int) -> World:

@@ -6,11 +6,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from benchmarks.planted.clip_sets import ENCODER, LOGIT_SCALE
+from benchmarks.planted.clip_sets import ENCODER, reference_bank
 from benchmarks.planted.world import World
 from scipy.cluster.vq import kmeans2
 
-from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.indexer.storage.vectors import unit
 
 FILE = "coco_pairs_vitb32.npy"
@@ -42,7 +41,7 @@ def clusters_fail(folder: Path, seed: int) -> World:
         shown=cluster[:, None] == cluster[None],
         gaps=np.where(expected == HIGH, HIGH - LOW, 0.0),
         lifts=expected - expected.mean(),
-        reference=ReferenceBank(captions, LOGIT_SCALE),
+        reference=reference_bank(folder),
         encoder=ENCODER,
         planted=tuple(f"cluster {b}" for b in bad),
         supported=False,

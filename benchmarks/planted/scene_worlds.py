@@ -17,7 +17,7 @@ from benchmarks.scenes import draw, encoder
 from benchmarks.scenes.concepts import CONCEPTS, PLACES, THINGS, UNKNOWN, Scene, pairs, sample
 
 from fsearch.diagnoser.reference_bank import ReferenceBank
-from fsearch.search.query import PHOTOGRAPHS
+from fsearch.search.query import PHOTOGRAPHS, vocabulary
 
 SCENES, LEARNABLE, TRAINED_ON, INDEXED = 12_000, 5_000, 2_000, 3_000
 ENCODER = "scenes"
@@ -56,7 +56,8 @@ def make_scenes(seed: int, work: Path) -> ScenePool:
     asked |= {text: holds[a.name] & holds[b.name] for a, b, text in pairs()}
     asked |= {text: np.zeros(SCENES, bool) for text in UNKNOWN}
     words = PHOTOGRAPHS.read_text(encoding="utf-8").splitlines()
-    reference = ReferenceBank(model.embed_texts([w for w in words if w]), model.logit_scale)
+    rivals = model.embed_texts([f"a {name}" for name in sorted(vocabulary())])
+    reference = ReferenceBank(model.embed_texts([w for w in words if w]), model.logit_scale, vocabulary=rivals)
     vectors = model.embed_images(pixels).astype(np.float16).astype(np.float32)
     shown = np.stack(list(asked.values()))
     return ScenePool(scenes, pixels, vectors, tuple(asked), shown, model.embed_texts(list(asked)), reference)
