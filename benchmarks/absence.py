@@ -12,9 +12,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from benchmarks.planted.clip_sets import LOGIT_SCALE, SETS, labelled_set
+from benchmarks.planted.clip_sets import LOGIT_SCALE, SETS, LabelledSet, labelled_set
 
-from fsearch.diagnoser.retrieval import Retriever
 from fsearch.diagnoser.rivals import Rivalry, level, rivalry
 from fsearch.diagnoser.support import ABSENT_WINNERS, DOUBTFUL, DOUBTFUL_WINNERS, UNCERTAIN
 from fsearch.indexer.vector_index.index import exact_index

@@ -71,15 +71,17 @@ def estimate(
         seen.append(observe(part, design, diagnosis.losses, diagnosis.groups, draws))
     lift = Lift(*_joined(lifts))
     width = half_width(lift.error, bank.conformal)
+    far = diagnosis.scale.membership_error * lift.value
     observed = Observed(*_joined(seen))
     alike = np.ones(len(retrieved), bool) if negated is None else ~negated
     nearest_fail = alike & (q_values(np.where(alike, observed.nearest_p, 1.0)) <= Q_LEVEL)
     least = observed.nearest_lift - half_width(observed.nearest_error, 0.0)
-    contradicted = nearest_fail & (least > lift.value + width)
+    hi = lift.value + width + np.maximum(far, 0.0)  # what is found wrongly draws a lift towards zero, never away
+    contradicted = nearest_fail & (least > hi)
     return Estimates(
         lift,
-        lift.value - width,
-        np.where(contradicted, observed.nearest_lift, lift.value + width),
+        lift.value - width + np.minimum(far, 0.0),
+        np.where(contradicted, observed.nearest_lift, hi),
         bank.percentile(lift.value),
         observed,
         diagnosis.artifact.reference.in_force.presence(retrieved.support, *rivals),

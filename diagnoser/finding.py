@@ -85,9 +85,9 @@ class Finding:
 
         The lift in its own standard errors; the p-value of the observed lift, and with half the weight that of the
         nearest few images, as normal scores (Stouffer's weighted method: Mosteller and Bush, 1954). The last of them
-        sees what few images show; the first two see the rest. A dozen images may all have no error where the model fails
-        on one of twenty: that they lose little is no evidence of less. Negations, whose nearest images show nothing, lack
-        this look.
+        sees what few images show; the first two see the rest. A dozen images may all have no error where the model
+        fails on one of twenty: that they lose little is no evidence of less. Negations, whose nearest images show
+        nothing, lack this look.
         """
         looks = [(self.lift / max(self.standard_error, 1e-300), 1.0), (_score(self.p_value), 1.0)]
         if self.nearest_p is not None:

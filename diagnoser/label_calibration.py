@@ -66,8 +66,8 @@ def learn(index: NearestImages, rows: Rows, reference: ReferenceBank, labelled: 
     rare = np.flatnonzero(labelled.share <= COMMON)
     enough, scale = len(rare) >= MIN_PHRASES, reference.logit_scale
     if enough:
-        near = Retriever(index, rows, scale, generic=generic).find(labelled.texts).similarities[:, : judged_images(len(rows))[0]]
-        scale = likeliest_scale(near, alike, labelled, scale)
+        near = Retriever(index, rows, scale, generic=generic).find(labelled.texts).similarities
+        scale = likeliest_scale(near[:, : judged_images(len(rows))[0]], alike, labelled, scale)
     found = Retriever(index, rows, scale, generic=generic, text_mean=reference.text_mean).find(labelled.texts)
     chances = membership(alike, found.support.anchor, found.scale)
     slopes = slopes_of_truth(chances, labelled, found.quality, len(rows))

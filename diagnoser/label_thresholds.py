@@ -77,5 +77,5 @@ def support_among(vectors: Singles, texts: Singles, scale: float, reference: Ref
     falling = np.take_along_axis(alike, near, axis=1)
     anchor = anchor_similarity(falling, scale)
     share = membership(falling, anchor, scale).mean(axis=1)
-    mean = mean_vector(vectors)
-    return Support.of(anchor, share, scale, centred_similarity(texts, near, vectors.__getitem__, mean, reference.text_mean))
+    means = mean_vector(vectors), reference.text_mean
+    return Support.of(anchor, share, scale, centred_similarity(texts, near, vectors.__getitem__, *means))

@@ -47,7 +47,8 @@ class Retrieved:
     Attributes
     ----------
     texts : (q, d) float32 unit embeddings of the phrases; `directions` : the same less what all phrases share.
-    similarities : (q, k) float32 inner products of directions and images; `neighbours` : (q, k) int64 positions among the retriever's images.
+    similarities : (q, k) float32 inner products of directions and images.
+    neighbours : (q, k) int64 positions among the retriever's images.
     memberships : (q, k) float64 probability that the image shows the phrase.
     copies : (q, k) float32, how many images each stands for: the inverse of the chance that it is among the k (Horvitz
         and Thompson, JASA 1952). Ones where all images are judged; a row sums to the number of images.

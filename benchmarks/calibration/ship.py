@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,20 +14,18 @@ from benchmarks.planted.clip_sets import LOGIT_SCALE, labelled_set
 
 from fsearch.diagnoser.labelled import Labelled, usable
 from fsearch.diagnoser.membership import membership
-from fsearch.diagnoser.retrieval import Retriever
 from fsearch.diagnoser.truth_slope import pooled_slope, slopes_of_truth
-from fsearch.indexer.vector_index.exact_search import ExactSearch
 from fsearch.indexer.workspace.calibration import SHIPPED, Calibration
 
 ARCHITECTURE, PRETRAINED = "ViT-B-32", "openai"
 
 
-def ship(folder: Path) -> None:
-    """Measure on every set, write, and say what was written."""
+def taught(folder: Path, sets: Sequence[str]) -> Calibration:
+    """What the labelled sets teach together."""
     slopes, noise, supports, images = [], [], [], 0
-    for name in SINGLE:
+    for name in sets:
         whole = labelled_set(folder, name)
-        retriever = whole.reference.retriever(ExactSearch(whole.images.astype(np.float16)), np.arange(len(whole.images)))
+        retriever = whole.retriever(whole.images)
         some = usable(whole.shown, np.ones_like(whole.shown))
         labels = Labelled(whole.texts[some], retriever.rows, whole.shown[some], np.ones_like(whole.shown[some]))
         found = retriever.find(labels.texts)
@@ -38,8 +37,8 @@ def ship(folder: Path) -> None:
         images += len(whole.images)
     slope, error = pooled_slope(np.concatenate(slopes), np.concatenate(noise))
     centred, log_mean_exp = learnt(supports)
-    names = ", ".join(name.removeprefix("clip-") for name in SINGLE)
-    known = Calibration(
+    names = ", ".join(name.removeprefix("clip-") for name in sets)
+    return Calibration(
         labels=f"the sets {names}, as shipped with fsearch (benchmarks/calibration)",
         images=images,
         phrases=sum(map(len, slopes)),
@@ -52,6 +51,10 @@ def ship(folder: Path) -> None:
         centred_similarity=round(centred, 4),
         log_mean_exp=round(log_mean_exp, 3),
     )
-    row = {"architecture": ARCHITECTURE, "pretrained": PRETRAINED, **asdict(known)}
+
+
+def ship(folder: Path) -> None:
+    """Measure on every set, write, and say what was written."""
+    row = {"architecture": ARCHITECTURE, "pretrained": PRETRAINED, **asdict(taught(folder, SINGLE))}
     SHIPPED.write_text(json.dumps([row], indent=1) + "\n", encoding="utf-8")
     print(f"{SHIPPED.name}: {row}")

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import numpy as np
 from benchmarks.calibration.unseen import SINGLE
-from benchmarks.planted.clip_sets import LOGIT_SCALE, labelled_set
+from benchmarks.planted.clip_sets import labelled_set
 
 from fsearch.diagnoser.labelled import usable
 from fsearch.diagnoser.membership import membership
-from fsearch.diagnoser.retrieval import Retriever
-from fsearch.indexer.vector_index.exact_search import ExactSearch
 
 IMAGES, REPEATS = (200, 400), 20
 
@@ -28,7 +26,7 @@ def print_table(folder: Path) -> None:
     print(f"| {' | '.join(head)} |\n|---|{'---:|' * (len(head) - 1)}")
     for name in SINGLE:
         whole = labelled_set(folder, name)
-        retriever = whole.reference.retriever(ExactSearch(whole.images.astype(np.float16)), np.arange(len(whole.images)))
+        retriever = whole.retriever(whole.images)
         found = retriever.find(whole.texts)
         chances = membership(found.directions @ whole.images.T, found.support.anchor, found.scale)
         for m in IMAGES:

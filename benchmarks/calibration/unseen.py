@@ -15,10 +15,8 @@ from benchmarks.planted.clip_sets import FEW_PHRASES, LOGIT_SCALE, SETS, Labelle
 
 from fsearch.diagnoser.label_thresholds import COMMON, MIN_PHRASES, support_among, thresholds
 from fsearch.diagnoser.labelled import usable
-from fsearch.diagnoser.retrieval import Retriever
 from fsearch.diagnoser.rivals import Rivalry, level, rivalry
 from fsearch.diagnoser.support import ABSENT_WINNERS, Support
-from fsearch.indexer.vector_index.exact_search import ExactSearch
 
 LEAST = 5  # images of a concept that is judged
 IMAGES, HALVES = (300, 600, None), 40  # labelled images (None for all), and random halves of the concepts
@@ -57,17 +55,21 @@ def concepts(whole: LabelledSet) -> Concepts:
     """What is known of each concept with images and without, and at a loss for its rivals."""
     asked = np.flatnonzero((whole.shown.sum(axis=1) >= LEAST) & (whole.shown.mean(axis=1) <= COMMON))
     without = [whole.images[~whole.shown[i]] for i in asked]
-    gone = [support_among(v, whole.texts[[i]], LOGIT_SCALE, whole.reference) for v, i in zip(without, asked, strict=True)]
+    gone = [_support(whole, v, whole.texts[[i]]) for v, i in zip(without, asked, strict=True)]
     stands = [_rivalry(whole, whole.images, whole.texts[asked])]
     stands.append(_joined([_rivalry(whole, v, whole.texts[[i]]) for v, i in zip(without, asked, strict=True)]))
     cut = level(len(whole.reference.rivals))
     lost, caught = (float(np.mean((s.margin < cut) & (s.winners >= ABSENT_WINNERS))) for s in stands)
-    there = support_among(whole.images, whole.texts[asked], LOGIT_SCALE, whole.reference)
+    there = _support(whole, whole.images, whole.texts[asked])
     return Concepts(whole.shown[asked], there, Support.joined(gone), (lost, caught))
 
 
+def _support(whole: LabelledSet, images: np.ndarray, texts: np.ndarray) -> Support:
+    return support_among(images, texts, LOGIT_SCALE, whole.reference)
+
+
 def _rivalry(whole: LabelledSet, images: np.ndarray, texts: np.ndarray) -> Rivalry:
-    retriever = Retriever(ExactSearch(images.astype(np.float16)), np.arange(len(images)), LOGIT_SCALE, generic=whole.reference.generic)
+    retriever = whole.retriever(images)
     return rivalry(retriever.find(texts), retriever, whole.reference.rivals, LOGIT_SCALE)
 
 

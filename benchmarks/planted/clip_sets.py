@@ -16,7 +16,9 @@ import numpy as np
 from benchmarks.planted.world import ENOUGH, World, truth
 
 from fsearch.diagnoser.reference_bank import ReferenceBank
+from fsearch.diagnoser.retrieval import Retriever
 from fsearch.indexer.storage.vectors import unit
+from fsearch.indexer.vector_index.exact_search import ExactSearch
 from fsearch.search.query import vocabulary
 
 LOGIT_SCALE = 100.0  # of every CLIP that OpenAI trained
@@ -63,11 +65,15 @@ class LabelledSet:
     shown: np.ndarray
     reference: ReferenceBank
 
+    def retriever(self, images: np.ndarray) -> Retriever:
+        """Retrieval among `images`, (m, d), as fsearch would retrieve with this encoder."""
+        return self.reference.retriever(ExactSearch(images.astype(np.float16)), np.arange(len(images)))
+
 
 @cache
 def labelled_set(folder: Path, name: str) -> LabelledSet:
     """One of SETS or FEW_PHRASES; where it is made of several, a phrase shows what it shows in each."""
-    bank, names = text_bank(folder)
+    bank, _ = text_bank(folder)
     described = json.loads((folder / "labels_and_phrases.json").read_text(encoding="utf-8"))
     images, labels, parts, first = [], [], [], 0
     sources = (SETS | FEW_PHRASES)[name]

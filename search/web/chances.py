@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.retrieval import Retriever
+from fsearch.indexer.errors import NotReadyError
 from fsearch.indexer.workspace.calibration import in_force
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.hypotheses import Hypothesis
@@ -20,10 +21,11 @@ from fsearch.search.session import Session
 
 @dataclass
 class Chances:
-    """Of the images at (n,) rising global `rows` of a workspace. Safe in threads."""
+    """Of the images at (n,) rising global `rows` of a workspace, as the fit of `model` reads them. Safe in threads."""
 
     store: Store
     rows: NDArray[np.int64]
+    model: str
     _session: Session = field(default_factory=Session)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -49,4 +51,8 @@ class Chances:
     def _retriever(self) -> Retriever:
         learnt = in_force(self.store.calibration, self.store.encoder, self.store.templates)
         scale = self._session.text_encoder(self.store).logit_scale if learnt is None else learnt.logit_scale
-        return Retriever(self.store.index(), self.rows, scale)
+        try:
+            generic = self._session.fitted(self.store, self.model).reference.generic
+        except NotReadyError:  # nothing was answered yet that it would have to agree with
+            generic = None
+        return Retriever(self.store.index(), self.rows, scale, generic=generic)

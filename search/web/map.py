@@ -143,7 +143,7 @@ class ImageMap:
 
     @cached_property
     def _chances(self) -> Chances:
-        return Chances(self.store, self.losses.rows)
+        return Chances(self.store, self.losses.rows, self.model)
 
     @cached_property
     def parts(self) -> Parts:

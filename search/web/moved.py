@@ -52,7 +52,8 @@ class Sides:
     @cached_property
     def _either(self) -> Chances:
         """Of the images with a loss of either, as when the models were compared."""
-        return Chances(self.store, np.union1d(self.store.losses(self.before).rows, self.store.losses(self.after).rows))
+        rows = np.union1d(self.store.losses(self.before).rows, self.store.losses(self.after).rows)
+        return Chances(self.store, rows, self.before)
 
     def _chances(self, phrase: Hypothesis) -> Floats:
         """(n,) the chance that an image with both losses shows the phrase."""
