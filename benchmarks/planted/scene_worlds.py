@@ -78,7 +78,7 @@ def biased(pool: ScenePool, seed: int) -> World:
         losses = cross_entropy(model, pool.shrunk[torch.from_numpy(judge)], labels[judge])
         inside = holds[judge]
         if losses[inside].mean() - losses[~inside].mean() >= HARM * losses.std():
-            index = np.sort(rng.choice(len(judge), INDEXED, replace=False))
+            index = np.sort(rng.choice(len(judge), min(INDEXED, len(judge)), replace=False))
             return _world("scenes", seed, pool, judge[index], losses[index], (str(name),), judge, losses)
     raise RuntimeError(f"no concept harms the black box of seed {seed}")
 
