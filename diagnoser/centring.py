@@ -24,7 +24,6 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
-GENERIC = 0.5  # share of the mean phrase that is taken off: with more, captions are found less well
 NEAREST = 64  # images looked at: of more, none is among the best
 BEST = 10  # of these; the centred similarity is their median
 _TOGETHER = 256  # phrases whose images are read at once
@@ -51,11 +50,6 @@ def centred_similarity(
         for i, (text, rows) in enumerate(zip(unit(texts[part] - text_mean), columns.reshape(near.shape), strict=True)):
             found[first + i] = np.median(np.sort(centred[rows] @ text)[-BEST:])
     return found
-
-
-def generic_part(vocabulary: Singles) -> Singles:
-    """(d,) what is taken off phrases before images are compared with them; zeros without a vocabulary, (v, d)."""
-    return GENERIC * mean_vector(vocabulary) if len(vocabulary) else np.zeros(vocabulary.shape[1], np.float32)
 
 
 def mean_vector(vectors: Singles) -> Singles:

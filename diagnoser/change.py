@@ -85,7 +85,7 @@ def _changes(
     pooled = (design.by_group(weights) ** 2).sum(axis=1) * pool
     # losses that hardly change elsewhere say nothing of the spread here: the pool only ever adds
     variance = np.maximum(own, (own + pooled) / 2) * small_sample(design.n_effective) ** 2
-    doubt = (scale.membership_error * beyond) ** 2 + contamination(quality, scale.between) ** 2
+    doubt = (scale.membership_error * beyond) ** 2 + contamination(quality, scale) ** 2
     p = _flipped(design.by_group(weights * seen), value, signs)
     return Changes(value, np.sqrt(variance + doubt), np.sqrt(variance), mean_of(before), design.n_effective, p)
 

@@ -22,7 +22,7 @@ from fsearch.diagnoser.discoveries import concept_q_values
 from fsearch.diagnoser.estimate import PERMUTATIONS
 from fsearch.diagnoser.exhibits import SHOWS
 from fsearch.diagnoser.finding import Phrase
-from fsearch.diagnoser.lift import Scale, interval
+from fsearch.diagnoser.lift import interval
 from fsearch.diagnoser.pairing import Pair
 from fsearch.diagnoser.retrieval import Retrieved, Retriever
 from fsearch.diagnoser.rivals import rivalry
@@ -126,7 +126,7 @@ def find_changes(
         for rows in (asked.either, asked.rows)
     )
     paired = (found.quality.count / either.quality.count.clip(min=1e-300)).clip(max=1.0)
-    scale = Scale(float(asked.change.std()), asked.between, reference.membership_error)
+    scale = reference.scale(float(asked.change.std()), asked.between)
     seen = changes(found, asked.before, asked.after, asked.groups, scale, permutations, seed)
     tests = tested(phrases, presence, found, seen.n_effective, len(asked.rows), foreign_images)
     q = _q_values(seen.p_value, found, tests, correction)

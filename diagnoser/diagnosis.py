@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fsearch.diagnoser.artifact import FitArtifact
 from fsearch.diagnoser.ensemble import out_of_bag_base, out_of_bag_mean
 from fsearch.diagnoser.evidence import shuffled_means
-from fsearch.diagnoser.lift import Scale, member_lifts
+from fsearch.diagnoser.lift import member_lifts
 from fsearch.diagnoser.retrieval import Retrieved, Retriever
 from fsearch.indexer.errors import NotReadyError
 from fsearch.indexer.vector_index.exact_search import NearestImages
@@ -71,7 +71,7 @@ class Diagnosis:
         predicted = out_of_bag_mean(self._members, self._out_of_bag)
         predicted = np.where(np.isfinite(predicted), predicted, self._members.mean(axis=0))
         self.residuals = self.losses - self.baseline - predicted
-        self.scale = Scale(self.loss_std, float(predicted.std()), artifact.reference.membership_error)
+        self.scale = artifact.reference.scale(self.loss_std, float(predicted.std()))
         self._draws: dict[tuple[int, int, int], Singles] = {}
 
     def __len__(self) -> int:

@@ -71,7 +71,7 @@ def estimate(
         seen.append(observe(part, design, diagnosis.losses, diagnosis.groups, draws))
     lift = Lift(*_joined(lifts))
     width = half_width(lift.error, bank.conformal)
-    far = diagnosis.scale.membership_error * lift.value
+    far = diagnosis.scale.dilution * lift.value
     observed = Observed(*_joined(seen))
     alike = np.ones(len(retrieved), bool) if negated is None else ~negated
     nearest_fail = alike & (q_values(np.where(alike, observed.nearest_p, 1.0)) <= Q_LEVEL)

@@ -38,7 +38,7 @@ def given(weights: Floats, dim: int, logit_scale: float) -> Retrieved:
     support = Support.of(np.ones(1, np.float32), quality.count / n, logit_scale, np.full(1, np.nan))
     similarities = chances.astype(np.float32)
     texts, scale = np.zeros((1, dim), np.float32), np.full(1, logit_scale)
-    return Retrieved(texts, similarities, chosen[None], chances, copies, scale, quality, support)
+    return Retrieved(texts, texts, similarities, chosen[None], chances, copies, scale, quality, support)
 
 
 def joined(parts: Sequence[Retrieved]) -> Retrieved:

@@ -33,12 +33,16 @@ _LEAST_CLEAN = 0.05
 class Scale(NamedTuple):
     """Units of a diagnosis: standard deviation of the losses, and of mean losses between kinds of image.
 
-    `membership_error` is how far lifts are off because memberships are chances, as a share of the lift.
+    `membership_error` is how far lifts are off because memberships are chances, as a share of the lift; `dilution` how
+    much larger than it seems a lift may be because images of something else are among those found; `trust` how much of
+    the purity that memberships claim is believed. The last two are those of a weak encoder (reference_bank.py).
     """
 
     loss_std: float
     between: float
     membership_error: float = MEMBERSHIP_ERROR
+    dilution: float = MEMBERSHIP_ERROR
+    trust: float = 1.0
 
 
 class Lift(NamedTuple):
@@ -73,17 +77,16 @@ def combine(
     prior = (PRIOR_SPREAD * scale.loss_std) ** 2 + (PRIOR_SHARE * predicted) ** 2
     shrinkage = prior / (prior + noise)
     value = predicted + shrinkage * residual.value * share
-    doubt = (scale.membership_error * value) ** 2 + contamination(quality, scale.between) ** 2
+    doubt = (scale.membership_error * value) ** 2 + contamination(quality, scale) ** 2
     total = shrinkage * noise + (1 - shrinkage) ** 2 * variance + doubt
     return Lift(predicted, value, np.sqrt(total), shrinkage)
 
 
-def contamination(quality: RetrievalQuality, between: float) -> Floats:
-    """(q,) how far a mean is off because images of something else, `between` apart in loss, are among those found."""
-    mixed = (1 - quality.prevalence) * (1 - quality.purity)
-    return np.asarray(
-        CONTAMINATION * between * (mixed / np.maximum(quality.purity - quality.prevalence, _LEAST_CLEAN)), np.float64
-    )
+def contamination(quality: RetrievalQuality, scale: Scale) -> Floats:
+    """(q,) how far a mean is off because images of something else, otherwise hard, are among those found."""
+    apart = scale.trust * (quality.purity - quality.prevalence)
+    mixed = (1 - quality.prevalence) * (1 - quality.prevalence - apart)
+    return np.asarray(CONTAMINATION * scale.between * (mixed / np.maximum(apart, _LEAST_CLEAN)), np.float64)
 
 
 def small_sample(n: Floats) -> Floats:

@@ -26,7 +26,7 @@ def sibling_gaps(diagnosis: Diagnosis, retrieved: Retrieved) -> tuple[Floats, Fl
     centred = retrieved.memberships - quality.prevalence[:, None]
     pull = retrieved.copies * centred * (quality.against_all / retrieved.weights.sum(axis=1))[:, None]
     share = 1 - quality.prevalence
-    doubt = contamination(quality, diagnosis.scale.between) ** 2
+    doubt = contamination(quality, diagnosis.scale) ** 2
     pool, values = float(group_means(losses, groups).var()), losses - losses.mean()
     means = (pull * values[retrieved.neighbours]).sum(axis=1)
     difference = means[:, None] - means
