@@ -72,7 +72,7 @@ def leave_one_out(
 
 def support_among(vectors: Singles, texts: Singles, scale: float, reference: ReferenceBank) -> Support:
     """The support that images `vectors`, (n, d), give to phrases `texts`, (q, d)."""
-    alike: Singles = (texts - reference.generic) @ vectors.T
+    alike = np.asarray((texts - reference.generic) @ vectors.T, np.float32)
     near = np.argsort(-alike, axis=1)
     falling = np.take_along_axis(alike, near, axis=1)
     anchor = anchor_similarity(falling, scale)

@@ -73,7 +73,10 @@ def answered(findings: Findings, signal: bool, seconds: float) -> Answers:
     )
     rank, alone = (
         score - np.where(words == "unseen", 2 * np.ptp(score) + 1.0, 0.0)
-        for score in (np.array([f.strength for f in found]), lift / np.array([f.standard_error for f in found]))
+        for score in (
+            np.array([f.strength for f in found]),
+            lift / np.array([max(f.standard_error, 1e-300) for f in found]),
+        )
     )
     again = np.array([hidden.get(i, "") for i in range(len(found))])
     return Answers(words, lo, hi, lift, rank, alone, observed, signal, seconds, findings.worst, again)

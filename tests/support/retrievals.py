@@ -19,6 +19,7 @@ def retrieval(
     anchor = np.full(q, 0.3, np.float32)
     return Retrieved(
         texts=np.zeros((q, 4), np.float32),
+        directions=np.zeros((q, 4), np.float32),
         similarities=np.full(chances.shape, 0.3, np.float32),
         neighbours=neighbours.astype(np.int64),
         memberships=chances,
