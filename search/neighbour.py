@@ -11,7 +11,8 @@ class Neighbour:
 
     Attributes
     ----------
-    similarity : cosine to the phrase; `membership` : the chance that the image shows it.
+    similarity : to the phrase less what all phrases share (docs/method.md).
+    membership : the chance that the image shows it.
     loss : its real loss; `label`, `prediction` : what was right and what the black box said, where that is known.
     path : path or URL at which it can be opened; None where it is in an archive, a table or a program.
     """
