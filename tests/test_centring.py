@@ -22,7 +22,7 @@ LEARNT = Calibration("labels", 500, 20, "2026-01-01", "", (), 40.0, 0.9, 0.3, 0.
 def bank(logit_scale: float, rivals: int = 50) -> ReferenceBank:
     """Phrases of a narrow cone, the first axis of which they share."""
     rng = np.random.default_rng(3)
-    texts = unit(np.eye(32, dtype=np.float32)[:1] + 0.3 * rng.normal(size=(rivals + 5, 32)).astype(np.float32))
+    texts = unit(np.eye(32, dtype=np.float32)[:1] + 0.1 * rng.normal(size=(rivals + 5, 32)).astype(np.float32))
     return ReferenceBank(texts[:5], logit_scale, vocabulary=texts[5:] if rivals else None)
 
 
