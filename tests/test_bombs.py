@@ -30,6 +30,7 @@ from fsearch.indexer.losses.loss_spec import read_classes
 from fsearch.indexer.losses.matching import read_keys
 from fsearch.indexer.losses.prediction_file import read_predictions
 from fsearch.indexer.sources.decode import RejectedImageError
+from fsearch.indexer.sources.parquet_cell import read_cell
 from fsearch.indexer.sources.resolve import open_source
 from fsearch.indexer.storage.tabular import TableFile
 from fsearch.search.hypotheses import read_hypotheses
@@ -182,6 +183,20 @@ def test_a_number_of_rows_that_cannot_be_is_refused_before_one_is_read(count: in
         refused(lambda use=use: use(Path("l.parquet")), "has more than 200,000,000 rows")  # type: ignore[misc]
     parquet_of_phrases = Path("l.parquet").rename("h.parquet")
     refused(lambda: read_hypotheses(parquet_of_phrases), "has more than 200,000,000 rows")
+
+
+def test_sizes_in_a_footer_that_contradict_each_other_end_no_process() -> None:
+    """A column that may be empty by its sizes, and may not by the schema: pyarrow aborts where it is asked for them."""
+    table = pa.table({"image": ["a", "b"], "loss": [1.0, 2.0], "logits": [[0.1, 2.0], [3.0, 1.0]]})
+    pq.write_table(table, "l.parquet")
+    data = Path("l.parquet").read_bytes()
+    element = b"\x15\x0c\x25\x02\x18\x05image"  # type 6, repetition 1 (optional), name
+    assert data.count(element) == 1
+    Path("l.parquet").write_bytes(data.replace(element, b"\x15\x0c\x25\x00\x18\x05image"))
+    for use in (read_losses, read_predictions, lambda path: listed(str(path))):
+        refused(lambda use=use: use(Path("l.parquet")), "histogram size mismatch")  # type: ignore[misc]
+    with pytest.raises(OSError, match="histogram size mismatch"):
+        read_cell([Path("l.parquet")], 1, "image")
 
 
 def test_rows_that_no_footer_tells_of_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

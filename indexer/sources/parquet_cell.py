@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet
-
-from fsearch.indexer.storage.parquet_batches import bounded_batches
+from fsearch.indexer.storage.parquet_batches import bounded_batches, open_parquet
 
 _BATCH = 16  # rows may hold whole images
 
@@ -21,7 +18,7 @@ def read_cell(files: Sequence[Path], row: int, column: str) -> Any:
     IndexError where there is no such row, pa.ArrowException or OSError where a file cannot be read.
     """
     for path in files:
-        with pa.parquet.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             if row >= file.metadata.num_rows:
                 row -= file.metadata.num_rows
                 continue

@@ -23,7 +23,7 @@ from fsearch.indexer.storage.column_types import require_times, stored_type, to_
 from fsearch.indexer.storage.delimited import ROW_NAME, Delimited
 from fsearch.indexer.storage.json_lines import JsonLines
 from fsearch.indexer.storage.memory import memory_bytes
-from fsearch.indexer.storage.parquet_batches import bounded_batches
+from fsearch.indexer.storage.parquet_batches import bounded_batches, open_parquet
 from fsearch.indexer.storage.regular_files import read_regular
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
@@ -139,7 +139,7 @@ class TableFile:
         names = {name: there for name, _, there in self._parquet_columns()}
         wanted = list(names.values()) if columns is None else [names.get(c, c) for c in columns]
         here = {there: name for name, there in names.items()}
-        with pa.parquet.ParquetFile(self.path) as file:
+        with open_parquet(self.path) as file:
             for batch in bounded_batches(file, wanted, str(self.path)):
                 batch.validate(full=True)
                 arrays = [to_stored(c) for c in batch.columns]
