@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 from fsearch.indexer.embedding.encoder import came_along, identify, open_encoder
-from fsearch.indexer.embedding.pipeline import Engine, IndexReport, index_images, local_engine
-from fsearch.indexer.embedding.precomputed import EmbeddingFile, PrecomputedEngine, read_embeddings
+from fsearch.indexer.embedding.pipeline import Companion, Engine, IndexReport, index_images, local_engine
+from fsearch.indexer.embedding.precomputed import EmbeddingFile, PrecomputedEngine
 from fsearch.indexer.errors import BadInputError, EncoderError, require_one_of
 from fsearch.indexer.losses.from_loss_file import add_loss_file
 from fsearch.indexer.losses.loss_file import LossTable, read_losses
-from fsearch.indexer.losses.matching import find_images, match, read_keys, unknown_keys, workspace_images
+from fsearch.indexer.losses.matching import find_images, unknown_keys, workspace_images
 from fsearch.indexer.sources.keys import KeyIndex
 from fsearch.indexer.sources.resolve import Images, open_images
 from fsearch.indexer.storage.catalog import Connection
@@ -29,8 +29,10 @@ from fsearch.indexer.workspace.encoder_spec import DEMO, EncoderSpec
 from fsearch.indexer.workspace.image_groups import prepared
 from fsearch.indexer.workspace.store import Store
 from fsearch.indexer.workspace.trust import remember
+from fsearch.search.given_embeddings import GivenEmbeddings, given_embeddings
 from fsearch.search.hypotheses import check_template
-from fsearch.search.options import EngineName, IndexOptions, Progress, named
+from fsearch.search.ingest_black_box import PlannedRun
+from fsearch.search.options import BlackBoxOptions, EngineName, IndexOptions, Progress, named
 from fsearch.search.query import measuring_phrases
 from fsearch.search.session import Session
 
@@ -42,23 +44,28 @@ def ingest(
     losses: str | os.PathLike[str] | None,
     options: IndexOptions,
     progress: Progress | None = None,
+    black_box: BlackBoxOptions | None = None,
 ) -> IndexReport:
-    """Embed `images` and store `losses` on them, in the workspace at `root`; see `Workspace.index`."""
+    """Embed `images` and store losses of them, in the workspace at `root`; see `Workspace.index`."""
     found = images if isinstance(images, Images) else open_images(images)
     Layout(root).model(options.model)  # refuses a name that cannot be a folder
+    if losses is not None and black_box is not None:
+        raise BadInputError("losses come from a file or a black box: leave --losses or --black-box out")
     table = read_losses(Path(losses), options.key_column) if losses is not None else None
     keys = found.source.keys()
     if table is not None:
         _check_names(table, found, root, options)
     _check(options)
-    given = _given_embeddings(options, found, keys)
+    given = given_embeddings(options, found, keys)
+    run = None if black_box is None else PlannedRun.of(root, options.model, black_box, found)
     store = _store_for(root, session, options, given)
     with store.writer():
         before = store
         store = before.with_settings(templates=options.templates, memory_gib=options.memory_gib, recall=options.recall)
         registered.trust(store, found)
         recorded = store == before and registered.is_recorded(store, found)
-        with _engine(options, store, session, given, found) as (engine, on_unchanged):
+        beside = None if run is None or options.engine != "local" else run.beside(store)
+        with _engine(options, store, session, given, found, beside) as (engine, on_unchanged):
             report = index_images(
                 store,
                 engine,
@@ -68,7 +75,10 @@ def ingest(
                 sizes=options.sizes,
                 on_unchanged=on_unchanged,
                 also=None if recorded else partial(_record, store, found),
+                companion=beside,
             )
+            if beside is not None:
+                beside.end()
         report.manifest = getattr(getattr(found.source, "source", found.source), "form", "")
         if report.rejected == report.found:
             reasons = "reasons: fsearch info"
@@ -84,6 +94,8 @@ def ingest(
         except BadInputError:
             _finish(store, derived, report, options, None, found)
             raise
+        if run is not None:
+            run.finish(store, beside, report, options.split, named(progress, "predicting"))
     return report
 
 
@@ -149,42 +161,22 @@ def _check(options: IndexOptions) -> None:
         raise BadInputError(f"--recall {options.recall:g}: give a share, above 0 and at most 1")
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """A file of embeddings, and the row of each image that it has, by key."""
-
-    file: EmbeddingFile
-    rows: dict[str, int]
-
-
-def _given_embeddings(options: IndexOptions, images: Images, keys: Sequence[str] | None) -> _Given | None:
-    """The embeddings of `images` that the user has. Raises BadInputError where they cannot be used."""
-    if options.embeddings is None:
-        for option, value in (("--keys", options.keys), ("--no-text-encoder", options.no_text_encoder)):
-            if value:
-                raise BadInputError(f"{option} is for embeddings that you have: --embeddings FILE")
-        return None
-    if options.engine != "local":
-        raise BadInputError("--embeddings runs no encoder, so there is nothing to distribute; leave --engine out")
-    if options.no_text_encoder and (options.encoder is not None or options.weights is not None):
-        raise BadInputError("give --no-text-encoder, or the text side's --encoder; not both")
-    file = read_embeddings(Path(options.embeddings), None if options.keys is None else Path(options.keys), read_keys)
-    names = keys if keys is not None else [item.key for item in images.source.items()]
-    matched = match(file.keys, names, file.path, images.base, partial=not images.whole)
-    return _Given(file, {names[i]: row for row, i in enumerate(matched) if i is not None})
-
-
 @contextmanager
 def _engine(
-    options: IndexOptions, store: Store, session: Session, given: _Given | None, images: Images
+    options: IndexOptions,
+    store: Store,
+    session: Session,
+    given: GivenEmbeddings | None,
+    images: Images,
+    beside: Companion | None,
 ) -> Iterator[tuple[Engine, Callable[[str], None] | None]]:
     """Where embeddings come from: a file, this process, or a cluster that is started only if an image is new."""
     if given is not None:
         source = PrecomputedEngine(given.file, given.rows, store, images.source.name)
-        yield source.engine(options.sizes.batch), source.verify
+        yield source.engine(options.sizes.batch, beside), source.verify
         return
     if options.engine == "local":
-        yield local_engine(lambda: session.encoder(store, options.device), options.sizes.batch), None
+        yield local_engine(lambda: session.encoder(store, options.device), options.sizes.batch, beside), None
         remove(store.layout.staged)  # left by a cluster's run that was stopped
         return
     from fsearch.indexer.embedding.ray_cluster import Cluster
@@ -202,7 +194,7 @@ def _engine(
     staging.clear()
 
 
-def _store_for(root: Path, session: Session, options: IndexOptions, given: _Given | None) -> Store:
+def _store_for(root: Path, session: Session, options: IndexOptions, given: GivenEmbeddings | None) -> Store:
     """The store, created if need be; with the encoder that was named, or the one it was created with."""
     session.name(options.encoder)
     if not Layout(root).catalog.exists():
@@ -226,7 +218,7 @@ def _store_for(root: Path, session: Session, options: IndexOptions, given: _Give
     return store
 
 
-def _new_spec(session: Session, options: IndexOptions, given: _Given | None) -> EncoderSpec:
+def _new_spec(session: Session, options: IndexOptions, given: GivenEmbeddings | None) -> EncoderSpec:
     """The identity of a new workspace's encoder, which is loaded before anything is written."""
     if given is not None and options.no_text_encoder:
         return EncoderSpec.without_text(given.file.dim)

@@ -78,7 +78,7 @@ class ModelLosses:
         _check(losses, predictions, black_box, task)
         Layout(self._root).model(model)
         loss_spec = LossSpec(
-            task or "", _all(target), _all(prediction), tuple(classes), scores, params or {}, index_base
+            task or "", all_of(target), all_of(prediction), tuple(classes), scores, params or {}, index_base
         )
         store = Store.open(self._root)
         with store.writer():
@@ -130,11 +130,31 @@ def _check(losses: object, predictions: object, black_box: object, task: str | N
     if losses is not None and task is not None:
         raise BadInputError("a losses file holds losses already; --task is for --predictions and --black-box")
     if losses is None and task is None:
-        raise BadInputError("say which loss, like --task cross-entropy; all of them: fsearch losses tasks")
+        raise no_task()
 
 
-def _all(given: str | Sequence[str]) -> tuple[str, ...]:
+def no_task() -> BadInputError:
+    """The error for predictions without a loss function."""
+    return BadInputError("say which loss, like --task cross-entropy; all of them: fsearch losses tasks")
+
+
+def all_of(given: str | Sequence[str]) -> tuple[str, ...]:
+    """One name, or several, as several."""
     return (given,) if isinstance(given, str) else tuple(given)
+
+
+def open_box(
+    black_box: str | Callable[..., Any] | BlackBox,
+    weights: str | os.PathLike[str] | None,
+    input: InputOptions | None,
+    spec: LossSpec,
+) -> BlackBox:
+    """The black box that a caller names, with what `spec` says of its outputs. Raises BadInputError."""
+    from fsearch.indexer.losses.blackbox.preprocess import InputOptions
+    from fsearch.indexer.losses.blackbox.resolve import open_black_box
+
+    options = (input or InputOptions()).over(InputOptions(classes=spec.classes, scores=spec.scores))
+    return open_black_box(black_box, options, None if weights is None else Path(weights))
 
 
 def _run(
@@ -148,12 +168,9 @@ def _run(
     split: Split | None,
     progress: Callable[[str, int, int], None] | None,
 ) -> LossesReport:
-    from fsearch.indexer.losses.blackbox.preprocess import InputOptions
-    from fsearch.indexer.losses.blackbox.resolve import open_black_box
     from fsearch.indexer.losses.blackbox.runner import run_black_box
 
-    options = (input or InputOptions()).over(InputOptions(classes=spec.classes, scores=spec.scores))
-    box = open_black_box(black_box, options, None if weights is None else Path(weights))
+    box = open_box(black_box, weights, input, spec)
     tick = (lambda done, total: progress("predicting", done, total)) if progress else None
     return run_black_box(store, model, box, spec, _sources(store, images), split, tick)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fsearch.diagnoser.choices import BridgeName, Correction
 from fsearch.indexer.device import Device
 from fsearch.indexer.embedding.batch_sizes import DEFAULT_SIZES, BatchSizes
-from fsearch.indexer.losses.choices import Split
+from fsearch.indexer.losses.choices import ScoreKind, Split
+
+if TYPE_CHECKING:
+    from fsearch.indexer.losses.blackbox.preprocess import InputOptions
 
 Form = Literal["coco", "hf", "croissant", "fiftyone", "spotlight", "embedding-atlas"]
 EngineName = Literal["local", "ray"]
@@ -109,6 +112,27 @@ class IndexOptions:
     staging: str | None = None
     group_by: str | None = None
     sizes: BatchSizes = DEFAULT_SIZES
+
+
+@dataclass(frozen=True, slots=True)
+class BlackBoxOptions:
+    """A black box that `index` runs on the images as it embeds them; the words are those of `losses.add`.
+
+    Attributes
+    ----------
+    black_box, task, target, classes, index_base, scores, params, input : see `losses.add`.
+    weights : checkpoint of a timm model; on the command line --black-box-weights, since --weights are the encoder's.
+    """
+
+    black_box: Any
+    task: str | None
+    target: str | Sequence[str] = ()
+    classes: Sequence[str] = ()
+    index_base: int | None = None
+    scores: ScoreKind | None = None
+    params: Mapping[str, float] | None = None
+    weights: str | os.PathLike[str] | None = None
+    input: InputOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from fsearch.indexer.errors import WorkspaceError, require_one_of
 from fsearch.search.discovery.door import Discovers
 from fsearch.search.formats.door import Exports
 from fsearch.search.maintenance_door import Maintains
-from fsearch.search.options import EngineName, IndexOptions, Named, Progress, QueryOptions, named
+from fsearch.search.options import BlackBoxOptions, EngineName, IndexOptions, Named, Progress, QueryOptions, named
 from fsearch.search.releases import Releases
 from fsearch.search.session import Session
 
@@ -47,6 +47,7 @@ class Workspace(Discovers, Releases, Exports, Maintains):
         images: Any,
         losses: str | os.PathLike[str] | None = None,
         *,
+        black_box: BlackBoxOptions | None = None,
         options: IndexOptions | None = None,
         progress: Progress | None = None,
         **changes: Any,
@@ -57,6 +58,7 @@ class Workspace(Discovers, Releases, Exports, Maintains):
         ----------
         images : a path, `module:object`, a torch `Dataset`, or what `fsearch.images` makes of them.
         losses : CSV, TSV, Parquet or JSONL; a column names images by path, file name or stem, `loss` holds the losses.
+        black_box : or a model that is run on the images as they are embedded, each decoded once.
         options, changes : how; `changes` are fields of IndexOptions by name: `model="resnet", encoder="ViT-B-32"`.
 
         Raises FsearchError before anything is written where the input is unusable.
@@ -64,7 +66,7 @@ class Workspace(Discovers, Releases, Exports, Maintains):
         from fsearch.search.ingest import ingest
 
         options = replace(options or IndexOptions(), **changes)
-        return ingest(self.root, self._session, images, losses, options, progress)
+        return ingest(self.root, self._session, images, losses, options, progress, black_box)
 
     @property
     def losses(self) -> ModelLosses:
@@ -242,18 +244,17 @@ class Workspace(Discovers, Releases, Exports, Maintains):
         from fsearch.search.query import answer, dropped
 
         scope = self._session.scope(self.root, model, options, asked if text_vectors is None else ())
-        store = scope.store
         slices, notes = self._session.slices(scope, options)
-        encoder = self._session.text_encoder(store, options.device, text_vectors, scope.phrases)
+        encoder = self._session.text_encoder(scope.store, options.device, text_vectors, scope.phrases)
         found = answer(
             slices,
             encoder,
             asked,
             options,
-            self._session.images(store),
-            templates=store.templates if text_vectors is None else (),
+            self._session.images(scope.store),
+            templates=scope.store.templates if text_vectors is None else (),
             foreign_images=scope.foreign(encoder.only_side),
             progress=progress,
             account=scope.account if one_at_a_time else None,
         )
-        return replace(found, notes=(*found.notes, *dropped(store), *notes))
+        return replace(found, notes=(*found.notes, *dropped(scope.store), *notes))

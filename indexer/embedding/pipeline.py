@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from fsearch.indexer.embedding.source_snapshot import VisitedItem
 from fsearch.indexer.embedding.writer import BatchWriter, ImageRecord, RejectedItem
 from fsearch.indexer.errors import BadInputError, FsearchError
 from fsearch.indexer.sources.base import Item, Source, storable
-from fsearch.indexer.sources.prefetch import prefetch, read_image
+from fsearch.indexer.sources.prefetch import DecodedImage, prefetch, read_image
 from fsearch.indexer.storage.catalog import Connection
 from fsearch.indexer.storage.metadata import free_names, renamed_note
 from fsearch.indexer.workspace.store import Store
@@ -47,6 +47,7 @@ class IndexReport:
     losses: int = 0
     without_loss: int = 0
     replaced_losses: int = 0
+    failed_losses: int = 0
     index: str = ""
     manifest: str = ""
     rows: str = ""
@@ -55,10 +56,27 @@ class IndexReport:
 
 @dataclass(frozen=True, slots=True)
 class PreparedImage:
-    """A decoded image and the encoder's input for it; None where its content has an embedding."""
+    """A decoded image and the encoder's input for it; None where its content has an embedding.
+
+    `beside` : what the companion made of it.
+    """
 
     image: ImageRecord
     prepared: Any | None
+    beside: Any = None
+
+
+class Companion(Protocol):
+    """What else is done with each image that a run decodes, so that it is decoded once."""
+
+    def prepare(self, item: Item, found: DecodedImage) -> Any:
+        """Take the decoded image; `found.image` is not kept. Runs in a thread."""
+
+    def take(self, image_id: int, prepared: Any) -> None:
+        """Take what `prepare` made of an image that has an identity now. In the order of the source."""
+
+    def flush(self) -> None:
+        """Commit; every image that was taken is committed."""
 
 
 Outcome = PreparedImage | RejectedItem
@@ -76,15 +94,17 @@ def index_images(
     sizes: BatchSizes = DEFAULT_SIZES,
     on_unchanged: Callable[[str], None] | None = None,
     also: Callable[[Connection], None] | None = None,
+    companion: Companion | None = None,
 ) -> IndexReport:
     """Bring the workspace up to date with `source`; `engine` is called only if an image must be embedded.
 
     With `whole`, images that `source` no longer holds are marked missing. `on_unchanged` is called with the key of each
-    unchanged image. `also` stores what belongs with the run, in its first commit. What was done before an error is
-    committed. Call inside `store.writer()`.
+    unchanged image. `also` stores what belongs with the run, in its first commit. `companion` is the engine's own. What
+    was done before an error is committed. Call inside `store.writer()`.
     """
     keys = source.keys()  # before anything is written: it raises where the source as a whole is unusable
     writer, report = BatchWriter(store, source, sizes.merge_every, also), IndexReport()
+    flush = _flush_of(writer, companion)
     if whole and keys is not None:
         writer.snapshot.mark_expected(keys)
     tick = _ticker(progress, len(keys) if keys is not None else 0)
@@ -93,12 +113,25 @@ def index_images(
         first = next(todo, None)
         if first is not None:
             outcomes, embed = engine(itertools.chain([first], todo), writer)
-            _embed_all(writer, outcomes, embed, report, tick, sizes)
+            batch: list[PreparedImage] = []
+            for outcome in outcomes:
+                if isinstance(outcome, RejectedItem):
+                    writer.reject(outcome)
+                    report.rejected += 1
+                else:
+                    batch.append(outcome)
+                tick()
+                if len(batch) == sizes.batch:
+                    _embed_batch(writer, embed, batch, report, companion)
+                    batch = []
+                if writer.pending >= sizes.shard_rows:
+                    flush()
+            _embed_batch(writer, embed, batch, report, companion)
     except FsearchError:
-        writer.flush()
+        flush()
         raise
     report.missing = writer.mark_missing() if whole else 0
-    writer.flush()
+    flush()
     report.changed, report.renamed = writer.changed, writer.renamed
     report.duplicates -= writer.renamed
     renamed = renamed_note(free_names(map(str, writer.columns)))
@@ -139,66 +172,58 @@ def _todo(
         tick()
 
 
-def local_engine(load: Callable[[], Encoder], batch: int = BATCH) -> Engine:
+def _flush_of(writer: BatchWriter, companion: Companion | None) -> Callable[[], None]:
+    """Commit images, and then what the companion made of them: it names them by identities that are theirs by then."""
+
+    def flush() -> None:
+        writer.flush()
+        if companion is not None:
+            companion.flush()
+
+    return flush
+
+
+def local_engine(load: Callable[[], Encoder], batch: int = BATCH, companion: Companion | None = None) -> Engine:
     """Decode images in threads of this process, a few batches ahead of the forward pass."""
 
     def engine(todo: Iterable[Item], writer: BatchWriter) -> tuple[Iterator[Outcome], EmbedBatch]:
         encoder = load()
-        return prefetch(todo, lambda item: _prepare(item, encoder, writer), 3 * batch), encoder.embed_images
+        return prefetch(todo, lambda item: _prepare(item, encoder, writer, companion), 3 * batch), encoder.embed_images
 
     return engine
 
 
-def _embed_all(
+def _embed_batch(
     writer: BatchWriter,
-    outcomes: Iterable[Outcome],
     embed: EmbedBatch,
+    batch: Sequence[PreparedImage],
     report: IndexReport,
-    tick: Callable[[], None],
-    sizes: BatchSizes,
+    companion: Companion | None,
 ) -> None:
-    """Embed and commit decoded images, counting into `report`."""
-    batch: list[PreparedImage] = []
-    for outcome in outcomes:
-        if isinstance(outcome, RejectedItem):
-            writer.reject(outcome)
-            report.rejected += 1
-        elif (row := writer.row_of(outcome.image.sha256)) is not None:
-            writer.add_image(outcome.image, row)
-            report.duplicates += 1
-        else:
-            batch.append(outcome)
-        tick()
-        if len(batch) == sizes.batch:
-            _embed_batch(writer, embed, batch, report)
-            batch = []
-        if writer.pending >= sizes.shard_rows:
-            writer.flush()
-    _embed_batch(writer, embed, batch, report)
-
-
-def _embed_batch(writer: BatchWriter, embed: EmbedBatch, batch: Sequence[PreparedImage], report: IndexReport) -> None:
-    """Embed `batch`, none of which has an embedding, counting into `report`; identical content is embedded once."""
-    unique = {p.image.sha256: p.prepared for p in batch}
-    if not unique:
-        return
-    vectors = dict(zip(unique, embed(list(unique.values())), strict=True))
-    rows: dict[str, int] = {}
-    for image in (p.image for p in batch):
-        if image.sha256 in rows:
-            writer.add_image(image, rows[image.sha256])
+    """Add images in their order, counting into `report`; content that has no embedding yet is embedded once."""
+    new = {p.image.sha256: p.prepared for p in batch if writer.row_of(p.image.sha256) is None}
+    vectors = dict(zip(new, embed(list(new.values())), strict=True)) if new else {}
+    for each in batch:
+        image, row = each.image, writer.row_of(each.image.sha256)
+        if row is not None:
+            writer.add_image(image, row)
             report.duplicates += 1
         elif np.isfinite(vectors[image.sha256]).all():
-            rows[image.sha256] = writer.add_embedding(image, vectors[image.sha256])
+            writer.add_embedding(image, vectors[image.sha256])
             report.embedded += 1
         else:
             writer.reject(RejectedItem(image.item, "the encoder gave no finite embedding"))
             report.rejected += 1
+            continue
+        if companion is not None:
+            companion.take(writer.identity(image), each.beside)
 
 
-def _prepare(item: Item, encoder: Encoder, writer: BatchWriter) -> Outcome:
+def _prepare(item: Item, encoder: Encoder, writer: BatchWriter, companion: Companion | None) -> Outcome:
     found = read_image(item)
     if isinstance(found, str):
         return RejectedItem(item, found)
     image = ImageRecord(item, found.sha256, found.size, found.bytes)
-    return PreparedImage(image, None if writer.row_of(found.sha256) is not None else encoder.prepare(found.image))
+    beside = None if companion is None else companion.prepare(item, found)
+    prepared = None if writer.row_of(found.sha256) is not None else encoder.prepare(found.image)
+    return PreparedImage(image, prepared, beside)

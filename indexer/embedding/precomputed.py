@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fsearch.indexer.embedding.batch_sizes import BATCH
 from fsearch.indexer.embedding.custom_encoder import unit_rows
-from fsearch.indexer.embedding.pipeline import EmbedBatch, Engine, Outcome, PreparedImage
+from fsearch.indexer.embedding.pipeline import Companion, EmbedBatch, Engine, Outcome, PreparedImage
 from fsearch.indexer.embedding.writer import BatchWriter, ImageRecord, RejectedItem
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.base import Item
@@ -156,11 +156,11 @@ class PrecomputedEngine:
             self._stored = dict(con.execute(query, [source]).fetchall())
         self._vectors = store.vectors()
 
-    def engine(self, batch: int = BATCH) -> Engine:
+    def engine(self, batch: int = BATCH, companion: Companion | None = None) -> Engine:
         """An engine for `index_images`."""
 
         def engine(todo: Iterable[Item], writer: BatchWriter) -> tuple[Iterator[Outcome], EmbedBatch]:
-            return prefetch(todo, self._prepare, 3 * batch), np.stack
+            return prefetch(todo, lambda item: self._prepare(item, companion), 3 * batch), np.stack
 
         return engine
 
@@ -175,7 +175,7 @@ class PrecomputedEngine:
                 "use another --workspace for other embeddings"
             )
 
-    def _prepare(self, item: Item) -> Outcome:
+    def _prepare(self, item: Item, companion: Companion | None) -> Outcome:
         found = read_image(item)
         if isinstance(found, str):
             return RejectedItem(item, found)
@@ -186,7 +186,8 @@ class PrecomputedEngine:
         if not np.isfinite(vector).all():
             fault = "zero" if np.isfinite(self._file.vectors[row]).all() else "not finite"
             return RejectedItem(item, f"its embedding in {name} (row {row + 1}) is {fault}")
-        return PreparedImage(ImageRecord(item, found.sha256, found.size, found.bytes), vector)
+        beside = None if companion is None else companion.prepare(item, found)
+        return PreparedImage(ImageRecord(item, found.sha256, found.size, found.bytes), vector, beside)
 
     def _unit(self, row: int) -> NDArray[np.float32]:
         unit: NDArray[np.float32] = unit_rows(np.asarray(self._file.vectors[row : row + 1]))[0]

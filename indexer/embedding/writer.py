@@ -142,6 +142,11 @@ class BatchWriter:
         )
         self.add_metadata(item, item.slot)
 
+    def identity(self, image: ImageRecord) -> int:
+        """The identity of an image that was added."""
+        assert isinstance(image.item, VisitedItem)
+        return self.snapshot.image_id(image.item.slot)
+
     def reject(self, rejected: RejectedItem) -> None:
         """Add an image that cannot be used."""
         self._rejects.append(

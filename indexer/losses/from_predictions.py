@@ -13,7 +13,7 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.classes import TrueLabels, of_columns
 from fsearch.indexer.losses.from_loss_file import other_names
 from fsearch.indexer.losses.functions.base import LossFunction, Outcomes
-from fsearch.indexer.losses.ground_truth import USUAL_COLUMNS, GroundTruth, find_ground_truth
+from fsearch.indexer.losses.ground_truth import USUAL_COLUMNS, CatalogColumns, GroundTruth, find_ground_truth
 from fsearch.indexer.losses.loss_report import LossesReport, clipped_note
 from fsearch.indexer.losses.loss_spec import LossSpec
 from fsearch.indexer.losses.loss_store import LossStaging
@@ -97,7 +97,11 @@ def _pairs(
     path, columns, known = predictions.path, predictions.columns, workspace_images(store, known=True)
     chosen = list(loss_spec.target) or [c for c in USUAL_COLUMNS if c in columns][:1]
     own_targets = task.target != "objects" and chosen and all(c in columns for c in chosen)
-    truth = GroundTruth({}) if own_targets else find_ground_truth(store, task, loss_spec, workspace_images(store))
+    truth = (
+        GroundTruth({})
+        if own_targets
+        else find_ground_truth(CatalogColumns(store), task, loss_spec, workspace_images(store))
+    )
     if task.target == "objects":
         return _detections(predictions, truth, loss_spec)
     found, counts = match_rows(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.classes import TrueLabels
@@ -52,7 +52,54 @@ class GroundTruth:
         return TrueLabels(self.folders, frozenset(single if len(single) <= _LABELS_AT_MOST else ()))
 
 
-def find_ground_truth(store: Store, task: LossFunction, loss_spec: LossSpec, known: WorkspaceImages) -> GroundTruth:
+class ImageColumns(Protocol):
+    """What is said of images beside their pixels."""
+
+    def names(self) -> list[str]:
+        """The users' columns."""
+
+    def values(self, columns: Sequence[str]) -> list[dict[int, Any]]:
+        """The values of some columns by image identity."""
+
+    def sizes(self) -> dict[int, tuple[int, int]]:
+        """Width and height of each present image, upright."""
+
+    def sources(self) -> list[str]:
+        """How each source is read: its options as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogColumns:
+    """What the catalog says of the images that are indexed; see ImageColumns."""
+
+    store: Store
+
+    def names(self) -> list[str]:
+        """Names of the users' columns."""
+        with self.store.catalog.read() as con:
+            return column_names(con)
+
+    def values(self, columns: Sequence[str]) -> list[dict[int, Any]]:
+        """Their values; raises BadInputError where a column differs between models."""
+        with self.store.catalog.read() as con:
+            return [dict(con.execute(values_of(con, c)).fetchall()) for c in columns]
+
+    def sizes(self) -> dict[int, tuple[int, int]]:
+        """As read when they were indexed."""
+        with self.store.catalog.read() as con:
+            rows = con.execute("SELECT image_id, width, height FROM images WHERE status = 'present'").fetchall()
+        return {image_id: (width, height) for image_id, width, height in rows}
+
+    def sources(self) -> list[str]:
+        """Of every source that has images."""
+        with self.store.catalog.read() as con:
+            rows = con.execute("SELECT options FROM sources WHERE source IN (SELECT source FROM images)").fetchall()
+        return [options or "{}" for (options,) in rows]
+
+
+def find_ground_truth(
+    said: ImageColumns, task: LossFunction, loss_spec: LossSpec, known: WorkspaceImages
+) -> GroundTruth:
     """The targets of all images that have one, for the loss `task` as `loss_spec` names them.
 
     Raises BadInputError where there are none, or the column, folder or file is missing.
@@ -64,43 +111,39 @@ def find_ground_truth(store: Store, task: LossFunction, loss_spec: LossSpec, kno
             raise BadInputError(
                 f"task {task.name} needs the true objects: --target COCO-FILE.json, or a YOLO or Pascal VOC folder"
             )
-        return _objects(reader_of(kind)(place), place, store, known)
+        return _objects(reader_of(kind)(place), place, said, known)
     if task.target == "mask" and loss_spec.target and place.is_dir():
         masks = read_predictions(place)
         hits = known.find(masks.keys, place)
         return GroundTruth(
             {known.image_ids[i]: m for i, m in zip(hits, masks.values, strict=True) if i is not None}, place
         )
-    return _columns(store, task, loss_spec, known)
+    return _columns(said, task, loss_spec, known)
 
 
-def _columns(store: Store, task: LossFunction, loss_spec: LossSpec, known: WorkspaceImages) -> GroundTruth:
+def _columns(said: ImageColumns, task: LossFunction, loss_spec: LossSpec, known: WorkspaceImages) -> GroundTruth:
     """Targets from columns of the images' metadata."""
-    with store.catalog.read() as con:
-        seen = column_names(con)
-        columns = list(loss_spec.target) or [c for c in USUAL_COLUMNS if c in seen][:1]
-        missing = [c for c in columns if c not in seen]
-        if missing or not columns:
-            if task.target == "optional" and not loss_spec.target:
-                return GroundTruth({})
-            what = f"no column {missing[0]!r}" if missing else "no column 'label'"
-            raise BadInputError(
-                f"{what} to judge by; the images have: {', '.join(seen) or 'none'} (choose with --target)"
-            )
-        values = [dict(con.execute(values_of(con, c)).fetchall()) for c in columns]
+    seen = said.names()
+    columns = list(loss_spec.target) or [c for c in USUAL_COLUMNS if c in seen][:1]
+    missing = [c for c in columns if c not in seen]
+    if missing or not columns:
+        if task.target == "optional" and not loss_spec.target:
+            return GroundTruth({})
+        what = f"no column {missing[0]!r}" if missing else "no column 'label'"
+        raise BadInputError(f"{what} to judge by; the images have: {', '.join(seen) or 'none'} (choose with --target)")
+    values = said.values(columns)
     ids = sorted({i for by_image in values for i in by_image})
     found = {i: values[0][i] if len(values) == 1 else [v.get(i) for v in values] for i in ids}
     if all(value is None for value in found.values()):
         raise BadInputError(f"the column {', '.join(columns)} is empty for every image")
-    folders = _folder_classes(store, found) if columns == ["label"] else ()
+    folders = _folder_classes(said, found) if columns == ["label"] else ()
     return GroundTruth(found, _folder(known) if task.target == "mask" else Path(), folders=folders)
 
 
-def _folder_classes(store: Store, labels: Mapping[int, Any]) -> tuple[str, ...]:
+def _folder_classes(said: ImageColumns, labels: Mapping[int, Any]) -> tuple[str, ...]:
     """The sorted labels, as torchvision's ImageFolder numbers them, where all images come from such folders."""
-    with store.catalog.read() as con:
-        options = con.execute("SELECT options FROM sources WHERE source IN (SELECT source FROM images)").fetchall()
-    if not options or not all(json.loads(o or "{}").get("kind") == "imagefolder" for (o,) in options):
+    sources = said.sources()
+    if not sources or not all(json.loads(options).get("kind") == "imagefolder" for options in sources):
         return ()
     return tuple(sorted({str(v) for v in labels.values() if v is not None}))
 
@@ -114,9 +157,9 @@ def _folder(known: WorkspaceImages) -> Path:
     return known.folder
 
 
-def _objects(truth: AnnotatedSet, path: Path, store: Store, known: WorkspaceImages) -> GroundTruth:
+def _objects(truth: AnnotatedSet, path: Path, said: ImageColumns, known: WorkspaceImages) -> GroundTruth:
     """Objects of a data set of objects, in pixels."""
-    sizes = _sizes(store) if truth.relative else {}
+    sizes = said.sizes() if truth.relative else {}
     paths = PathResolver(truth.root, allow_outside=True)
     keys = [find_key(image.file_name, paths, str(path)) for image in truth.images]
     hits = known.find(keys, path, truth.root)
@@ -139,10 +182,3 @@ def _objects(truth: AnnotatedSet, path: Path, store: Store, known: WorkspaceImag
     listed = frozenset(name for i in truth.images for name in (i.id, *names_of(i.file_name)))
     found = ObjectNames(ids, names, listed, truth.categories, truth.relative, truth.named_only)
     return GroundTruth(by_image, path.parent, found, truth.relative)
-
-
-def _sizes(store: Store) -> dict[int, tuple[int, int]]:
-    """Width and height of each present image, upright."""
-    with store.catalog.read() as con:
-        rows = con.execute("SELECT image_id, width, height FROM images WHERE status = 'present'").fetchall()
-    return {image_id: (width, height) for image_id, width, height in rows}

@@ -40,16 +40,24 @@ _SCHEMA = pa.schema(
 class LossStaging:
     """Staging for the losses of one run of one model. Use inside `store.writer()`."""
 
-    def __init__(self, store: Store, model: str, fingerprint: str, targets: Mapping[int, Any]) -> None:
-        """Resume a run of the same `fingerprint`, or begin one; `targets` is the ground truth by image identity."""
+    def __init__(
+        self, store: Store, model: str, fingerprint: str, targets: Mapping[int, Any], *, retry: bool = True
+    ) -> None:
+        """Resume a run of one `fingerprint`, by ground truth by identity; `retry` the images that failed in it."""
         self._store, self._model, self._fingerprint, self._targets = store, model, fingerprint, targets
         self._rows: list[dict[str, Any]] = []
         with store.catalog.write() as con:
             con.execute("DELETE FROM pending_losses WHERE model = ? AND fingerprint <> ?", [model, fingerprint])
-            con.execute("DELETE FROM pending_losses WHERE model = ? AND reason IS NOT NULL", [model])  # are retried
+            if retry:
+                con.execute("DELETE FROM pending_losses WHERE model = ? AND reason IS NOT NULL", [model])
+
+    def discard(self) -> None:
+        """Begin anew."""
+        with self._store.catalog.write() as con:
+            con.execute("DELETE FROM pending_losses WHERE model = ?", [self._model])
 
     def done(self) -> set[int]:
-        """Identities of the images that have a loss of this run, computed with the ground truth they have now."""
+        """Identities of the images that this run is done with, by the ground truth they have now."""
         query = (
             "SELECT image_id, target_digest FROM pending_losses WHERE model = ? UNION ALL "
             "SELECT image_id, target_digest FROM losses JOIN black_boxes USING (model) "
@@ -83,7 +91,7 @@ class LossStaging:
     def fail(self, image_id: int, reason: str) -> None:
         """Take an image whose loss could not be computed."""
         row = {"model": self._model, "fingerprint": self._fingerprint, "image_id": image_id, "reason": reason}
-        self._rows.append(row)
+        self._rows.append({**row, "target_digest": self._digest(image_id)})
 
     def _digest(self, image_id: int) -> str:
         """A hash of an image's ground truth."""

@@ -161,10 +161,11 @@ def index_lines(report: IndexReport) -> list[str]:
     lines = [f"{report.found:,} images found: {said or 'nothing to do'}"]
     lines += [report.manifest] if report.manifest else []
     lines += [report.rows] if report.rows else []
-    if report.losses:
+    if report.losses or report.failed_losses:
+        failed = f", {report.failed_losses:,} failed" if report.failed_losses else ""
         replaced = f", {report.replaced_losses:,} of another origin replaced" if report.replaced_losses else ""
         rest = f"; {report.without_loss:,} images have none and take no part" if report.without_loss else ""
-        lines.append(f"{report.losses:,} losses stored{replaced}{rest}")
+        lines.append(f"{report.losses:,} losses stored{failed}{replaced}{rest}")
     if report.index:
         lines.append(f"index: {report.index}")
     if report.rejected:
