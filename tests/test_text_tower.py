@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -74,6 +75,37 @@ def test_no_embedding_depends_on_its_batch(encoder: Encoder) -> None:
     together = encoder.embed_texts(PHRASES)
     alone = np.concatenate([encoder.embed_texts([p]) for p in PHRASES[:40]])
     assert np.array_equal(together[:40], alone)
+
+
+IN_ANY_ORDER = """
+import numpy as np
+from fsearch.indexer.embedding.text_tower import LAYER, TextTower, TowerShape
+rng, width = np.random.default_rng(0), 512
+sizes = {"in_proj_weight": (3 * width, width), "in_proj_bias": (3 * width,), "out_proj.weight": (width, width)}
+sizes |= {"c_fc.weight": (4 * width, width), "c_fc.bias": (4 * width,), "c_proj.weight": (width, 4 * width)}
+def made(name):
+    size = next((s for end, s in sizes.items() if name.endswith(end)), (width,))
+    return rng.standard_normal(size).astype(np.float32) / np.float32(30)
+weights = {f"transformer.resblocks.{i}.{name}": made(name) for i in range(2) for name in LAYER}
+weights |= {"ln_final.weight": made(""), "ln_final.bias": made("")}
+for name, rows in (("token_embedding.weight", 49408), ("positional_embedding", 77), ("text_projection", width)):
+    weights[name] = rng.standard_normal((rows, width)).astype(np.float32) / np.float32(30)
+tower = TextTower(TowerShape(77, 8, 2, False, 1e-5, 100.0), weights)
+long = " ".join(["very"] * 90)
+texts = ["a dog", "a cat", "my hat", "one sun", "two men at a table in the rain", long]
+texts += ["a" + long, "b" + long, "c" + long]
+alone = np.concatenate([tower.embed_texts([text]) for text in texts])
+for _ in range(5):
+    order = rng.permutation(len(texts))
+    assert np.array_equal(tower.embed_texts([texts[i] for i in order]), alone[order])
+"""
+
+
+@pytest.mark.parametrize("kernel", ["", "Haswell"])
+def test_no_embedding_depends_on_its_place_in_a_batch_whatever_the_kernel(kernel: str) -> None:
+    """Kernels of OpenBLAS round by the place of a row among those they take at once."""
+    environment = os.environ | ({"OPENBLAS_CORETYPE": kernel} if kernel else {})
+    subprocess.run([sys.executable, "-c", IN_ANY_ORDER], env=environment, check=True)
 
 
 def test_a_tower_of_another_kind_is_run_by_torch_and_that_is_said_once(
