@@ -1,11 +1,11 @@
-# make demo | test | test-oldest | check | bench | bench-planted | bench-discovery | bench-calibration | bench-changes | bench-streaming | bench-crash | bench-fuzz | bench-serve | bench-scale | train | screenshots | docs: each sets itself up; a second run installs nothing.
+# make demo | test | test-oldest | test-fiftyone | check | bench | bench-planted | bench-discovery | bench-calibration | bench-changes | bench-streaming | bench-crash | bench-fuzz | bench-serve | bench-scale | train | screenshots | docs: each sets itself up; a second run installs nothing.
 PYTHON ?= python3
 BIN := .venv/bin
 comma := ,
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest check bench bench-planted bench-discovery bench-calibration bench-changes bench-streaming bench-crash bench-fuzz bench-serve bench-scale train screenshots docs
+.PHONY: help demo test test-oldest test-fiftyone check bench bench-planted bench-discovery bench-calibration bench-changes bench-streaming bench-crash bench-fuzz bench-serve bench-scale train screenshots docs
 
 help: ## list these words
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /	/'
@@ -32,6 +32,15 @@ $(OLDEST)/.ready: pyproject.toml constraints-oldest.txt
 
 test-oldest: $(OLDEST)/.ready ## the quick tests with the oldest versions that pyproject.toml allows
 	$(OLDEST)/bin/python -m pytest -m "not slow"
+
+FIFTYONE := .venv-fiftyone
+$(FIFTYONE)/.ready:
+	$(PYTHON) -m venv $(FIFTYONE)
+	$(FIFTYONE)/bin/python -m pip install --quiet fiftyone mongomock
+	touch $@
+
+test-fiftyone: $(READY) $(FIFTYONE)/.ready ## FiftyOne itself opens what is exported (a gigabyte, apart; no MongoDB needed)
+	FIFTYONE_PYTHON=$(CURDIR)/$(FIFTYONE)/bin/python $(BIN)/python -m pytest tests/test_formats.py -k fiftyone
 
 check: $(READY) ## lint, format, types
 	$(BIN)/ruff check .

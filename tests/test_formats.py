@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import shutil
+import subprocess
 import sys
 import types
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +174,44 @@ def test_fiftyone_itself_takes_the_workspace(ws: Workspace) -> None:
     assert found.values("loss") == [row["loss"] for row in wanted(ws)]
     assert found.values("ground_truth.label") == [row["label"] for row in wanted(ws)]
     found.delete()
+
+
+def opened_in_fiftyone(folder: Path, home: Path) -> dict[str, Any]:
+    """What FiftyOne says of a folder, in an interpreter of its own, a database in memory standing for its MongoDB."""
+    python = os.environ.get("FIFTYONE_PYTHON", sys.executable)
+    there = "import sys; from importlib.util import find_spec as f; sys.exit(not (f('fiftyone') and f('mongomock')))"
+    if subprocess.run([python, "-I", "-c", there], check=False).returncode:
+        pytest.skip("FiftyOne and mongomock are absent: make test-fiftyone installs them apart")
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    own = {"HOME": str(home), "FIFTYONE_DATABASE_URI": "mongodb://127.0.0.1:1", "FIFTYONE_DO_NOT_TRACK": "true"}
+    command = [python, Path(__file__).parent / "support" / "open_in_fiftyone.py", folder]
+    ran = subprocess.run(command, capture_output=True, text=True, env=kept | own, check=False)
+    assert ran.returncode == 0, ran.stderr
+    found: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.slow
+def test_fiftyone_opens_the_exported_folder(fitted: Path, ws: Workspace, tmp_path: Path) -> None:
+    export(fitted, "fiftyone", tmp_path / "folder")
+    found, rows = opened_in_fiftyone(tmp_path / "folder", tmp_path), wanted(ws)
+    assert found["media"] == "image"
+    assert found["losses"] == [row["loss"] for row in rows]
+    assert found["labels"] == [row["label"] for row in rows]
+    assert found["counts"] == Counter(row["label"] for row in rows)
+    worst = max(rows, key=lambda row: row["loss"])
+    assert found["worst"] == [worst["loss"], worst["width"], worst["skin_tone"]]
+    assert found["above"] == sum(row["loss"] > 0.5 for row in rows) > 0
+
+
+@pytest.mark.slow
+def test_fiftyone_finds_images_that_came_from_an_archive(few: Any, tmp_path: Path) -> None:
+    shutil.make_archive("images", "zip", few.folder)
+    fsearch.open("w").index("images.zip", few.losses)
+    assert run("export", "folder", "--to", "fiftyone", "-w", "w")[0] == 0
+    found = opened_in_fiftyone(Path("folder").absolute(), tmp_path)
+    assert len(found["paths"]) == 60
+    assert all(Path(path).is_absolute() and Path(path).is_file() for path in found["paths"])
 
 
 def test_images_in_an_archive_go_along_to_fiftyone(few: Any) -> None:
