@@ -18,7 +18,7 @@ from fsearch.diagnoser.change_verdict import ChangeInputs, ChangeVerdict, decide
 from fsearch.diagnoser.choices import Correction
 from fsearch.diagnoser.complement import as_asked
 from fsearch.diagnoser.diagnosis import Diagnosis
-from fsearch.diagnoser.discoveries import concept_q_values
+from fsearch.diagnoser.discoveries import directed_q_values
 from fsearch.diagnoser.estimate import PERMUTATIONS
 from fsearch.diagnoser.exhibits import SHOWS
 from fsearch.diagnoser.finding import Phrase
@@ -129,7 +129,7 @@ def find_changes(
     scale = reference.scale(float(asked.change.std()), asked.between)
     seen = changes(found, asked.before, asked.after, asked.groups, scale, permutations, seed)
     tests = tested(phrases, presence, found, seen.n_effective, len(asked.rows), foreign_images)
-    q = _q_values(seen.p_value, found, tests, correction)
+    q = _q_values(seen, found, tests, correction)
     result = []
     for i, phrase in enumerate(phrases):
         inputs = _inputs(seen, i, float(q[i]), asked.min_effect)
@@ -166,12 +166,12 @@ def find_changes(
     return FoundChanges(len(asked.rows), len(asked.either), total, tuple(result), moved)
 
 
-def _q_values(p: Floats, found: Retrieved, tests: NDArray[np.bool_], correction: Correction) -> Floats:
-    """(q,) q-values of `p`, (q,), with one vote for each concept of the phrases that are `tests`, as `find` has it."""
-    numbers = np.arange(len(p))
+def _q_values(seen: Changes, found: Retrieved, tests: NDArray[np.bool_], correction: Correction) -> Floats:
+    """(q,) q-values of q changes, each way apart, with a vote for each concept of phrases that are `tests`."""
+    numbers = np.arange(len(seen.value))
     if tests.any():
         numbers[tests] = concepts(found[np.flatnonzero(tests).tolist()])
-    return concept_q_values(p, numbers, tests, correction)
+    return directed_q_values(seen.p_value, seen.value, numbers, tests, correction)
 
 
 def _retriever(known: Retriever, rows: Rows) -> Retriever:

@@ -52,6 +52,20 @@ def concept_q_values(p: Floats, concepts: Rows, tested: Bools, correction: Corre
     return found
 
 
+def directed_q_values(
+    p: Floats, values: Floats, concepts: Rows, tested: Bools, correction: Correction = "bh"
+) -> Floats:
+    """(q,) q-values of two-sided `p`, (q,), each among what has the sign of its own value; `values` are (q,).
+
+    Rises are one family and falls another, each of one-sided p-values of all phrases: the share of false ones among
+    what is found to rise is at the level, and so it is among what falls. In one family of both, many true rises would
+    make room for false falls. Two one-sided tests of one phrase never both find, since p / 2 and 1 - p / 2 sum to one.
+    """
+    rise, fall = np.where(values > 0, [p / 2, 1 - p / 2], [1 - p / 2, p / 2])
+    up, down = (concept_q_values(one, concepts, tested, correction) for one in (rise, fall))
+    return np.asarray(np.where(values > 0, up, down), np.float64)
+
+
 def _distinct_q_values(p: Floats, correction: Correction) -> Floats:
     """(n,) q-values of `p`, (n,), among its distinct values; their least is Simes' p-value."""
     values, where = np.unique(p, return_inverse=True)

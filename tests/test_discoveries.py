@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from retrievals import retrieval, shown
 
-from fsearch.diagnoser.discoveries import concept_q_values, q_values
+from fsearch.diagnoser.discoveries import concept_q_values, directed_q_values, q_values
 from fsearch.diagnoser.retrieval import EVERY, Retriever
 from fsearch.diagnoser.shared_evidence import concepts
 from fsearch.indexer.vector_index.exact_search import ExactSearch
@@ -89,6 +89,29 @@ def test_q_is_between_p_and_one_and_rises_with_p_within_a_concept(phrases: Any, 
     for c in np.unique(concept[tested]):
         own = np.flatnonzero(tested & (concept == c))
         assert (np.diff(found[own[np.argsort(p[own])]]) >= -1e-12).all()
+
+
+@given(st.lists(st.tuples(P, st.sampled_from([-1.0, 1.0]), st.integers(0, 6)), min_size=1, max_size=40), CORRECTIONS)
+def test_rises_and_falls_are_adjusted_each_by_its_own(changes: list[tuple[float, float, int]], correction: Any) -> None:
+    p, values, concept = (np.array(column) for column in zip(*changes, strict=True))
+    tested = np.ones(len(p), bool)
+    found = directed_q_values(p, values, concept, tested, correction)
+    np.testing.assert_allclose(found, directed_q_values(p, -values, concept, tested, correction))
+    one_sided = concept_q_values(np.where(values > 0, p / 2, 1 - p / 2), concept, tested, correction)
+    np.testing.assert_allclose(found[values > 0], one_sided[values > 0])
+    assert ((found >= p / 2 * (1 - 1e-12)) & (found <= 1)).all()
+
+
+def test_true_rises_make_no_room_for_false_falls() -> None:
+    rng = np.random.default_rng(4)
+    tested, apart, together = np.ones(60, bool), [], []
+    for _ in range(400):
+        z = rng.normal(size=60) + np.where(np.arange(60) < 25, 5.0, 0.0)
+        p = 2 * scipy.stats.norm.sf(np.abs(z))
+        apart.append(((directed_q_values(p, z, np.arange(60), tested) <= 0.1) & (z < 0)).any())
+        together.append(((q_values(p) <= 0.1) & (z < 0)).any())
+    assert np.mean(apart) <= 0.1
+    assert np.mean(together) > 2 * np.mean(apart)
 
 
 def test_sixty_paraphrases_of_a_failure_make_no_room_for_false_alarms() -> None:

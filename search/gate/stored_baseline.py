@@ -13,7 +13,7 @@ import numpy as np
 from fsearch.diagnoser.change_verdict import ChangeInputs, decide_change
 from fsearch.diagnoser.changes import Change
 from fsearch.diagnoser.choices import Correction
-from fsearch.diagnoser.discoveries import q_values
+from fsearch.diagnoser.discoveries import directed_q_values
 from fsearch.diagnoser.lift import Z, interval
 from fsearch.diagnoser.pairing import APART
 from fsearch.diagnoser.verdict import Verdict
@@ -42,7 +42,8 @@ def changes_between(pairs: Sequence[tuple[Answer, Answer]], counts: Counts, corr
     errors = np.array([_error(then, now, counts) for then, now in pairs])
     p = 2 * ndtr(-np.abs(values) / errors.clip(min=1e-300))
     p = np.where(np.isfinite(p), p, 1.0)
-    numbers = zip(values.tolist(), errors.tolist(), p.tolist(), q_values(p, correction).tolist(), strict=True)
+    q = directed_q_values(p, values, np.arange(len(p)), np.ones(len(p), bool), correction)
+    numbers = zip(values.tolist(), errors.tolist(), p.tolist(), q.tolist(), strict=True)
     return [_change(*pair, *four) for pair, four in zip(pairs, numbers, strict=True)]
 
 

@@ -44,7 +44,11 @@ COMPARISON_TABLES: tuple[Table, ...] = (
             ("after", "DOUBLE", "mean loss after"),
             ("n_effective", "DOUBLE", "how many groups of images carry the evidence (Kish)"),
             ("p_value", "DOUBLE", "two-sided p of the change under random signs, by groups of images"),
-            ("q_value", "DOUBLE", "p adjusted for all phrases of the comparison"),
+            (
+                "q_value",
+                "DOUBLE",
+                "one-sided p adjusted for all phrases: share of false ones among those that changed the same way",
+            ),
             ("reason", "VARCHAR", "the rule that gave the verdict"),
             ("simpson", "BOOLEAN", "whether it got worse and the whole better, or the other way round"),
             ("shown", "DOUBLE", "expected number of images with both losses that show it"),
