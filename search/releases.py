@@ -88,7 +88,7 @@ class Releases:
         from fsearch.search.gate.ask import run_gate
         from fsearch.search.gate.files import check_target, write
         from fsearch.search.gate.read import read_rules
-        from fsearch.search.web.report import format_of
+        from fsearch.search.web.sent import format_of
 
         for path in out:
             check_target(Path(path))
@@ -107,7 +107,7 @@ class Releases:
             progress=progress,
         )
         if report is not None:
-            workspace.runs.report(result.run_id, out=report, format=kind)
+            workspace.runs.report(result.run_id, beside=result.comparisons, out=report, format=kind)
             result = replace(result, report=report_url or Path(report).as_posix())
         for path in out:
             write(result, Path(path))

@@ -167,11 +167,37 @@ class Runs:
         store = self._store()
         return stored_ranking(store, ImagePlaces(store), latest_run(store) if run_id is None else run_id)
 
-    def report(self, run_id: int | None = None, *, out: str | os.PathLike[str] = "report.html", **options: Any) -> Path:
-        """Write a run, the last by default, as one file to send; `options` are fields of ReportOptions."""
-        from fsearch.search.web.report import ReportOptions, write_report
+    def report(
+        self,
+        run_id: int | None = None,
+        *,
+        comparison: int | None = None,
+        beside: Sequence[int] = (),
+        out: str | os.PathLike[str] = "report.html",
+        **options: Any,
+    ) -> Path:
+        """Write a run, the last by default, or a stored comparison of two models, as one file to send.
 
-        return write_report(self._store(), run_id, Path(out), ReportOptions(**options))
+        Parameters
+        ----------
+        comparison : number of a comparison to write in place of a run.
+        beside : numbers of comparisons that the run's report shows too.
+        options : fields of ReportOptions.
+
+        Raises BadInputError where there is none of such a number.
+        """
+        from fsearch.indexer.workspace.image_reader import ImageReader
+        from fsearch.search.web.change_report import change_report
+        from fsearch.search.web.report import report
+        from fsearch.search.web.sent import ReportOptions, write
+
+        store, how = self._store(), ReportOptions(**options)
+        reader = ImageReader(store)
+        if comparison is None:
+            return write(Path(out), lambda: report(store, reader, run_id, how, beside))
+        if run_id is not None or beside:
+            raise BadInputError("a report is of a run or of a comparison: give one number")
+        return write(Path(out), lambda: change_report(store, reader, comparison, how))
 
     def diff(self, before: int, after: int) -> RunDiff:
         """What changed from one run to another: settings, verdicts, ranks and lifts."""

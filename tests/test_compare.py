@@ -133,7 +133,7 @@ def test_the_command_prints_and_stores_a_comparison(released: Path) -> None:
     assert lines[2].split()[:5] == ["1", "very", "dark", "skin", "worse"]
     assert lines[2].rstrip().endswith("against the whole")
     assert "very dark skin: why worse" in out
-    assert 'all of it: fsearch sql "FROM changes WHERE comparison_id = ' in out
+    assert "fsearch report --comparison " in out
     number = int(out.split("stored as comparison ")[1].split(";")[0])
     rows = fsearch.open(released).sql(f"FROM changes WHERE comparison_id = {number} ORDER BY rank").to_pylist()
     assert [row["hypothesis"] for row in rows][:2] == ["(all images)", "very dark skin"]

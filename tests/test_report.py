@@ -106,10 +106,10 @@ def test_what_is_redacted_is_nowhere_in_the_file(ranked: Workspace, planted: Any
 
 
 def test_fifty_phrases_fit_in_five_megabytes(ranked: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fsearch.search.web import report
+    from fsearch.search.web import inlined
 
     full = ranked.runs.report(out="full.html").stat().st_size
-    monkeypatch.setattr(report, "MAX_IMAGE_BYTES", 30_000)
+    monkeypatch.setattr(inlined, "MAX_IMAGE_BYTES", 30_000)
     small = ranked.runs.report(out="small.html")
     assert small.stat().st_size < full
     assert len(re.findall("data:image/webp", small.read_text())) == len(

@@ -37,6 +37,9 @@ class Sides:
     @cached_property
     def _pairs(self) -> tuple[Rows, Rows, Floats, Floats]:
         """(n,) global rows and ids of the images with a loss of both, and these losses. Raises BadInputError."""
+        known = self.store.models()
+        if gone := [name for name in (self.before, self.after) if name not in known]:
+            raise BadInputError(f"the losses of {gone[0]!r} are gone")
         old, new = self.store.losses(self.before), self.store.losses(self.after)
         rows, b, a = np.intersect1d(old.rows, new.rows, assume_unique=True, return_indices=True)
         if not len(rows):

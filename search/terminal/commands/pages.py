@@ -20,17 +20,21 @@ def report(
     run: Annotated[
         int | None, typer.Argument(help="Number of the run; the last by default.", autocompletion=completion.runs)
     ] = None,
+    comparison: Annotated[
+        int | None, typer.Option("--comparison", help="Number of a stored comparison of two models, in place of a run.")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("report.html"),
     images: Annotated[int, typer.Option(min=0, max=100, help="Images of each strip.")] = 8,
     redact: Annotated[bool, typer.Option("--redact", help="Leave images, and their names, out.")] = False,
     format: Annotated[Literal["html", "md"] | None, typer.Option(help="By default as the file's suffix says.")] = None,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Write a stored ranking as one file to send: what fails, how sure, what to do next, and the images."""
+    """Write a stored ranking, or comparison, as one file to send: what fails, how sure, what to do next, and images."""
     kind = format or {".html": "html", ".htm": "html", ".md": "md"}.get(out.suffix.lower())
     if kind is None:
         raise BadInputError(f"--out {out}: use .html or .md, or say --format")
-    written = open_workspace(workspace).runs.report(run, out=out, images=images, redact=redact, format=kind)
+    runs = open_workspace(workspace).runs
+    written = runs.report(run, comparison=comparison, out=out, images=images, redact=redact, format=kind)
     say(f"{written}, {written.stat().st_size / 2**20:.1f} MB")
 
 

@@ -88,7 +88,7 @@ def compare(
     if explain:
         say("\n" + "\n\n".join(change_lines(a) for a in (found.whole, *found.answers)))
     number = found.comparison_id
-    say(f'stored as comparison {number}; all of it: fsearch sql "FROM changes WHERE comparison_id = {number}"')
+    say(f"stored as comparison {number}; to send or to see: fsearch report --comparison {number}, fsearch serve")
 
 
 def gate(
