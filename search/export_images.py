@@ -23,6 +23,7 @@ from fsearch.indexer.storage.vectors import Embeddings, blocks
 from fsearch.indexer.workspace.image_places import ImageRow
 from fsearch.indexer.workspace.image_reader import ImageReader
 from fsearch.indexer.workspace.store import Store
+from fsearch.search.formats.target import Wanted, example_rows
 
 NEIGHBORS = 16
 _ROWS = 1_024  # written at a time
@@ -49,9 +50,9 @@ class ExportOptions:
 
 
 def export_images(
-    store: Store, model: str | None, out: Path, options: ExportOptions, progress: Progress | None = None
+    store: Store, wanted: Wanted, out: Path, options: ExportOptions, progress: Progress | None = None
 ) -> int:
-    """Write the images with a loss of `model` to `out`, whole or not at all; how many.
+    """Write the images that are `wanted` to `out`, whole or not at all; how many.
 
     Raises BadInputError where `out` is no .parquet in a folder, or a column of the images would stand twice.
     """
@@ -59,10 +60,7 @@ def export_images(
 
     if out.suffix.lower() != ".parquet" or not out.parent.is_dir():
         raise BadInputError(f"{out}: give a .parquet file in a folder that exists")
-    name = store.only_model(model)
-    rows = store.catalog.sql("FROM examples WHERE model = ? ORDER BY image_id", [name])
-    if rows.num_rows == 0:
-        raise BadInputError(f"no image has a loss of {name!r}")
+    rows = example_rows(store, wanted)
     reader, more = ImageReader(store), _Columns.of(store, rows["embedding_row"].to_numpy(), options)
     part, writer = out.with_name(out.name + ".part"), None
     try:

@@ -79,6 +79,15 @@ def members(store: Store, name: str) -> NDArray[np.int64]:
     return np.asarray(found, np.int64)
 
 
+def found_name(store: Store, name: str) -> str:
+    """The name of a selection as it is stored. Raises BadInputError where there is none, and says which there are."""
+    called, names = " ".join(name.split()), [row["name"] for row in store.catalog.sql(_LISTED).to_pylist()]
+    if called not in names:
+        known = ", ".join(map(repr, names[:8])) or "none; keep one on the map of fsearch serve"
+        raise BadInputError(f"there is no selection {name!r}; there are: {known}")
+    return called
+
+
 def condition(name: str) -> str:
     """The predicate of `--where` that the images of a selection fulfil."""
     return f"image_id IN (SELECT image_id FROM selections WHERE name = {literal(name)})"

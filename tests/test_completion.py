@@ -36,6 +36,8 @@ def test_models_columns_and_runs_of_the_workspace_are_offered(fitted: Path, tmp_
     with Store.open(root).catalog.write() as con:
         con.execute("INSERT INTO losses (model, image_id, loss) SELECT 'other', image_id, loss FROM losses")
         con.execute("INSERT INTO runs (run_id, model) VALUES (7, 'other'), (8, 'other')")
+        con.execute("INSERT INTO comparisons (comparison_id) VALUES (3), (12)")
+        con.execute("INSERT INTO selections (name, image_id) VALUES ('odd', 1), ('odd', 2), ('two words', 3)")
     (model,) = {name for name in Store.open(root).models() if name != "other"}
     place = {"FSEARCH_WORKSPACE": str(root)}
     for command in ("query", "rank", "fit", "discover", "export", "serve", "gate"):
@@ -48,6 +50,8 @@ def test_models_columns_and_runs_of_the_workspace_are_offered(fitted: Path, tmp_
     assert offered("fsearch index images --group-by skin", **place) == ["skin_tone"]
     for line in ("fsearch runs show ", "fsearch runs diff ", "fsearch runs diff 7 ", "fsearch report "):
         assert offered(line, **place)[:2] == ["8", "7"]
+    assert offered("fsearch report --comparison ", **place)[:2] == ["12", "3"]
+    assert offered("fsearch export x.parquet --selection ", **place) == ["odd"]
     assert {"7", "8", "other"} <= set(offered("fsearch compare ", **place))
     zsh, _ = asked(f"fsearch query -w {root} --model ", "zsh")
     assert all(f'"{name}"' in " ".join(zsh) for name in (model, "other"))

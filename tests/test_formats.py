@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -23,6 +24,8 @@ from tests.test_cli import run
 
 import fsearch
 from fsearch.indexer.errors import BadInputError, NotReadyError
+from fsearch.indexer.workspace.store import Store
+from fsearch.search.selections import keep
 from fsearch.search.workspace import Workspace
 
 
@@ -223,6 +226,50 @@ def test_images_in_an_archive_go_along_to_fiftyone(few: Any) -> None:
     samples = json.loads(Path("folder/samples.json").read_text())["samples"]
     assert samples
     assert all((Path("folder") / s["filepath"]).is_file() for s in samples)
+
+
+@pytest.fixture
+def selected(few: Any) -> tuple[str, list[int]]:
+    """A workspace of a test's own, and the ids of the images of its selection 'odd ones'."""
+    ws = fsearch.open("w")
+    ws.index(few.folder, few.losses)
+    rows = ws.sql("SELECT row, image_id FROM images ORDER BY image_id")
+    ids = rows["image_id"].to_pylist()[3:20:4]
+    keep(Store.open("w"), "odd ones", np.array([r["row"] for r in rows.to_pylist() if r["image_id"] in ids]))
+    return "w", ids
+
+
+@pytest.mark.parametrize("form", ["coco", "fiftyone", "hf", "croissant", "spotlight", "embedding-atlas", None])
+def test_a_selection_is_written_alone(selected: tuple[str, list[int]], form: str | None) -> None:
+    root, ids = selected
+    out = {"coco": "o.json", "fiftyone": "o", "hf": "o", "croissant": "o"}.get(form or "", "o.parquet")
+    words = ("--to", form) if form else ("--xy", "--neighbors")
+    code, printed, err = run("export", out, *words, "--selection", " odd  ones", "-w", root)
+    assert (code, printed.split("\n")[0]) == (0, f"{out}: {len(ids)} images"), err
+    if form == "coco":
+        found = [image["id"] for image in json.loads(Path(out).read_text())["images"]]
+    elif form == "fiftyone":
+        found = [s["image_id"] for s in json.loads(Path("o/samples.json").read_text())["samples"]]
+    else:
+        (file,) = [Path(out)] if Path(out).is_file() else Path(out).rglob("*.parquet")
+        table = pq.read_table(file)
+        found = table["image_id"].to_pylist()
+        near = table["neighbors"].to_pylist() if "neighbors" in table.column_names else []
+        assert all(0 <= i < len(ids) for row in near for i in row["ids"])
+    assert found == ids
+
+
+def test_a_selection_that_is_not_there_is_said_and_nothing_written(selected: tuple[str, list[int]]) -> None:
+    refused = (
+        (("o.parquet", "--selection", "even ones"), "there is no selection 'even ones'; there are: 'odd ones'"),
+        (("v.csv", "--votes", "--selection", "odd ones"), "--votes goes alone"),
+    )
+    for words, said in refused:
+        code, _, err = run("export", *words, "-w", selected[0])
+        assert (code, len(err.splitlines()), said in err) == (2, 1, True)
+    with pytest.raises(BadInputError, match="no selection"):
+        fsearch.open(selected[0]).to_fiftyone(selection="none", folder="o")
+    assert not list(Path().glob("o*"))
 
 
 @pytest.mark.parametrize(

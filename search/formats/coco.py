@@ -14,18 +14,18 @@ from fsearch.indexer.storage.files import write_atomic
 from fsearch.indexer.workspace.image_places import ImageRow
 from fsearch.indexer.workspace.image_reader import ImageReader
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.formats.target import Exported, example_rows
+from fsearch.search.formats.target import Exported, Wanted, example_rows
 from fsearch.search.options import Progress
 
 _NO_LABEL = "image"
 _NOT_ATTRIBUTES = frozenset({"key", "label", "image_id", "embedding_row", "width", "height", "source"})
 
 
-def write_coco(store: Store, model: str, out: Path, progress: Progress | None) -> Exported:
+def write_coco(store: Store, wanted: Wanted, out: Path, progress: Progress | None) -> Exported:
     """Write annotations to `out`, a .json file. Raises BadInputError where it is none."""
     if out.suffix.lower() != ".json" or not out.parent.is_dir():
         raise BadInputError(f"{out}: give a .json file in a folder that exists")
-    reader, rows = ImageReader(store), example_rows(store, model).to_pylist()
+    reader, rows = ImageReader(store), example_rows(store, wanted).to_pylist()
     labels = sorted({row["label"] or _NO_LABEL for row in rows})
     number = {label: i for i, label in enumerate(labels, start=1)}
     images, annotations = [], []
@@ -48,7 +48,7 @@ def write_coco(store: Store, model: str, out: Path, progress: Progress | None) -
     if progress:
         progress("exporting", len(rows), len(rows))
     categories = [{"id": i, "name": label, "supercategory": ""} for label, i in number.items()]
-    info = {"description": f"losses of {model}, by fsearch"}
+    info = {"description": f"losses of {wanted.model}, by fsearch"}
     document = {"info": info, "images": images, "annotations": annotations, "categories": categories}
     write_atomic(out, (json.dumps(document, default=str) + "\n").encode())
     return Exported(len(rows), (f'COCO("{out}")  # pycocotools',))

@@ -17,7 +17,7 @@ from fsearch.indexer.storage.files import file_sha256
 from fsearch.indexer.storage.schema.views import VIEWS
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.export_images import ExportOptions, export_images
-from fsearch.search.formats.target import Exported, new_folder
+from fsearch.search.formats.target import Exported, Wanted, new_folder
 from fsearch.search.options import Progress, named
 
 _CROISSANT = "http://mlcommons.org/croissant/"
@@ -33,12 +33,12 @@ _TYPES = (
 _FILE = "images.parquet"
 
 
-def write_croissant(store: Store, model: str, out: Path, progress: Progress | None) -> Exported:
+def write_croissant(store: Store, wanted: Wanted, out: Path, progress: Progress | None) -> Exported:
     """Write a folder with images.parquet and croissant.json, but for columns that Croissant has no type for."""
     with new_folder(out) as folder:
         data = folder / _FILE
-        count = export_images(store, model, data, ExportOptions(images=True), named(progress, "exporting"))
-        described = json.dumps(_metadata(model, data), indent=1) + "\n"
+        count = export_images(store, wanted, data, ExportOptions(images=True), named(progress, "exporting"))
+        described = json.dumps(_metadata(wanted.model, data), indent=1) + "\n"
         (folder / "croissant.json").write_text(described, encoding="utf-8")
     return Exported(count, (f'mlcroissant.Dataset("{out}/croissant.json").records("images")  # mlcroissant',))
 

@@ -22,15 +22,19 @@ class Exports:
         self,
         model: str | None = None,
         *,
+        selection: str | None = None,
         folder: str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
     ) -> Any:
         """The images with a loss of `model` (the only one by default) as a `fiftyone.Dataset`, with loss and columns.
 
-        Images that are files stay where they are. `folder` is a new one for all others, which FiftyOne then reads from.
+        With `selection`, only the images of the stored selection of that name. Images that are files stay where they
+        are. `folder` is a new one for all others, which FiftyOne then reads from.
         Raises NotReadyError where FiftyOne is not installed.
         """
         from fsearch.search.formats.fiftyone import to_fiftyone
+        from fsearch.search.formats.target import Wanted
 
         store = self._session.store(self.root)
-        return to_fiftyone(store, store.only_model(model), None if folder is None else Path(folder), progress)
+        wanted = Wanted(store.only_model(model), selection)
+        return to_fiftyone(store, wanted, None if folder is None else Path(folder), progress)

@@ -20,7 +20,7 @@ from fsearch.indexer.sources.urls import is_url
 from fsearch.indexer.workspace.image_places import ImageRow
 from fsearch.indexer.workspace.image_reader import ImageReader
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.formats.target import Exported, example_rows, new_folder
+from fsearch.search.formats.target import Exported, Wanted, example_rows, new_folder
 from fsearch.search.options import Progress
 
 _VERSION = "1.0.0"
@@ -34,9 +34,9 @@ _TYPES = (
 )
 
 
-def write_fiftyone(store: Store, model: str, out: Path, progress: Progress | None) -> Exported:
+def write_fiftyone(store: Store, wanted: Wanted, out: Path, progress: Progress | None) -> Exported:
     """Write a folder that `fiftyone.Dataset.from_dir` imports."""
-    table, reader = example_rows(store, model), ImageReader(store)
+    table, reader = example_rows(store, wanted), ImageReader(store)
     columns = {name: _field_name(name) for name in table.column_names if name not in _ELSEWHERE}
     samples = []
     with new_folder(out) as folder:
@@ -47,13 +47,13 @@ def write_fiftyone(store: Store, model: str, out: Path, progress: Progress | Non
             if progress:
                 progress("exporting", done, table.num_rows)
         fields = [_field(new, _type(table.schema.field(old).type)) for old, new in columns.items()]
-        (folder / "metadata.json").write_text(json.dumps(_dataset(model, fields)), encoding="utf-8")
+        (folder / "metadata.json").write_text(json.dumps(_dataset(wanted.model, fields)), encoding="utf-8")
         (folder / "samples.json").write_text(json.dumps({"samples": samples}, default=str), encoding="utf-8")
     opens = f'fiftyone.Dataset.from_dir("{out}", dataset_type=fiftyone.types.FiftyOneDataset)  # fiftyone'
     return Exported(len(samples), (opens,), table.num_rows - len(samples))
 
 
-def to_fiftyone(store: Store, model: str, folder: Path | None, progress: Progress | None) -> Any:
+def to_fiftyone(store: Store, wanted: Wanted, folder: Path | None, progress: Progress | None) -> Any:
     """A `fiftyone.Dataset` of what `write_fiftyone` writes: to `folder`, or to a temporary one that is gone afterwards.
 
     Raises NotReadyError where FiftyOne is not installed, BadInputError where images that are no files need a folder.
@@ -64,11 +64,11 @@ def to_fiftyone(store: Store, model: str, folder: Path | None, progress: Progres
         raise NotReadyError("to_fiftyone needs the library fiftyone, which is not installed") from error
     kind = fiftyone.types.FiftyOneDataset
     if folder is not None:
-        write_fiftyone(store, model, folder, progress)
+        write_fiftyone(store, wanted, folder, progress)
         return fiftyone.Dataset.from_dir(dataset_dir=str(folder), dataset_type=kind)
     with tempfile.TemporaryDirectory() as name:
         written = Path(name) / "fiftyone"
-        write_fiftyone(store, model, written, progress)
+        write_fiftyone(store, wanted, written, progress)
         if (written / "data").exists():
             raise BadInputError("to_fiftyone: some images are no files of their own; give folder=, a new one, for them")
         return fiftyone.Dataset.from_dir(dataset_dir=str(written), dataset_type=kind)

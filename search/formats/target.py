@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.workspace.store import Store
+from fsearch.search.selections import condition, found_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,21 @@ class Exported:
     without: int = 0
 
 
-def example_rows(store: Store, model: str) -> pa.Table:
-    """Every present image with a loss of `model`, as the view `examples` has it. Raises BadInputError for none."""
-    rows = store.catalog.sql("FROM examples WHERE model = ? ORDER BY image_id", [model])
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which images are written: those with a loss of `model`; where `selection` names a stored one, of its images."""
+
+    model: str
+    selection: str | None = None
+
+
+def example_rows(store: Store, wanted: Wanted) -> pa.Table:
+    """The present images that are wanted, as the view `examples` has them. Raises BadInputError for none."""
+    chosen = "TRUE" if wanted.selection is None else condition(found_name(store, wanted.selection))
+    rows = store.catalog.sql(f"FROM examples WHERE model = ? AND {chosen} ORDER BY image_id", [wanted.model])
     if rows.num_rows == 0:
-        raise BadInputError(f"no image has a loss of {model!r}")
+        of = "" if wanted.selection is None else f" of the selection {wanted.selection!r}"
+        raise BadInputError(f"no image{of} has a loss of {wanted.model!r}")
     return rows
 
 

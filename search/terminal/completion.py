@@ -20,6 +20,7 @@ _MOST = 200  # names that are offered
 _PATIENCE = 0.2  # seconds that another process's writing is waited for
 _MODELS = "SELECT DISTINCT model FROM losses ORDER BY model"
 _COLUMNS = "SELECT name FROM (DESCRIBE examples) AS columns(name, kind) ORDER BY name"
+_SELECTIONS = "SELECT DISTINCT name FROM selections ORDER BY name"
 _RUNS = "SELECT run_id FROM runs ORDER BY run_id DESC"
 
 
@@ -51,4 +52,6 @@ models = _names(_MODELS)
 columns = _names(_COLUMNS, "examples")
 groupings = _names(_COLUMNS, "examples", besides=("near-duplicates",))
 runs = _names(_RUNS)
+selections = _names(_SELECTIONS)
+comparisons = _names("SELECT comparison_id FROM comparisons ORDER BY comparison_id DESC")
 models_and_runs = _names(f"({_MODELS}) UNION ALL (SELECT CAST(run_id AS VARCHAR) FROM ({_RUNS}))")

@@ -21,7 +21,12 @@ def report(
         int | None, typer.Argument(help="Number of the run; the last by default.", autocompletion=completion.runs)
     ] = None,
     comparison: Annotated[
-        int | None, typer.Option("--comparison", help="Number of a stored comparison of two models, in place of a run.")
+        int | None,
+        typer.Option(
+            "--comparison",
+            help="Number of a stored comparison of two models, in place of a run.",
+            autocompletion=completion.comparisons,
+        ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("report.html"),
     images: Annotated[int, typer.Option(min=0, max=100, help="Images of each strip.")] = 8,
@@ -47,6 +52,14 @@ def export(
         bool, typer.Option("--votes", help="Write the votes on images instead, as a .csv or .parquet for --labels.")
     ] = False,
     model: ModelOption = None,
+    selection: Annotated[
+        str | None,
+        typer.Option(
+            "--selection",
+            help="Only the images of this stored selection, as kept on the map of fsearch serve.",
+            autocompletion=completion.selections,
+        ),
+    ] = None,
     images: Annotated[bool, typer.Option("--images", help="With the images themselves, for datasets.")] = False,
     vectors: Annotated[bool, typer.Option("--vectors", help="With their embeddings.")] = False,
     xy: Annotated[
@@ -63,11 +76,12 @@ def export(
 
     options = ExportOptions(images, vectors, xy, neighbors)
     if votes:
-        return _export_votes(out, workspace, alone=to is None and model is None and options == ExportOptions())
+        chosen = (to, model, selection) != (None, None, None)
+        return _export_votes(out, workspace, alone=not chosen and options == ExportOptions())
     if to is not None and options != ExportOptions():
         raise BadInputError(f"--to {to} says what is written: leave --images, --vectors, --xy and --neighbors out")
     with bars() as progress:
-        found = export_to(Store.open(workspace), model, out, to, options, progress)
+        found = export_to(Store.open(workspace), model, out, to, options, progress, selection=selection)
     without = f", {found.without:,} that could not be read left out" if found.without else ""
     say(f"{out}: {found.images:,} images{without}")
     for line in found.then:
