@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import numpy as np
 import pytest
@@ -145,6 +145,52 @@ def events(served: Served, place: str) -> list[dict[str, Any]]:
     status, headers, body = served.get(f"{place}/events")
     assert (status, headers["content-type"]) == (200, "text/event-stream")
     return [json.loads(line.removeprefix("data: ")) for line in body.decode().split("\n\n") if line]
+
+
+def listed(page: bytes) -> list[str]:
+    """The phrases that a page of a run lists, in the order of the page."""
+    return re.findall(r'data-rank="\d+"[^>]*>([^<]+)</a>', page.decode())
+
+
+def test_a_run_is_narrowed_to_a_verdict_a_group_or_a_slice(ranked: Ranked, tmp_path: Path) -> None:
+    shutil.copytree(ranked.root, tmp_path / "w")
+    ws = fsearch.open(tmp_path / "w")
+    Path("h.csv").write_text("text,group\ndark skin tone,skin\nlight skin tone,skin\na hat,\na zeppelin,\n")
+    run_id = ws.rank("h.csv", by="label").run_id
+    ranking = ws.runs.ranking(run_id)
+    with serving(tmp_path / "w") as page:
+
+        def texts(**query: str) -> list[str]:
+            return sorted(listed(page.get(f"/run/{run_id}?{urlencode(query)}")[2]))
+
+        every = [*ranking.answers, *ranking.hidden]
+        assert texts() == sorted(a.text for a in every)
+        for verdict in {a.verdict for a in every}:
+            assert texts(verdict=verdict) == sorted(a.text for a in every if a.verdict == verdict)
+        assert set(texts(group="skin")) == {"dark skin tone", "light skin tone"}
+        for within in {a.within for a in ranking.answers if a.within}:
+            assert texts(slice=within) == sorted(a.text for a in every if a.within == within)
+        assert texts(verdict="fine<b>", group="x", nothing="y") == []
+        body = page.get(f"/run/{run_id}?group=skin&verdict=unseen")[2]
+        assert b"No phrase of this run is so" in body
+        body = page.get(f"/run/{run_id}?group=skin")[2].decode()
+        assert all(f"/{rank}?group=skin" in body for rank in re.findall(r'data-rank="(\d+)"[^>]*hx-get', body))
+        assert re.search(r"<option selected>skin</option>", body)
+
+
+def test_groups_of_repeated_images_are_shown(few: Any) -> None:
+    for copy in ("a", "b"):
+        shutil.copy(few.folder / "000.png", few.folder / f"copy-{copy}.png")
+    losses = few.losses.read_text().splitlines()
+    few.losses.write_text("\n".join([*losses, *(f"copy-{c},{losses[1].split(',', 1)[1]}" for c in ("a.png", "b.png"))]))
+    ws = fsearch.open("w")
+    ws.index(few.folder, few.losses)
+    (first, *_) = found = ws.sql("FROM image_groups").to_pylist()
+    with serving(ws.root) as page:
+        body = page.get("/worst")[2].decode()
+    assert first["images"] == 3
+    assert f"<b>{first['images']}</b> images like this" in body
+    assert body.count("images like this") == len(found)
 
 
 def test_phrases_are_ranked_from_the_page(served: Served) -> None:

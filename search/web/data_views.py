@@ -17,6 +17,11 @@ _WORST = (
     "SELECT x.image_id, x.key, x.loss, x.label, x.prediction FROM examples x WHERE x.model = ? "
     "ORDER BY x.loss DESC, x.image_id LIMIT ? OFFSET ?"
 )
+_REPEATS = (
+    "SELECT count(*) AS images, arg_min(image_id, key) AS image_id, min(key) AS key FROM images "
+    "WHERE status = 'present' AND group_id IS NOT NULL GROUP BY group_id HAVING count(*) > 1 "
+    "ORDER BY images DESC, group_id LIMIT 24"
+)
 
 
 class DataViews(Frame):
@@ -31,8 +36,9 @@ class DataViews(Frame):
         ]
         command = self.command("sql", f"SELECT * FROM worst_images{self._of(name)} LIMIT {PAGE} OFFSET {PAGE * page}")
         rejected = store.catalog.sql("SELECT key, reason FROM rejected ORDER BY key LIMIT 200").to_pylist()
+        repeats = store.catalog.sql(_REPEATS).to_pylist()
         more = {"images_shown": images, "page": page, "more": len(rows) > PAGE, "command": command}
-        return self.frame(name) | more | {"rejected": rejected}
+        return self.frame(name) | more | {"rejected": rejected, "repeats": repeats}
 
     def _of(self, model: str) -> str:
         """The condition that SQL to copy needs where there are several models."""

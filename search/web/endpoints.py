@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, quote, urlencode
 
 from fsearch.indexer.errors import BadInputError, FsearchError
 from fsearch.indexer.sources.decode import RejectedImageError
+from fsearch.search.web.filters import EVERYTHING, Filter
 from fsearch.search.web.frame import BARE
 from fsearch.search.web.guard import MAX_BODY
 from fsearch.search.web.templating import TEMPLATES, render
@@ -35,9 +36,9 @@ class Pages:
         pages, views = self, self._views
         change = "comparison.html", "_change.html"
         routes = [
-            Route("/", pages.page(lambda q, p: views.run(None, None))),
-            Route("/run/{run:int}", pages.page(lambda q, p: views.run(p["run"], None))),
-            Route("/run/{run:int}/{rank:int}", pages.page(lambda q, p: views.run(p["run"], p["rank"]))),
+            Route("/", pages.page(lambda q, p: views.run(None, None, Filter.of(q)))),
+            Route("/run/{run:int}", pages.page(lambda q, p: views.run(p["run"], None, Filter.of(q)))),
+            Route("/run/{run:int}/{rank:int}", pages.page(lambda q, p: views.run(p["run"], p["rank"], Filter.of(q)))),
             Route("/ask", pages.page(lambda q, p: views.ask(q.get("q", ""), q.get("where"), _whole(q, "k", 1)))),
             Route("/worst", pages.page(lambda q, p: views.worst(_whole(q, "page", 0)), "worst.html")),
             Route("/sql", pages.page(lambda q, p: views.sql(q.get("q", "")), "sql.html")),
@@ -86,12 +87,12 @@ class Pages:
     def _links(self, found: dict[str, Any], request: Any) -> dict[str, Any]:
         """How things are reached from this page."""
         root, run, comparison = self._root, found.get("run_id"), found.get("comparison")
-        asked = {"q": found["question"], "where": found["where"]}
+        asked, only = {"q": found["question"], "where": found["where"]}, found.get("only", EVERYTHING).query
 
         def href(rank: int, answer: object = None) -> str:
             if comparison:
                 return f"{root}/comparison/{comparison['comparison_id']}/{rank}"
-            return f"{root}/run/{run}/{rank}" if run else f"{root}/ask?{urlencode({**asked, 'k': rank})}"
+            return f"{root}/run/{run}/{rank}{only}" if run else f"{root}/ask?{urlencode({**asked, 'k': rank})}"
 
         return {
             "root": root,

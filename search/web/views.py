@@ -12,6 +12,7 @@ from fsearch.search.options import Progress
 from fsearch.search.votes import vote, votes_on
 from fsearch.search.web.change_views import ChangeViews
 from fsearch.search.web.data_views import DataViews
+from fsearch.search.web.filters import EVERYTHING, Filter
 from fsearch.search.web.frame import STRIP
 from fsearch.search.web.overview import Making, Summary, explained_by
 from fsearch.search.web.plots import Axis
@@ -24,16 +25,16 @@ _FOLDED = (Verdict.UNSEEN, Verdict.UNCLEAR)
 class Views(DataViews, ChangeViews):
     """The pages of one workspace."""
 
-    def run(self, run_id: int | None, rank: int | None) -> dict[str, Any]:
-        """A stored run with one of its phrases chosen; the worst one by default."""
+    def run(self, run_id: int | None, rank: int | None, only: Filter = EVERYTHING) -> dict[str, Any]:
+        """A stored run with one of its phrases chosen, by default the worst that `only` lists."""
         with self.at_once():
             ranking = self._now().ranking(run_id)
-            number = ranking.run_id
-            chosen = 1 if rank is None else rank
-            if not 1 <= chosen <= len(ranking.answers) + len(ranking.hidden):
+            number, every = ranking.run_id, (*ranking.answers, *ranking.hidden)
+            chosen = next((i for i, a in enumerate(every, start=1) if only.keeps(a)), 1) if rank is None else rank
+            if not 1 <= chosen <= len(every):
                 raise BadInputError(f"run {number} has no rank {chosen}")
             command = self.command("report", number, "-o", "report.html")
-            values = self._ranked(ranking, chosen, command)
+            values = self._ranked(ranking, chosen, command, only)
         return values | {"run_id": number, "created_at": ranking.created_at, "correction": ranking.correction}
 
     def ask(self, text: str, where: str | None, rank: int | None) -> dict[str, Any]:
@@ -77,19 +78,23 @@ class Views(DataViews, ChangeViews):
         with self._asking:
             vote(self.store(), text, int(image), said[shows])
 
-    def _ranked(self, found: Ranking | Answers, chosen: int, command: str) -> dict[str, Any]:
+    def _ranked(self, found: Ranking | Answers, chosen: int, command: str, only: Filter = EVERYTHING) -> dict[str, Any]:
         answers, every = found.answers, (*found.answers, *found.hidden)
-        ranked = [(rank, a) for rank, a in enumerate(answers, start=1) if a.wording_of is None]
+        all_ranked = [(rank, a) for rank, a in enumerate(answers, start=1) if a.wording_of is None]
+        ranked = [(rank, a) for rank, a in all_ranked if only.keeps(a)]
+        hidden = [(rank, a) for rank, a in enumerate(found.hidden, start=len(answers) + 1) if only.keeps(a)]
         by = {rank: cause for rank, a in ranked if a.verdict == Verdict.FAILS and (cause := explained_by(a))}
         judged = [a for _, a in ranked if a.verdict not in _FOLDED]
         return self.frame(found.model) | {
-            "summary": Summary.of([a for _, a in ranked]),
+            "summary": Summary.of([a for _, a in all_ranked]),
+            "only": only,
+            "choices": only.choices(every),
             "rows": [(rank, a) for rank, a in ranked if a.verdict not in _FOLDED and rank not in by],
             "apart": [(rank, a, by[rank]) for rank, a in ranked if rank in by],
             "unclear": [(rank, a) for rank, a in ranked if a.verdict == Verdict.UNCLEAR],
             "unseen": [(rank, a) for rank, a in ranked if a.verdict == Verdict.UNSEEN],
             "axis": Axis.of(judged or answers),
-            "hidden": list(enumerate(found.hidden, start=len(answers) + 1)),
+            "hidden": hidden,
             "hidden_axis": Axis.of(found.hidden),
             "answer": every[chosen - 1],
             "votes": votes_on(self.store(), every[chosen - 1].text),
