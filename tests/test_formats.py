@@ -235,7 +235,7 @@ def selected(few: Any) -> tuple[str, list[int]]:
     ws.index(few.folder, few.losses)
     rows = ws.sql("SELECT row, image_id FROM images ORDER BY image_id")
     ids = rows["image_id"].to_pylist()[3:20:4]
-    keep(Store.open("w"), "odd ones", np.array([r["row"] for r in rows.to_pylist() if r["image_id"] in ids]))
+    keep(Store.open(Path("w")), "odd ones", np.array([r["row"] for r in rows.to_pylist() if r["image_id"] in ids]))
     return "w", ids
 
 
@@ -259,7 +259,12 @@ def test_a_selection_is_written_alone(selected: tuple[str, list[int]], form: str
     assert found == ids
 
 
-def test_a_selection_that_is_not_there_is_said_and_nothing_written(selected: tuple[str, list[int]]) -> None:
+def test_a_selection_that_is_not_there_is_said_and_nothing_written(
+    selected: tuple[str, list[int]], imported: list[dict[str, Any]]
+) -> None:
+    with pytest.raises(BadInputError, match="there is no selection 'none'"):
+        fsearch.open(selected[0]).to_fiftyone(selection="none")
+    assert not imported
     refused = (
         (("o.parquet", "--selection", "even ones"), "there is no selection 'even ones'; there are: 'odd ones'"),
         (("v.csv", "--votes", "--selection", "odd ones"), "--votes goes alone"),
@@ -267,8 +272,6 @@ def test_a_selection_that_is_not_there_is_said_and_nothing_written(selected: tup
     for words, said in refused:
         code, _, err = run("export", *words, "-w", selected[0])
         assert (code, len(err.splitlines()), said in err) == (2, 1, True)
-    with pytest.raises(BadInputError, match="no selection"):
-        fsearch.open(selected[0]).to_fiftyone(selection="none", folder="o")
     assert not list(Path().glob("o*"))
 
 
