@@ -1,6 +1,7 @@
 """Findings: what is known about each phrase in each slice. q-values, verdicts, contrasts and adjustments happen here.
 
-The command line, the Python API and the benchmark all call `find`; it asks the index once for a batch of phrases.
+The command line and the Python API call `evaluated` and `concluded`, the benchmark `find`, which is both: the index is
+asked once for a batch of phrases, and all that follows is a function of what it gave.
 """
 
 from __future__ import annotations
@@ -42,6 +43,11 @@ class Findings:
     worst: int | None
     hidden: list[tuple[int, Found]]
 
+    @property
+    def every(self) -> list[Found]:
+        """What is found, and then what is hidden."""
+        return [*self.found, *(f for _, f in self.hidden)]
+
 
 def find(
     slices: Mapping[str | None, Diagnosis],
@@ -54,7 +60,6 @@ def find(
     correction: Correction = "bh",
     foreign_images: bool = False,
     top: int = 8,
-    correct: Correct | None = None,
 ) -> Findings:
     """Findings for each of q `phrases` in each slice, slice by slice; q-values are adjusted over all of them.
 
@@ -63,14 +68,20 @@ def find(
     texts : (q, d) float32 unit embeddings of the phrases; of the positive phrase where one is a negation.
     foreign_images : whether the encoder was not made for the images of the index: no answer can then be trusted.
     top : how many images of each kind to give with each.
-    correct : how p-values become q-values, where these phrases are not all that is asked: by `correction` otherwise.
     """
+    asking = Asking(bridge, permutations, seed, foreign_images, top)
+    return concluded(evaluated(slices, texts, phrases, asking), correction)
+
+
+def evaluated(
+    slices: Mapping[str | None, Diagnosis], texts: NDArray[np.float32], phrases: Sequence[Phrase], asking: Asking
+) -> list[Slice]:
+    """The `phrases` retrieved and estimated in each slice; the index is asked once for all of them. See `find`."""
     first = next(iter(slices.values()))
     all_images = first.whole or first
     whole = all_images.retriever.find(texts)
     rivals = rivalry_of(all_images, whole)
-    asking = Asking(bridge, permutations, seed, foreign_images, top)
-    evaluated = [
+    return [
         Slice.of(
             within,
             diagnosis,
@@ -81,18 +92,26 @@ def find(
         )
         for within, diagnosis in slices.items()
     ]
-    found = judged(evaluated, correction, correct)
+
+
+def concluded(slices: Sequence[Slice], correction: Correction = "bh", correct: Correct | None = None) -> Findings:
+    """What is found of the phrases that were `evaluated`.
+
+    `correct` says how p-values become q-values, where these phrases are not all that is asked: by `correction`
+    otherwise.
+    """
+    found = judged(slices, correction, correct)
     failing = [i for i, f in enumerate(found) if f.finding.verdict == Verdict.FAILS]
-    if not failing or set(slices) != {None}:
+    if not failing or [s.within for s in slices] != [None]:
         return Findings(found, None, [])
     worst = max(failing, key=lambda i: found[i].finding.strength)
-    return Findings(found, worst, _hidden(evaluated[0], worst, found, correction))
+    return Findings(found, worst, _hidden(slices[0], worst, found, correction))
 
 
 def judged(slices: Sequence[Slice], correction: Correction = "bh", correct: Correct | None = None) -> list[Found]:
     """What is found of each phrase of each slice, where they are retrieved and estimated already.
 
-    See `find` for `correct`.
+    See `concluded` for `correct`.
     """
     if correct is None:
         q = _voted(slices, correction)
@@ -143,3 +162,8 @@ def _with_contrast_q(found: list[Found], correction: Correction) -> list[Found]:
         f if f.finding.contrast_p is None else replace(f, finding=replace(f.finding, contrast_q=float(next(q))))
         for f in found
     ]
+
+
+def shown(found: Sequence[Found]) -> NDArray[np.int64]:
+    """(m,) rising ids of all images that are shown with the findings."""
+    return np.unique(np.concatenate([s.image_ids for f in found for s in f.exhibits.images.values()]))

@@ -7,9 +7,8 @@ budget (diagnoser/online.py). A question that was asked before has its place, an
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
@@ -22,6 +21,7 @@ from fsearch.diagnoser.verdict import Q_LEVEL
 from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.storage.catalog import Connection
 from fsearch.indexer.storage.rows import utc_now
+from fsearch.indexer.workspace import text_vectors
 from fsearch.indexer.workspace.store import Store
 
 Floats = NDArray[np.float64]
@@ -31,8 +31,8 @@ NOT_KEPT = (
     "the account of questions is not kept, since this workspace cannot be written now: the next question is tested as "
     "if these had not been asked"
 )
-_PATIENCE = 5.0  # seconds that a question may wait for its place in the account
-_POLL = 0.01
+_PATIENCE = 1.25  # seconds that a question waits for who has the catalog open, once it is its turn to open it,
+_TURN = 5.0  # and seconds that it waits for its turn
 _ASKED = (
     "SELECT hypothesis, prompts, condition, within, p_value FROM questions WHERE model = ? AND fitted_at = ? "
     "ORDER BY number"
@@ -82,6 +82,7 @@ class Account:
     def __init__(self, store: Store, model: str, on_kept: Callable[[tuple[int, ...]], None]) -> None:
         self._store, self._model, self._on_kept = store, model, on_kept
         self._asked: dict[Question, float] = {}
+        self._embedded: dict[str, NDArray[np.float32]] = {}
         self.kept = True
 
     def read(self) -> None:
@@ -89,23 +90,48 @@ class Account:
         with self._store.catalog.read() as con:
             self._asked = self._stored(con)
 
-    def ask(self, questions: Sequence[Question], p: Floats, tested: Bools, correction: Correction) -> Placed:
-        """Enter those of the `questions` that are `tested`, with their p-values `p`, (q,), and test them.
+    def embedded(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
+        """Take embeddings of phrases, (dim,) each, to be kept when the questions are entered."""
+        self._embedded |= vectors
 
-        Where the workspace cannot be written, they are tested as if they had been entered, and `kept` is false.
-        """
-        new = {q: float(v) for q, v, t in zip(questions, p, tested, strict=True) if t and q not in self._asked}
-        if new and not self._enter(new):
-            self.kept = False
-            self._asked |= new
-        places = {question: i for i, question in enumerate(self._asked)}
+    def new(self, questions: Sequence[Question], p: Floats, tested: Bools) -> dict[Question, float]:
+        """The p-values of those of `questions` that are `tested` and were not asked before; `p` : (q,)."""
+        return {q: float(v) for q, v, t in zip(questions, p, tested, strict=True) if t and q not in self._asked}
+
+    def place(self, questions: Sequence[Question], p: Floats, tested: Bools, correction: Correction) -> Placed:
+        """Where `questions` stand, the new ones as they will be entered if nobody asks meanwhile."""
+        asked = self._asked | self.new(questions, p, tested)
+        places = {question: i for i, question in enumerate(asked)}
         at = np.array([places[q] if t else len(places) for q, t in zip(questions, tested, strict=True)], np.int64)
-        level = levels(np.array(list(self._asked.values()), np.float64), correction)[at]
+        level = levels(np.array(list(asked.values()), np.float64), correction)[at]
         return Placed(np.where(tested, at + 1, 0), level, np.minimum(1.0, p * Q_LEVEL / level))
 
-    def turns(self, questions: Sequence[Question], correction: Correction) -> Turns:
-        """What tests `questions`, in this order, once their p-values are known."""
-        return Turns(self, questions, correction)
+    def enter(self, new: dict[Question, float], look: Callable[[Connection], None]) -> bool:
+        """Enter `new` questions after all others, and keep what was `embedded`, by one write in which `look` may read.
+
+        Nothing is opened where there is nothing to write. Where it cannot be, they count for this answer all the same,
+        and `kept` is false if there are any. Returns whether others have asked since the account was read, so that the
+        questions have other places than they were told.
+        """
+        if not new and not self._embedded:
+            return False
+        before = self._asked
+        self._asked = before | new
+        patience, turn = (_PATIENCE, _TURN) if new else (text_vectors.PATIENCE, 0.0)
+        try:
+            with self._store.catalog.write(patience, turn) as con:
+                generation = self._store.layout.generation()
+                stored = self._stored(con)
+                later = {q: p for q, p in new.items() if q not in stored}
+                self._write(con, later, len(stored) + 1)
+                text_vectors.insert_texts(con, self._store, self._embedded)
+                look(con)
+        except (WorkspaceError, OSError):
+            self.kept = not new
+            return False
+        self._on_kept(generation)
+        self._asked = stored | later
+        return list(stored.items()) != list(before.items())
 
     def _stored(self, con: Connection) -> dict[Question, float]:
         rows = con.execute(_ASKED, [self._model, self._fitted_at(con)]).fetchall()
@@ -116,47 +142,34 @@ class Account:
         rows = con.execute("SELECT fitted_at FROM models WHERE model = ?", [self._model]).fetchall()
         return rows[0][0] if rows else datetime.min  # a fit whose row is gone
 
-    def _enter(self, new: dict[Question, float]) -> bool:
-        """Whether the questions were written, after those that others asked meanwhile."""
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                with self._store.catalog.write(_PATIENCE / 4) as con:
-                    before = self._store.layout.generation()
-                    self._asked = self._stored(con)
-                    later = {q: p for q, p in new.items() if q not in self._asked}
-                    self._write(con, later)
-                    self._asked |= later
-            except BlockingIOError:  # another process opens it at this moment
-                if time.monotonic() > deadline:
-                    return False
-                time.sleep(_POLL)
-                continue
-            except (WorkspaceError, OSError):
-                return False
-            self._on_kept(before)
-            return True
-
-    def _write(self, con: Connection, questions: dict[Question, float]) -> None:
+    def _write(self, con: Connection, questions: dict[Question, float], first: int) -> None:
         fit = self._model, self._fitted_at(con)
         rows = [
-            (*fit, number, *question, p, utc_now())
-            for number, (question, p) in enumerate(questions.items(), start=len(self._asked) + 1)
+            (*fit, number, *question, p, utc_now()) for number, (question, p) in enumerate(questions.items(), first)
         ]
         if rows:
             con.executemany(_ENTER, rows)
 
 
 @dataclass(slots=True)
-class Turns:
-    """Questions that are tested when it is called; `placed` says where they stand from then on."""
+class Asked:
+    """Questions that are asked together: called with their p-values it tests them, and `enter` puts them on record.
+
+    `placed` says where they stand, and `new` are those that were not asked before, once it was called.
+    """
 
     account: Account
     questions: Sequence[Question]
     correction: Correction
     placed: Placed | None = None
+    new: dict[Question, float] = field(default_factory=dict)
 
     def __call__(self, p: Floats, tested: Bools) -> Floats:
         """The q-values of the questions, whose p-values are `p`, (q,)."""
-        self.placed = self.account.ask(self.questions, p, tested, self.correction)
+        self.new = self.account.new(self.questions, p, tested)
+        self.placed = self.account.place(self.questions, p, tested, self.correction)
         return self.placed.q_values
+
+    def enter(self, look: Callable[[Connection], None]) -> bool:
+        """Whether the questions have other places than they were told; see `Account.enter`."""
+        return self.account.enter(self.new, look)

@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 from fsearch.diagnoser.bridge import BRIDGES, DEFAULT, Bridge
 from fsearch.diagnoser.choices import FORMER_BRIDGES
 from fsearch.diagnoser.diagnosis import Diagnosis
+from fsearch.diagnoser.estimate import PERMUTATIONS
 from fsearch.diagnoser.exhibits import Shown
 from fsearch.diagnoser.finding import Found
-from fsearch.diagnoser.findings import find
+from fsearch.diagnoser.findings import concluded, evaluated, shown
 from fsearch.diagnoser.reference_bank import ReferenceBank
+from fsearch.diagnoser.slice import Asking
 from fsearch.diagnoser.support import SupportThresholds
 from fsearch.indexer.embedding.phrases import TextEncoder
 from fsearch.indexer.errors import require_one_of
 from fsearch.indexer.workspace.image_places import ImagePlaces, ImageRow
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.account import NOT_KEPT, Account, Placed, Question
+from fsearch.search.account import NOT_KEPT, Account, Asked, Placed, Question
 from fsearch.search.answer import Answer, Answers
 from fsearch.search.hypotheses import SHIPPED, Hypothesis, from_phrases, read_hypotheses
 from fsearch.search.neighbour import Neighbour
@@ -104,29 +106,22 @@ def answer(
     bridge, former = _bridge(options.bridge)
     read = read_phrases(encoder, hypotheses, templates, progress)
     prompts = list(zip((h.text for h in hypotheses), read.prompts, strict=True))
-    asked = [Question.of(*words, options.where, within) for within in slices for words in prompts]
-    turns = None if account is None else account.turns(asked, options.fdr)
-    found = find(
-        slices,
-        read.texts,
-        read.phrases,
-        bridge=bridge,
-        seed=options.seed,
-        correction=options.fdr,
-        foreign_images=foreign_images,
-        top=options.top,
-        correct=turns,
-    )
+    questions = [Question.of(*words, options.where, within) for within in slices for words in prompts]
+    asking = Asking(bridge, PERMUTATIONS, options.seed, foreign_images, options.top)
+    slices_asked = evaluated(slices, read.texts, read.phrases, asking)
     some = next(iter(slices.values()))
+    asked = None if account is None else Asked(account, questions, options.fdr)
+    found = concluded(slices_asked, options.fdr, asked)
+    if asked is not None and asked.enter(lambda con: places.look(con, some.report.model, shown(found.every))):
+        found = concluded(slices_asked, options.fdr, asked)
     notes = notes_of(some, encoder, sorted({w for p in read.phrases for w in p.unknown_words}), foreign_images)
     notes += read.notes
-    every = [*found.found, *(f for _, f in found.hidden)]
     own = [*(h for _ in slices for h in hypotheses), *(hypotheses[i] for i, _ in found.hidden)]
-    answers = with_images(every, own, partial(places.described, some.report.model), places.place)
+    answers = with_images(found.every, own, partial(places.described, some.report.model), places.place)
     main, hidden = answers[: len(found.found)], answers[len(found.found) :]
-    if turns is not None and turns.placed is not None:
-        main = _with_places(main, turns.placed)
-        notes += () if turns.account.kept else (NOT_KEPT,)
+    if asked is not None and asked.placed is not None:
+        main = _with_places(main, asked.placed)
+        notes += () if asked.account.kept else (NOT_KEPT,)
     return Answers(some.report.model, main, (*notes, *former), sum(map(len, slices.values())), options.fdr, hidden)
 
 
@@ -151,7 +146,7 @@ def with_images(
     places: Callable[[ImageRow], str | None],
 ) -> tuple[Answer, ...]:
     """The findings as answers to `hypotheses`, one each; the catalog is asked once for all images that are shown."""
-    rows = describe(np.unique(np.concatenate([s.image_ids for f in found for s in f.exhibits.images.values()])))
+    rows = describe(shown(found))
 
     def images(some: Shown) -> tuple[Neighbour, ...]:
         columns = (some.image_ids, some.similarities, some.losses, some.memberships)

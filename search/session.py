@@ -130,14 +130,17 @@ class Session:
         device: Device = "auto",
         vectors: Any = None,
         looked_up: Mapping[str, NDArray[np.float32] | None] | None = None,
+        account: Account | None = None,
     ) -> TextEncoder:
         """What embeds phrases: the encoder of `store`, or `vectors` that the caller gives for them.
 
-        `looked_up` : the `phrases` of a Scope.
+        `looked_up` : the `phrases` of a Scope. What is new is kept with the next entry in the `account`; at once,
+        without one.
         """
         from fsearch.indexer.embedding.encoder import load_texts
         from fsearch.indexer.embedding.phrases import KeptTexts
         from fsearch.indexer.embedding.text_vectors import GivenTextVectors
+        from fsearch.indexer.workspace.text_vectors import keep_texts
 
         if vectors is not None:
             return GivenTextVectors.of(store.encoder, vectors)
@@ -152,7 +155,11 @@ class Session:
                 self._texts = load_texts(store.encoder, device)
             return self._texts
 
-        return KeptTexts(store, load, lambda before: self.kept(before, store), looked_up)
+        def keep(vectors: Mapping[str, NDArray[np.float32]]) -> None:
+            if (before := keep_texts(store, vectors)) is not None:
+                self.kept(before, store)
+
+        return KeptTexts(store, load, keep if account is None else account.embedded, looked_up)
 
     def kept(self, before: tuple[int, ...], store: Store) -> None:
         """A ranking, question or embedding was stored in the catalog of generation `before`: no fit, no loss."""

@@ -245,7 +245,8 @@ class Workspace(Discovers, Releases, Exports, Maintains):
 
         scope = self._session.scope(self.root, model, options, asked if text_vectors is None else ())
         slices, notes = self._session.slices(scope, options)
-        encoder = self._session.text_encoder(scope.store, options.device, text_vectors, scope.phrases)
+        account = scope.account if one_at_a_time else None
+        encoder = self._session.text_encoder(scope.store, options.device, text_vectors, scope.phrases, account)
         found = answer(
             slices,
             encoder,
@@ -255,6 +256,6 @@ class Workspace(Discovers, Releases, Exports, Maintains):
             templates=scope.store.templates if text_vectors is None else (),
             foreign_images=scope.foreign(encoder.only_side),
             progress=progress,
-            account=scope.account if one_at_a_time else None,
+            account=account,
         )
         return replace(found, notes=(*found.notes, *dropped(scope.store), *notes))

@@ -6,16 +6,20 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks.trace import openings_counted
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.test_cli import run
 from tests.test_text_tower import HOLD
 
 import fsearch
+from fsearch.diagnoser.findings import evaluated
 from fsearch.diagnoser.online import levels, shares
+from fsearch.diagnoser.slice import Slice
 from fsearch.diagnoser.verdict import Q_LEVEL
 from fsearch.search.workspace import Workspace
 
@@ -134,6 +138,32 @@ def test_where_the_account_cannot_be_kept_the_answer_says_so(mine: Workspace) ->
     assert any("the account of questions is not kept" in note for note in new.notes)
     assert (kept[0].question, new[0].question) == (1, 2)
     assert mine.query("a moustache")[0].question == 2
+
+
+def test_a_question_comes_after_those_that_others_asked_meanwhile(
+    mine: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tested at the level of the place that it got, not of the one that it would have had."""
+    other = fsearch.open(mine.root)
+    phrases = ["bald", "a hat", "earrings"]
+
+    def beside(*words: Any) -> list[Slice]:
+        found = evaluated(*words)
+        if phrases:
+            other.query(phrases.pop(0))
+        return found
+
+    monkeypatch.setattr("fsearch.search.query.evaluated", beside)  # others ask after the account was read
+    with openings_counted() as openings:
+        answer = mine.query("light skin tone")[0]
+    assert openings.count("write") == 4
+    p = mine.sql("SELECT p_value FROM questions WHERE fitted_at = (SELECT fitted_at FROM models) ORDER BY number")[
+        "p_value"
+    ].to_numpy()
+    assert answer.question == len(p) == 4
+    assert answer.level == pytest.approx(levels(p)[3])
+    assert answer.level != pytest.approx(levels(p[3:])[0])
+    assert answer.as_dict() == other.query("light skin tone")[0].as_dict()
 
 
 def test_an_answer_names_its_question(mine: Workspace) -> None:

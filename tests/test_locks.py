@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from tests.conftest import Planted
 
 import fsearch
 from fsearch.indexer.errors import NotReadyError, WorkspaceError
+from fsearch.indexer.storage.locks import queue
 from fsearch.indexer.workspace.store import Store
 
 
@@ -149,3 +153,63 @@ def test_a_writer_at_rest_lets_others_write_and_a_reading_one_does_not(copied: P
             assert con.execute("SELECT count(*) FROM images").fetchall()
         assert subprocess.run([*other, "60"], capture_output=True, text=True).returncode == 0
         assert store.models() == ["planted"]
+
+
+Held = tuple[Path, Callable[[], object]]
+HELD = """
+import sys
+from pathlib import Path
+from fsearch.indexer.storage.locks import queue
+with queue(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Held]:
+    """A lock that another process holds, and how it lets go of it."""
+    path = tmp_path / "lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", HELD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        yield path, other.stdin.close
+
+
+def test_a_turn_in_the_queue_is_waited_for_as_long_as_was_said(held: Held) -> None:
+    path, let_go = held
+    for seconds in (0, 0.2):
+        with pytest.raises(TimeoutError, match="is held by others"), queue(path, seconds):
+            pass
+    threading.Timer(0.2, let_go).start()
+    with queue(path, 60), pytest.raises(TimeoutError), queue(path, 0):
+        pass
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
+def test_a_turn_that_comes_too_late_is_passed_on(held: Held) -> None:
+    """Those who gave up stand in the kernel's queue before one who waits; they let go, and close their files."""
+    path, let_go = held
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        with pytest.raises(TimeoutError), queue(path, 0.01):
+            pass
+    let_go()
+    with queue(path, 60):
+        pass
+    while len(os.listdir("/proc/self/fd")) > before:
+        time.sleep(0.01)
+
+
+def test_a_turn_has_a_limit_without_fcntl_too(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['fcntl'] = None\nfrom pathlib import Path\n"
+        "from fsearch.indexer.storage.locks import queue\npath = Path(sys.argv[1])\n"
+        "with queue(path):\n    try:\n        with queue(path, 0.05): print('both')\n"
+        "    except TimeoutError: print('one')\nwith queue(path, 0): print('next')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "lock")], capture_output=True, text=True)
+    assert done.stdout == "one\nnext\n", done.stderr

@@ -26,26 +26,44 @@ def copied(fitted: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(fitted, tmp_path / "copied.fsearch"))
 
 
-def test_a_query_reads_the_catalog_once_and_then_the_images_it_shows(copied: Path) -> None:
+def test_a_query_reads_the_catalog_once_and_then_tells_of_the_images_it_shows(copied: Path) -> None:
     ws = fsearch.open(copied)
     with Catalog(Layout(copied)).write() as con:
         con.execute("DELETE FROM questions")
     for asked in ({}, {"where": "eyewear = 'glasses'"}, {"by": "eyewear", "where": "skin_tone > 2"}):
-        for expected in (["read", "write", "read"], ["read", "read"]):  # a new question, and again
+        answers = []
+        for place, expected in (
+            (ws, ["read", "write"]),  # a new question, entered by the write that reads of the images
+            (ws, ["read"]),  # again; the images are known
+            (fsearch.open(copied), ["read", "read"]),  # again, of a new process
+        ):
             with openings_counted() as openings:
-                ws.query("dark skin tone", **asked)
+                answers.append(place.query("dark skin tone", **asked).as_dict())
             assert openings == expected, asked
+        assert answers[0] == answers[1] == answers[2]
+
+
+def test_a_phrase_never_read_before_is_kept_by_the_same_write(copied: Path) -> None:
+    ws = fsearch.open(copied)
+    for phrase in ("a smiling face with a hat and round glasses", "a zebra"):  # of which the second is no test
+        for expected in (["read", "write"], ["read"]):
+            with openings_counted() as openings:
+                ws.query(phrase)
+            assert openings == expected, phrase
+    assert ws.sql("SELECT count(*) AS n FROM text_vectors WHERE text LIKE '%zebra'")["n"].to_pylist() == [1]
 
 
 def test_a_stored_ranking_is_one_write_more(copied: Path) -> None:
     ws = fsearch.open(copied)
-    ws.query("dark skin tone", "a hat")  # which keeps the phrases
-    with openings_counted() as openings:
-        ws.rank(["dark skin tone", "a hat"])
-    assert openings == ["read", "read", "write"]
+    fsearch.open(copied).query("dark skin tone", "a hat")  # which keeps the phrases
+    ws.query("a beard")  # which loads what a session keeps
+    for expected in (["read", "read", "write"], ["read", "write"]):  # the second knows the images
+        with openings_counted() as openings:
+            ws.rank(["dark skin tone", "a hat"])
+        assert openings == expected
     with openings_counted() as openings:
         ws.query("a hat")  # a stored ranking changes nothing that a question needs
-    assert openings == ["read", "read"]
+    assert openings == ["read"]
 
 
 def test_an_index_run_commits_twice(few: Planted) -> None:

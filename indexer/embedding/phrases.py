@@ -15,7 +15,7 @@ from fsearch.indexer.embedding import demo_files
 from fsearch.indexer.embedding.text_tower import TextTower
 from fsearch.indexer.workspace.encoder_spec import DEMO, EncoderSpec
 from fsearch.indexer.workspace.store import Store
-from fsearch.indexer.workspace.text_vectors import Generation, keep_texts, known_texts
+from fsearch.indexer.workspace.text_vectors import known_texts
 
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -95,20 +95,20 @@ class TowerTexts(_WordsOfSpec):
 
 
 class KeptTexts(_WordsOfSpec):
-    """The text side of the encoder of `store`, which `load` loads; the catalog is asked first, and keeps what is new.
+    """The text side of the encoder of `store`, which `load` loads; the catalog is asked first.
 
-    `on_kept` is called with the generation that the catalog had before something was kept. `looked_up` holds what the
-    catalog was asked for already: embeddings by text, None for a text that it does not have.
+    `keep` is given what is new, by text. `looked_up` holds what the catalog was asked for already: embeddings by text,
+    None for a text that it does not have.
     """
 
     def __init__(
         self,
         store: Store,
         load: Callable[[], TextEncoder],
-        on_kept: Callable[[Generation], None],
+        keep: Callable[[Mapping[str, NDArray[np.float32]]], object],
         looked_up: Mapping[str, NDArray[np.float32] | None] | None = None,
     ) -> None:
-        self._store, self._load, self._on_kept, self._looked_up = store, load, on_kept, looked_up or {}
+        self._store, self._load, self._keep, self._looked_up = store, load, keep, looked_up or {}
         self.spec = store.encoder
 
     @cached_property
@@ -134,8 +134,7 @@ class KeptTexts(_WordsOfSpec):
         if new:
             found = dict(zip(new, self._loaded.embed_texts(new, progress), strict=True))
             known |= found
-            if (before := keep_texts(self._store, found)) is not None:
-                self._on_kept(before)
+            self._keep(found)
         return np.stack([known[text] for text in texts])
 
 

@@ -96,16 +96,15 @@ class Catalog:
             shared.close()
 
     @contextmanager
-    def read(self, *views: str, patience: float = _TIMEOUT) -> Iterator[Connection]:
+    def read(self, *views: str, patience: float = _TIMEOUT, turn: float | None = None) -> Iterator[Connection]:
         """A read-only connection to the last committed state, without access to files or network.
 
         `views` are those that will be asked: they are made anew, whatever the catalog has under their names. It reads
-        for OUR_SECONDS at most. Raises WorkspaceError where one fails, or another process has the file for more than
-        `patience` seconds; OSError as `write` does.
+        for OUR_SECONDS at most. Raises WorkspaceError where one fails; see `write` for both waits, and what they raise.
         """
         shared = self._shared()
         if shared is None:
-            con = self._connect(read_only=True, patience=patience)
+            con = self._connect(read_only=True, patience=patience, turn=turn)
         else:
             con = shared.begin(partial(self._connect, read_only=True))
             self._bypass_macros(con)
@@ -126,16 +125,17 @@ class Catalog:
                 shared.end()
 
     @contextmanager
-    def write(self, patience: float = _TIMEOUT) -> Iterator[Connection]:
+    def write(self, patience: float = _TIMEOUT, turn: float | None = None) -> Iterator[Connection]:
         """A connection inside one transaction: committed on leaving, rolled back on any error.
 
-        Raises WorkspaceError where another process has the file for more than `patience` seconds, and OSError where
-        patience is short and others are in the queue.
+        Raises TimeoutError where its turn among those who open the catalog does not come within `turn` seconds, which
+        have no limit by default, and WorkspaceError where another process has the file for more than `patience` seconds
+        from then on.
         """
         shared = self._shared()
         if shared is not None:
             shared.close()
-        con = self._connect(read_only=False, patience=patience)
+        con = self._connect(read_only=False, patience=patience, turn=turn)
         try:
             con.begin()
             yield con
@@ -176,8 +176,8 @@ class Catalog:
         shared = _SHARED.get()
         return shared if shared is not None and shared.path == self.layout.catalog else None
 
-    def _connect(self, *, read_only: bool, patience: float = _TIMEOUT) -> Connection:
-        with locks.queue(self.layout.catalog_queue, wait=patience >= _TIMEOUT):
+    def _connect(self, *, read_only: bool, patience: float = _TIMEOUT, turn: float | None = None) -> Connection:
+        with locks.queue(self.layout.catalog_queue, turn):
             return self._open(read_only=read_only, patience=patience)
 
     def _open(self, *, read_only: bool, patience: float) -> Connection:

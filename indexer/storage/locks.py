@@ -7,6 +7,7 @@ The one file that imports filelock and fcntl.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from fsearch.indexer.errors import WorkspaceError
 from fsearch.indexer.storage.inside import remove
 from fsearch.indexer.storage.layout import Layout
 
+_HELD = "{} is held by others"
 _POLL = 0.001  # seconds between two tries, where the system has no queue for a lock
 
 
@@ -52,10 +54,10 @@ def _read(path: Path) -> str:
 
 
 @contextmanager
-def queue(path: Path, *, wait: bool = True) -> Iterator[None]:
+def queue(path: Path, seconds: float | None = None) -> Iterator[None]:
     """Hold the lock file at `path`, waiting for it if need be. Where it cannot be written, nobody waits.
 
-    Raises OSError where another process holds it and the caller does not `wait`.
+    Raises TimeoutError, an OSError, where its turn does not come within `seconds`; without them it waits for ever.
 
     The wait is in the kernel, which wakes whoever waits as soon as the lock is free. filelock polls, and who polls
     first is chance: beside eight readers a writer waited up to 1.6 s (polling every 50 ms) or 0.8 s (every ms), and
@@ -64,7 +66,7 @@ def queue(path: Path, *, wait: bool = True) -> Iterator[None]:
     try:
         import fcntl
     except ImportError:  # Windows
-        with _polled(path):
+        with _polled(path, seconds):
             yield
         return
     try:
@@ -72,20 +74,58 @@ def queue(path: Path, *, wait: bool = True) -> Iterator[None]:
     except OSError:
         yield
         return
+    held = True
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        if seconds is None:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        else:
+            held = _flock_within(handle, seconds)
+        if not held:
+            raise TimeoutError(_HELD.format(path))
         yield
     finally:
-        os.close(handle)
+        if held:
+            os.close(handle)
+
+
+def _flock_within(handle: int, seconds: float) -> bool:
+    """Whether the open file is locked within `seconds`; where it is not, it is closed, here or later.
+
+    The kernel's wait has no limit, so a thread waits in its queue, and lets go at once of a lock that comes too late.
+    """
+    import fcntl
+    from concurrent.futures import Future
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        turn: Future[None] = Future()
+
+    def wait() -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if turn.set_running_or_notify_cancel():
+            turn.set_result(None)
+        else:
+            os.close(handle)
+
+    threading.Thread(target=wait, daemon=True).start()
+    try:
+        turn.result(seconds)
+    except TimeoutError:
+        return not turn.cancel()  # it may have come at this moment
+    return True
 
 
 @contextmanager
-def _polled(path: Path) -> Iterator[None]:
-    from filelock import FileLock
+def _polled(path: Path, seconds: float | None) -> Iterator[None]:
+    from filelock import FileLock, Timeout
 
     lock = FileLock(path)
     try:
-        lock.acquire(poll_interval=_POLL)
+        lock.acquire(timeout=-1 if seconds is None else seconds, poll_interval=_POLL)
+    except Timeout as error:
+        raise TimeoutError(_HELD.format(path)) from error
     except OSError:
         yield
         return

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.kind import kind_of
 from fsearch.indexer.sources.urls import is_url
+from fsearch.indexer.storage.catalog import Connection
+from fsearch.indexer.storage.rows import make_views
 from fsearch.indexer.workspace.source_registry import Location, locations
 from fsearch.indexer.workspace.store import Store
 
+_MOST_KNOWN = 50_000  # images that are remembered
 _ON_DISK = ("folder", "imagefolder", "manifest", "coco", "huggingface")  # kinds whose keys may be paths
 
 
@@ -30,21 +33,38 @@ class ImageRow:
 
 
 class ImagePlaces:
-    """Tells of images of `store` by their source and key. Safe in threads."""
+    """Tells of images of `store`, as it is when it is first asked of each, by their source and key. Safe in threads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._locations = locations(store)
+        self._known: dict[tuple[str, int], ImageRow | None] = {}
 
     def described(self, model: str, image_ids: NDArray[np.int64]) -> dict[int, ImageRow]:
-        """What the catalog says of some images with a loss of `model`, by their ids, (m,)."""
+        """What the catalog says of some images with a loss of `model`, by their ids, (m,); it is asked once of each."""
+        known, ids = self._known, image_ids.tolist()
+        found = {i: known[model, i] for i in ids if (model, i) in known}
+        if missing := [i for i in ids if i not in found]:
+            with self._store.catalog.read("examples") as con:
+                found |= self._read(con, model, missing)
+        return {i: row for i, row in found.items() if row is not None}
+
+    def look(self, con: Connection, model: str, image_ids: NDArray[np.int64]) -> None:
+        """Read by a connection that is open what `described` will be asked, so that it opens none."""
+        make_views(con, ["examples"])
+        self._read(con, model, image_ids.tolist())
+
+    def _read(self, con: Connection, model: str, ids: list[int]) -> dict[int, ImageRow | None]:
         query = (
             "SELECT image_id, source, key, label, prediction FROM examples "
             "WHERE model = ? AND list_contains(?::BIGINT[], image_id)"
         )
-        with self._store.catalog.read("examples") as con:
-            rows = con.execute(query, [model, image_ids.tolist()]).fetchall()
-        return {image_id: ImageRow(*rest) for image_id, *rest in rows}
+        rows = {i: ImageRow(*rest) for i, *rest in con.execute(query, [model, ids]).fetchall()}
+        if len(self._known) > _MOST_KNOWN:
+            self._known = {}
+        found = {i: rows.get(i) for i in ids}
+        self._known |= {(model, i): row for i, row in found.items()}
+        return found
 
     def place(self, image: ImageRow) -> str | None:
         """The path or URL at which an image can be opened; None where it is in an archive, a table or a program.

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.indexer.errors import WorkspaceError
+from fsearch.indexer.storage.catalog import Connection
 from fsearch.indexer.workspace.store import Store
 
 Floats = NDArray[np.float32]
 Generation = tuple[int, ...]
 
-_PATIENCE = 0.2  # seconds that a question may wait to keep what it embedded
+PATIENCE = 0.2  # seconds that a question may wait to keep what it embedded
 
 
 def known_texts(store: Store, texts: Iterable[str]) -> dict[str, Floats]:
@@ -33,17 +34,19 @@ def keep_texts(store: Store, vectors: Mapping[str, Floats]) -> Generation | None
 
     They are not where the workspace cannot be written, or another process reads or writes it and does not end at once.
     """
+    try:
+        with store.catalog.write(PATIENCE, turn=0) as con:
+            before = store.layout.generation()
+            insert_texts(con, store, vectors)
+    except (WorkspaceError, OSError):
+        return None
+    return before
+
+
+def insert_texts(con: Connection, store: Store, vectors: Mapping[str, Floats]) -> None:
+    """Insert embeddings, (dim,) float32, by their texts."""
     statement = (
         "INSERT OR IGNORE INTO text_vectors (encoder, text, vector) SELECT ?, unnest(?::VARCHAR[]), unnest(?::BLOB[])"
     )
     held = [vector.astype("<f4").tobytes() for vector in vectors.values()]
-    try:
-        with store.catalog.write(_PATIENCE) as con:
-            before = store.layout.generation()
-            con.execute(
-                statement,
-                [store.encoder.identity, list(vectors), held],
-            )
-    except (WorkspaceError, OSError):
-        return None
-    return before
+    con.execute(statement, [store.encoder.identity, list(vectors), held])

@@ -44,7 +44,7 @@ def _read(ctx: typer.Context, query: str, views: tuple[str, ...]) -> list[str]:
     layout = Layout(Path(ctx.params.get("workspace") or ".fsearch"))
     if not layout.catalog.is_file():
         return []
-    with Catalog(layout).read(*views, patience=_PATIENCE) as con:
+    with Catalog(layout).read(*views, patience=_PATIENCE, turn=_PATIENCE) as con:
         return [str(name) for name, *_ in con.execute(query).fetchall()]
 
 
