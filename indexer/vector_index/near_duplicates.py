@@ -64,7 +64,8 @@ def find_in(index: NearestImages, rule: Rule = RULE, seed: int = 0) -> Groups:
         return np.zeros(rows, np.int64)
     reach = rule.limit * rule.apart * apart  # how far it is to the outside matters up to here
     edges = [np.concatenate(part) for part in zip(*_near_pairs(_searchable(index, seed), reach), strict=True)]
-    tree = scipy.sparse.csr_array((edges[2], (edges[0], edges[1])), shape=(rows, rows))
+    ends = edges[0].astype(np.int32), edges[1].astype(np.int32)  # older versions of scipy take no others for a tree
+    tree = scipy.sparse.csr_array((edges[2], ends), shape=(rows, rows))
     found = minimum_spanning_tree(tree).tocoo()
     order = np.argsort(found.data, kind="stable")
     return _cut(rows, (found.row[order], found.col[order], found.data[order] / apart), rule)
