@@ -58,7 +58,8 @@ def fetch(con: Any, query: str, parameters: list[object], seconds: float = SECON
 
 def _rows(con: Any, query: str, parameters: list[object], limit: int) -> pa.Table:
     relation = con.sql(query, params=parameters)
-    reader = relation.to_arrow_reader(_ROWS) if hasattr(relation, "to_arrow_reader") else relation.record_batch(_ROWS)
+    newer = hasattr(relation, "to_arrow_reader")
+    reader = relation.to_arrow_reader(_ROWS) if newer else relation.fetch_record_batch(_ROWS)
     batches, size = [], 0
     with reader:
         for batch in reader:
