@@ -1,4 +1,4 @@
-"""The words of a workspace that keep it sound: check, trust, distrust, compact."""
+"""The words of a workspace that say what it holds and keep it sound: info, check, trust, distrust, compact."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from fsearch.search.options import Progress, named
 
 if TYPE_CHECKING:
     from fsearch.indexer.workspace.compact import CompactReport
+    from fsearch.search.inventory import Info
     from fsearch.search.maintenance import Checked
+    from fsearch.search.session import Session
 
 
 class Maintains:
     """What `Workspace` has to be looked after with."""
 
     root: Path
+    _session: Session
 
     def check(self, *, repair: bool = False, progress: Progress | None = None) -> Checked:
         """Integrity check of every file and row; with `repair`, rebuild derived data and quarantine the rest."""
@@ -40,3 +43,9 @@ class Maintains:
         from fsearch.search import maintenance
 
         return maintenance.compact(self.root)
+
+    def info(self) -> Info:
+        """What the workspace holds."""
+        from fsearch.search.inventory import inventory
+
+        return inventory(self._session.store(self.root))

@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # each method imports what it needs, so that a command loads 
     from fsearch.search.answer import Answers, Ranking
     from fsearch.search.calibration import CalibrationReport
     from fsearch.search.hypotheses import Hypothesis
-    from fsearch.search.inventory import Info
     from fsearch.search.losses import ModelLosses
     from fsearch.search.run_diff import RunDiff
     from fsearch.search.runs import Runs, StoredRun
@@ -225,12 +224,6 @@ class Workspace(Discovers, Releases, Exports, Maintains):
     def sql(self, query: str, *, timeout: float = 60.0) -> pa.Table:
         """Run one read-only SQL statement, for `timeout` seconds at most; files and network are out of its reach."""
         return self._session.store(self.root).catalog.sql(query, seconds=timeout)
-
-    def info(self) -> Info:
-        """What the workspace holds."""
-        from fsearch.search.inventory import inventory
-
-        return inventory(self._session.store(self.root))
 
     def _ask(
         self,

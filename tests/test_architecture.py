@@ -157,6 +157,7 @@ def test_shipped_weights_keep_their_limits() -> None:
 
 
 FIELDS_OF_OTHERS = (
+    "_repr_html_",  # with which a notebook shows a value
     *("_id", "_media_type", "_rand"),  # FiftyOne's, in its files
     *("_FSEARCH_COMPLETE", "_TYPER_COMPLETE_ARGS"),  # with which a shell asks Typer what to offer
 )
