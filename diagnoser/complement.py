@@ -14,7 +14,10 @@ from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.diagnoser.retrieval import BATCH, Retrieved, empty
 from fsearch.diagnoser.retrieval_quality import RetrievalQuality
 
+Floats = NDArray[np.float64]
+
 LEAST = 1e-12
+COUNTED = 1.5  # factor by which the number of images that show a phrase may be off, either way
 
 
 def as_asked(found: Retrieved, phrases: Sequence[Phrase], images: int, reference: ReferenceBank) -> Retrieved:
@@ -55,3 +58,18 @@ def complemented(
     return replace(
         found, similarities=similarities, neighbours=neighbours, memberships=memberships, copies=copies, quality=joined
     )
+
+
+def interval_of_opposite(lo: Floats, hi: Floats, share: Floats) -> tuple[Floats, Floats]:
+    """The interval of the lift of what does not show a phrase, from that of the phrase, (q,) each.
+
+    Images that do and do not show it average to the mean of all, so that the one lift is minus the other times the odds
+    of showing it. How many images show it is less well known than which do: the odds are doubted by COUNTED.
+
+    Parameters
+    ----------
+    share : (q,) of the images that show the phrase.
+    """
+    odds = share / np.maximum(1 - share, LEAST)
+    ends = np.stack([-factor * odds * end for factor in (1 / COUNTED, COUNTED) for end in (lo, hi)])
+    return ends.min(axis=0), ends.max(axis=0)

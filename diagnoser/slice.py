@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.bridge import Bridge
 from fsearch.diagnoser.comparison import adjust_failing, contrast_groups
-from fsearch.diagnoser.complement import as_asked
+from fsearch.diagnoser.complement import as_asked, interval_of_opposite
 from fsearch.diagnoser.diagnosis import MIN_FIT_IMAGES, Diagnosis
 from fsearch.diagnoser.estimate import Estimates, bank_result, estimate
 from fsearch.diagnoser.exhibits import exhibits
@@ -77,16 +78,15 @@ class Slice:
         reference = diagnosis.artifact.reference
         retrieved = as_asked(found, phrases, len(diagnosis), reference)
         bank = bank or bank_result(diagnosis, asking.bridge)
-        estimates = estimate(
-            diagnosis,
-            retrieved,
-            bank,
-            rivals,
-            bridge=asking.bridge,
-            permutations=asking.permutations,
-            seed=asking.seed,
-            negated=negated,
-        )
+        how: dict[str, Any] = {"bridge": asking.bridge, "permutations": asking.permutations, "seed": asking.seed}
+        estimates = estimate(diagnosis, retrieved, bank, rivals, negated=negated, **how)
+        if negated.any():
+            some = np.flatnonzero(negated).tolist()
+            own = Rivalry(rivals.margin[some], rivals.winners[some])
+            positive = estimate(diagnosis, found[some], bank, own, **how)
+            lo, hi = interval_of_opposite(positive.lo, positive.hi, found[some].quality.prevalence)
+            estimates.lo[some] = np.minimum(estimates.lo[some], lo)
+            estimates.hi[some] = np.maximum(estimates.hi[some], hi)
         return cls(within, diagnosis, phrases, found, retrieved, rivals, estimates, bank.conformal, asking)
 
     def apart_from(self, worst: int, asked: list[int]) -> Slice | None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from retrievals import retrieval
 
 import fsearch
-from fsearch.diagnoser.complement import complemented
+from fsearch.diagnoser.complement import complemented, interval_of_opposite
 from fsearch.diagnoser.evidence import Design, group_means
 from fsearch.diagnoser.verdict import Verdict, VerdictInputs, decide
 from fsearch.search.hypotheses import Hypothesis, read_hypotheses
@@ -156,3 +156,20 @@ def mine_or_none(planted: object, tmp_path: Path) -> Workspace:
     ws.index(planted.folder, "l.csv")  # type: ignore[attr-defined]
     ws.fit()
     return ws
+
+
+@given(st.floats(-5.0, 5.0), st.floats(0.0, 3.0), st.floats(0.0, 3.0), st.floats(0.01, 0.9), st.floats(2 / 3, 1.5))
+def test_the_interval_of_a_negation_holds_what_that_of_its_positive_allows(
+    lift: float, below: float, above: float, share: float, off: float
+) -> None:
+    """Also where the odds of showing the positive are off by half."""
+    lo, hi = interval_of_opposite(*(np.array([v]) for v in (lift - below, lift + above, share)))
+    assert lo[0] - 1e-9 <= -lift * off * share / (1 - share) <= hi[0] + 1e-9
+
+
+def test_the_interval_of_a_negation_is_about_its_lift_and_covers_that_of_all_others(fitted: Path) -> None:
+    hat, none = fsearch.open(fitted).query(["a hat", "no hat"])
+    odds = hat.share / (1 - hat.share)
+    assert none.lo <= none.lift <= none.hi
+    assert none.lo <= -hat.lift * odds <= none.hi
+    assert none.hi - none.lo >= (hat.hi - hat.lo) * odds

@@ -60,7 +60,9 @@ def diagnose(world: World, given: bool = False) -> tuple[Diagnosis, Bagged]:
 
 def ask(world: World, diagnosis: Diagnosis) -> Findings:
     """The findings on every phrase of `world`, asked together."""
-    return find({None: diagnosis}, world.texts, [Phrase(text) for text in world.phrases], seed=world.seed)
+    of = world.negates or (None,) * len(world.phrases)
+    phrases = [Phrase(text, negates=positive) for text, positive in zip(world.phrases, of, strict=True)]
+    return find({None: diagnosis}, world.texts, phrases, seed=world.seed)
 
 
 def answered(findings: Findings, signal: bool, seconds: float) -> Answers:

@@ -73,6 +73,10 @@ def _clip(plant: Callable[..., World], *names: str) -> Setting:
     return Setting("clip", lambda sources, seed: plant(sources.clip_folder, *names, seed))
 
 
+def _negated(name: str) -> Setting:
+    return Setting("negated", lambda sources, seed: clip_sets.classes_fail(sources.clip_folder, name, seed).negated())
+
+
 def _taught(name: str) -> Setting:
     """The encoder is calibrated, as it is shipped, but by the other labelled sets alone."""
     return Setting("taught", lambda sources, seed: _calibrated(name, sources.clip_folder, seed))
@@ -113,6 +117,7 @@ SETTINGS: dict[str, Setting] = {
     **{name: _clip(clip_sets.classes_fail, name) for name in clip_sets.SETS},
     "clip-halves": _clip(clip_sets.parts_fail, "clip-caltech"),
     **{f"taught-{name.removeprefix('clip-')}": _taught(name) for name in SINGLE if name in clip_sets.SETS},
+    **{f"negated-{name.removeprefix('clip-')}": _negated(name) for name in clip_sets.SETS},
     **_FRAMES,
     "scenes": Setting("scenes", lambda sources, seed: scene_worlds.biased(sources.scenes, seed)),
     "scenes-planted": Setting("scenes", lambda sources, seed: scene_worlds.drawn(sources.scenes, seed, True)),

@@ -29,6 +29,7 @@ class World:
     expected : (n,) the mean that each loss was drawn about, or the loss itself where it was not drawn; None where that
         is not known.
     supported : whether `shown` is complete, so that support and intervals can be judged.
+    negates : (q,) of phrases that are all negations, what each is the negation of: `texts` are of these.
     """
 
     setting: str
@@ -48,6 +49,7 @@ class World:
     planted: tuple[str, ...] = ()
     expected: np.ndarray | None = None
     supported: bool = True
+    negates: tuple[str, ...] = ()
 
     @property
     def null(self) -> bool:
@@ -75,6 +77,20 @@ class World:
         groups = None if self.groups is None else self.groups[rest]
         values = {"vectors": self.vectors[rest], "losses": self.losses[rest], "expected": self.expected[rest]}
         return replace(self, shown=self.shown[:, rest], gaps=gaps, lifts=lifts, groups=groups, **values)
+
+    def negated(self) -> World:
+        """The negation of every phrase: shown by all images that do not show it; `shown` counts the others."""
+        counts = self.shown.sum(axis=1)
+        odds = counts / np.maximum(self.shown.shape[1] - counts, 1)
+        return replace(
+            self,
+            setting=f"negated-{self.setting.removeprefix('clip-')}",
+            phrases=tuple(f"no {phrase.removeprefix('a ')}" for phrase in self.phrases),
+            negates=self.phrases,
+            shown=~self.shown,
+            gaps=-self.gaps,
+            lifts=-self.lifts * odds,
+        )
 
     @property
     def harmless(self) -> float:
