@@ -5,7 +5,7 @@ Text and image embeddings of a contrastive encoder lie in two narrow cones (the 
 Radovanovic et al., JMLR 2010). Taking a share of the mean phrase off each phrase ranks images by how much nearer they
 are to it than to phrases at large: querybank normalisation (Bogolin et al., CVPR 2022) with the mean in place of a
 softmax, so that it stays one inner product, and any index answers it. On labelled real CLIP sets the average precision
-of retrieval rises from 0.89 to 0.93 (objects) and from 0.68 to 0.76 (dishes; benchmarks/retrieval.py).
+of retrieval rises from 0.89 to 0.92 (objects) and from 0.68 to 0.75 (dishes; benchmarks/retrieval.py).
 
 The centred similarity of a phrase says how far its best images stand out from the average image, towards the phrase. No
 other figure that was tried tells so well which concepts are there (benchmarks/calibration).

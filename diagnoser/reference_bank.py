@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ DILUTION = MEMBERSHIP_ERROR, 2.0
 TRUST = 1.0, 0.8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReferenceBank:
     """What a fit must know of the text side of one encoder.
 
@@ -59,12 +60,12 @@ class ReferenceBank:
         """(v, d) embeddings of the rivals; none where the thresholds were measured."""
         return self.texts[:0] if self.vocabulary is None else self.vocabulary
 
-    @property
+    @cached_property
     def text_mean(self) -> NDArray[np.float32]:
         """(d,) the middle of all phrases here, rivals and reference phrases, which phrases are centred by."""
         return mean_vector(np.concatenate([self.texts, self.rivals]))
 
-    @property
+    @cached_property
     def generic(self) -> NDArray[np.float32]:
         """(d,) what is taken off phrases before images are compared with them; zeros where there are no rivals."""
         if not len(self.rivals):

@@ -82,9 +82,9 @@ class Slice:
         estimates = estimate(diagnosis, retrieved, bank, rivals, negated=negated, **how)
         if negated.any():
             some = np.flatnonzero(negated).tolist()
-            own = Rivalry(rivals.margin[some], rivals.winners[some])
-            positive = estimate(diagnosis, found[some], bank, own, **how)
-            lo, hi = interval_of_opposite(positive.lo, positive.hi, found[some].quality.prevalence)
+            asked = found[some]
+            positive = estimate(diagnosis, asked, bank, _of(rivals, some), **how)
+            lo, hi = interval_of_opposite(positive.lo, positive.hi, asked.quality.prevalence)
             estimates.lo[some] = np.minimum(estimates.lo[some], lo)
             estimates.hi[some] = np.maximum(estimates.hi[some], hi)
         return cls(within, diagnosis, phrases, found, retrieved, rivals, estimates, bank.conformal, asking)
@@ -103,10 +103,9 @@ class Slice:
         reference = self.diagnosis.artifact.reference
         phrases = [replace(self.phrases[i], group=None) for i in asked]
         found = narrowed(self.found[asked], shows < SHOWS_IT, reference.logit_scale, reference.slope)
-        rivals = Rivalry(self.rivals.margin[asked], self.rivals.winners[asked])
         none = BankResult(np.empty(0), self.conformal)
         within = f"apart from {self.phrases[worst].text}"
-        return Slice.of(within, rest, phrases, found, rivals, self.asking, none)
+        return Slice.of(within, rest, phrases, found, _of(self.rivals, asked), self.asking, none)
 
     @property
     def tested(self) -> NDArray[np.bool_]:
@@ -212,3 +211,8 @@ class Slice:
                 shares = tuple((phrases[j].text, overlap) for j, overlap in beside.shares_with)
             found.append(Found(finding, shown[i], shares))
         return found
+
+
+def _of(rivals: Rivalry, some: list[int]) -> Rivalry:
+    """How some of the phrases stand."""
+    return Rivalry(rivals.margin[some], rivals.winners[some])
