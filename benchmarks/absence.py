@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from benchmarks.planted.clip_sets import LOGIT_SCALE, SETS, LabelledSet, labelled_set
+from benchmarks.planted.clip_sets import FEW_PHRASES, LOGIT_SCALE, SETS, LabelledSet, labelled_set
 
-from fsearch.diagnoser.rivals import Rivalry, level, rivalry
-from fsearch.diagnoser.support import ABSENT_WINNERS, DOUBTFUL, DOUBTFUL_WINNERS, UNCERTAIN
+from fsearch.diagnoser.rivals import rivalry
+from fsearch.diagnoser.support import Presence
 from fsearch.indexer.vector_index.index import exact_index
 
 LEAST = 5  # images of a concept
@@ -25,9 +25,8 @@ def main() -> None:
     folder = Path(sys.argv[1])
     print("| set | concepts | absent: lost / caught | doubtful: lost / caught | uncertain: lost / caught |")
     print("|---|---:|---:|---:|---:|")
-    for name, parts in SETS.items():
-        if len(parts) == 1:
-            _row(folder, name)
+    for name in (*SETS, *FEW_PHRASES):
+        _row(folder, name)
 
 
 def _row(folder: Path, name: str) -> None:
@@ -35,21 +34,19 @@ def _row(folder: Path, name: str) -> None:
     asked = np.flatnonzero((whole.shown.sum(axis=1) >= LEAST) & (whole.shown.mean(axis=1) <= 0.5))
     there = _ask(whole, whole.images, whole.texts[asked])
     gone = [_ask(whole, whole.images[~whole.shown[i]], whole.texts[[i]]) for i in asked]
-    away = Rivalry(*(np.concatenate([getattr(g, f) for g in gone]) for f in Rivalry._fields))
-    cut = level(len(whole.reference.rivals))
-    cells = []
-    for above, winners in ((0.0, ABSENT_WINNERS), (DOUBTFUL, DOUBTFUL_WINNERS), (UNCERTAIN, 0)):
-        lost, caught = (np.mean((r.margin < cut + above) & (r.winners >= winners)) for r in (there, away))
-        cells.append(f"{lost:.2f} / {caught:.2f}")
-    print(f"| {name} | {len(asked)} | {' | '.join(cells)} |")
+    caught = Presence(*(np.concatenate(of_each) for of_each in zip(*gone, strict=True)))
+    cells = [f"{lost.mean():.2f} / {right.mean():.2f}" for lost, right in zip(there, caught, strict=True)]
+    print(f"| {name} | {len(asked)} | {' | '.join(cells)} |", flush=True)
 
 
-def _ask(whole: LabelledSet, images: np.ndarray, texts: np.ndarray) -> Rivalry:
+def _ask(whole: LabelledSet, images: np.ndarray, texts: np.ndarray) -> Presence:
     vectors = images.astype(np.float16)
     index = exact_index(vectors, vectors.shape[1])
     index.add([vectors])
     retriever = whole.reference.retriever(index, np.arange(len(vectors)))
-    return rivalry(retriever.find(texts), retriever, whole.reference.rivals, LOGIT_SCALE)
+    found = retriever.find(texts)
+    rivals = rivalry(found, retriever, whole.reference.rivals, LOGIT_SCALE)
+    return whole.reference.in_force.presence(found.support, *rivals)
 
 
 if __name__ == "__main__":

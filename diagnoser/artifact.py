@@ -31,9 +31,12 @@ from fsearch.indexer.storage.inside import remove
 from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.workspace.calibration import Calibration
 
-_FORMAT = 8
+_FORMAT = 9
 _TREES = ("nodes", "roots", "counts", "base")
-_ARRAYS = ("rows", "groups", "members", "out_of_bag", "texts", "vocabulary", "bank_lifts", "coefficients", *_TREES)
+_ARRAYS = (
+    *("rows", "groups", "members", "out_of_bag", "texts", "vocabulary", "background", "bank_lifts", "coefficients"),
+    *_TREES,
+)
 _MANIFEST_BYTES = 2**20
 
 
@@ -48,6 +51,7 @@ class FitArtifact:
     members : (b, n) float32 expected losses less the mean loss; `out_of_bag` : (b, n) bool.
     predict : (m, d) points to (b, m) such.
     bank : result of the reference phrases among the images of the fit; None where it was not stored.
+    background : (2, v) how well these fit common things (standing.py); None where it was not stored.
     """
 
     report: FitReport
@@ -58,6 +62,7 @@ class FitArtifact:
     reference: ReferenceBank
     predict: Callable[[NDArray[np.float32]], NDArray[np.float64]]
     bank: BankResult | None = None
+    background: NDArray[np.float64] | None = None
 
     @classmethod
     def of(
@@ -94,6 +99,7 @@ def save(layout: Layout, bagged: Bagged, artifact: FitArtifact) -> None:
         "out_of_bag": artifact.out_of_bag,
         "texts": reference.texts,
         "vocabulary": reference.rivals,
+        "background": np.empty((2, 0)) if artifact.background is None else artifact.background,
         "bank_lifts": bank.lifts if bank else np.empty(0),
         "coefficients": bagged.coefficients,
         "nodes": trees.nodes,
@@ -222,4 +228,5 @@ def _read(layout: Layout, model: str, manifest: dict[str, Any], dim: int | None)
     read_by = Calibration.from_json(manifest.get("calibration", ""))
     bank = None if conformal is None else BankResult(lifts, float(conformal), read_by)
     rows, groups, members, out_of_bag = (arrays[name] for name in _ARRAYS[:4])
-    return FitArtifact(report, rows, groups, members, out_of_bag, reference, predict, bank)
+    background = np.asarray(arrays["background"])
+    return FitArtifact(report, rows, groups, members, out_of_bag, reference, predict, bank, background)

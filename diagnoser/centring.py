@@ -52,6 +52,11 @@ def centred_similarity(
     return found
 
 
+def best_similarity(similarities: Singles) -> Floats:
+    """(q,) median similarity of the best images, from those of the nearest, (q, k), in falling order."""
+    return np.asarray(np.median(similarities[:, :BEST], axis=1), np.float64)
+
+
 def mean_vector(vectors: Singles) -> Singles:
     """(d,) mean of embeddings, (n, d)."""
     return np.asarray(vectors.mean(axis=0, dtype=np.float64), np.float32)

@@ -12,6 +12,7 @@ from fsearch.diagnoser.ensemble import out_of_bag_base, out_of_bag_mean
 from fsearch.diagnoser.evidence import shuffled_means
 from fsearch.diagnoser.lift import member_lifts
 from fsearch.diagnoser.retrieval import Retrieved, Retriever
+from fsearch.diagnoser.standing import background
 from fsearch.indexer.errors import NotReadyError
 from fsearch.indexer.vector_index.exact_search import NearestImages
 from fsearch.indexer.vector_index.near_duplicates import dense
@@ -99,6 +100,14 @@ class Diagnosis:
         """What is retrieved for the reference phrases; searched once, however many questions and slices need it."""
         whole = None if self.whole is None else self.whole.reference
         return self.retriever.find(self.artifact.reference.texts, whole)
+
+    @cached_property
+    def background(self) -> Floats:
+        """(2, v) how well the images fit common things, from `standing.background`; stored with the fit."""
+        stored = self.artifact.background
+        if stored is not None and self.whole is None and not self.stale:
+            return stored
+        return background(self.retriever, self.artifact.reference.rivals)
 
     def member_lifts(self, weights: Floats, neighbours: NDArray[np.int64]) -> Floats:
         """(b, q) lift that each member predicts, out of bag, from neighbours (q, k) with `weights` (q, k)."""

@@ -92,7 +92,8 @@ def estimate(
 def rivalry_of(diagnosis: Diagnosis, retrieved: Retrieved) -> Rivalry:
     """How the phrases stand against their rivals, among all images: whether there are any is no question to a slice."""
     reference = diagnosis.artifact.reference
-    return rivalry(retrieved, diagnosis.retriever, reference.rivals, reference.logit_scale)
+    common = diagnosis.background
+    return rivalry(retrieved, diagnosis.retriever, reference.rivals, reference.logit_scale, common)
 
 
 def estimate_lift(diagnosis: Diagnosis, retrieved: Retrieved, bridge: Bridge = DEFAULT) -> Lift:

@@ -75,7 +75,8 @@ def fit_model(
     fit = FitArtifact.of(bagged, losses.rows, reference, report, groups)
     calibration = in_force(store.calibration, store.encoder, store.templates)  # no ensemble depends on it, lifts do
     diagnosis = Diagnosis(fit.calibrated(calibration), losses, store.index())
-    fit = replace(fit, bank=bank_result(diagnosis) if len(reference.texts) else None)
+    bank = bank_result(diagnosis) if len(reference.texts) else None
+    fit = replace(fit, bank=bank, background=diagnosis.background)
     artifact.save(store.layout, bagged, fit)
     _record(store, losses, bagged, report)
     return report

@@ -49,7 +49,11 @@ def joined(parts: Sequence[Retrieved]) -> Retrieved:
 def with_given(rivals: Rivalry, count: int) -> Rivalry:
     """`rivals` of phrases followed by `count` sets of images, which have none."""
     margin = np.concatenate([rivals.margin, np.full(count, np.nan)])
-    return Rivalry(margin, np.concatenate([rivals.winners, np.zeros(count, np.int64)]))
+    winners = np.concatenate([rivals.winners, np.zeros(count, np.int64)])
+    standing, excess = np.ones(count), np.full(count, np.inf)
+    return Rivalry(
+        margin, winners, np.concatenate([rivals.standing, standing]), np.concatenate([rivals.excess, excess])
+    )
 
 
 def _together(values: Sequence[Any]) -> Any:

@@ -112,7 +112,7 @@ class ReferenceBank:
 
     def retriever(self, index: NearestImages, rows: NDArray[np.int64]) -> Retriever:
         """Retrieval as this encoder asks for it, among the images at some global `rows`, (n,) rising."""
-        centred = self.in_force.centred is not None
+        centred = len(self.rivals) or self.in_force.centred is not None
         return Retriever(index, rows, self.logit_scale, self.slope, self.generic, self.text_mean if centred else None)
 
     @property

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.diagnoser.centring import centred_similarity, mean_vector
+from fsearch.diagnoser.centring import NEAREST as NEAREST_FEW
+from fsearch.diagnoser.centring import best_similarity, centred_similarity, mean_vector
 from fsearch.diagnoser.membership import anchor_similarity, membership, scales
 from fsearch.diagnoser.retrieval_quality import RetrievalQuality
 from fsearch.diagnoser.support import Support
@@ -176,6 +177,12 @@ class Retriever:
         self._recent.append(found)
         return found
 
+    def best(self, texts: Singles) -> tuple[Floats, Floats]:
+        """(q,) similarity and centred similarity of each of `texts`, (q, d), with its best images; nothing else."""
+        directions = texts if self._generic is None else texts - self._generic
+        similarities, rows = self._index.search(directions, min(NEAREST_FEW, len(self.rows)), self._allowed)
+        return best_similarity(similarities), self._centred(texts, self._position[rows])
+
     def memberships(self, found: Retrieved, i: int) -> Floats:
         """(n,) chance that each image, judged or not, shows phrase i of `found`: one pass over the embeddings."""
         anchor, scale, direction = found.support.anchor[[i]], found.scale[[i]], found.directions[i]
@@ -187,15 +194,17 @@ class Retriever:
         return chances
 
     @cached_property
-    def _image_mean(self) -> Singles:
+    def image_mean(self) -> Singles:
         """(d,) mean embedding of the images, of a random sample where they are many."""
         return mean_vector(self.embeddings(self._sample if len(self._sample) else np.arange(len(self.rows))))
 
     def _support(self, texts: Singles, neighbours: Rows, anchor: Singles, share: Floats) -> Support:
-        centred = np.full(len(texts), np.nan)
-        if self._text_mean is not None:
-            centred = centred_similarity(texts, neighbours, self.embeddings, self._image_mean, self._text_mean)
-        return Support.of(anchor, share, self._scale, centred)
+        return Support.of(anchor, share, self._scale, self._centred(texts, neighbours))
+
+    def _centred(self, texts: Singles, neighbours: Rows) -> Floats:
+        if self._text_mean is None:
+            return np.full(len(texts), np.nan)
+        return centred_similarity(texts, neighbours, self.embeddings, self.image_mean, self._text_mean)
 
     def _judged(self, directions: Singles) -> tuple[Singles, Rows, Singles]:
         """Similarities, positions and copies, (q, k) each, of the images that phrases are judged by."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.retrieval import Retrieved, Retriever
+from fsearch.diagnoser.standing import background, excess, standing
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -32,23 +33,33 @@ class Rivalry(NamedTuple):
     winners : (q,) int64 number of rivals that are the best for one or more of the nearest images: few where these show
         one kind of thing, of which the phrase is a broader name ("a bird" among flamingos), many where they have
         nothing in common because nothing shows the phrase.
+    standing : (q,) float64 share of common things whose best images fit less well (standing.py); 1 without rivals.
+    excess : (q,) float64 by which images fit the phrase more than the mean of all rivals (standing.py); inf without any.
     """
 
     margin: Floats
     winners: NDArray[np.int64]
+    standing: Floats
+    excess: Floats
 
 
-def rivalry(retrieved: Retrieved, retriever: Retriever, vocabulary: Singles, logit_scale: float) -> Rivalry:
+def rivalry(
+    retrieved: Retrieved, retriever: Retriever, vocabulary: Singles, logit_scale: float, common: Floats | None = None
+) -> Rivalry:
     """Compare each phrase with its rivals on the images that are nearest to it.
 
     Parameters
     ----------
     vocabulary : (v, d) unit text embeddings of the rivals; what is taken off a phrase is taken off them as well.
     logit_scale : the encoder's inverse temperature.
+    common : how well images fit the rivals, where it is known: from `background`, among the images of `retriever`.
     """
-    found = Rivalry(np.full(len(retrieved), np.inf), np.zeros(len(retrieved), np.int64))
+    q = len(retrieved)
+    found = Rivalry(np.full(q, np.inf), np.zeros(q, np.int64), np.ones(q), np.full(q, np.inf))
     if not len(vocabulary):
         return found
+    found.standing[:] = standing(retrieved, background(retriever, vocabulary) if common is None else common)
+    found.excess[:] = excess(retrieved, retriever, vocabulary, logit_scale)
     spared = max(1, round(_ALIKE * len(vocabulary)))
     done = 0
     for part in retrieved.batches():

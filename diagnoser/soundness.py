@@ -55,6 +55,7 @@ def require_arrays(arrays: Mapping[str, NDArray[Any]], members: int, logit_scale
         "out_of_bag": (np.bool_, (members, images)),
         "texts": (np.float32, (phrases, width if dim is None else dim)),
         "vocabulary": (np.float32, (len(arrays["vocabulary"]), width)),
+        "background": (np.float64, (2, len(arrays["vocabulary"]))),
         "coefficients": (np.float64, (members, width + 1)),
         "bank_lifts": (np.float64, (phrases if len(arrays["bank_lifts"]) else 0,)),
     }
@@ -67,7 +68,7 @@ def require_arrays(arrays: Mapping[str, NDArray[Any]], members: int, logit_scale
         raise ValueError("the rows of its images do not rise")
     if images and not 0 <= int(arrays["groups"].min()) <= int(arrays["groups"].max()) < images:
         raise ValueError("the groups of its images are not theirs")
-    if not all(np.isfinite(arrays[name]).all() for name in ("members", "texts", "vocabulary")):
+    if not all(np.isfinite(arrays[name]).all() for name in ("members", "texts", "vocabulary", "background")):
         raise ValueError("its predictions or reference phrases hold what is no number")
     if not (np.abs(arrays["coefficients"]) < _HUGE).all() or np.isinf(arrays["bank_lifts"]).any():
         raise ValueError("its coefficients, or the lifts of its reference phrases, hold what is no number")

@@ -13,7 +13,8 @@ log_mean_exp but a high similarity, one that fits every image a little has a low
 These thresholds are measured with one encoder on concepts known to be absent; where they are learnt from labelled
 images, the centred similarity (centring.py) stands in place of the similarity. For any other encoder a further figure
 stands in, the margin over rival phrases (rivals.py), which needs no measuring. What lies near its threshold is
-doubtful: it is called neither failing nor fine.
+doubtful: it is called neither failing nor fine, and absent where it does not stand out from common things at large
+either (standing.py).
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 ABSENT_WINNERS, DOUBTFUL_WINNERS = 7, 4  # least number of rivals that share the nearest images of such a phrase
+STANDS_OUT = 0.8  # share of common things above which a doubtful phrase is not absent
+LEAST_EXCESS = 0.015  # cosine by which images fit a phrase more than they fit the mean of common things
 DOUBTFUL, UNCERTAIN = 1.25, 3.5  # nats above the absent level: below the first not `fails`, below the second not `fine`
 
 
@@ -103,7 +106,9 @@ class SupportThresholds:
         """Thresholds of an encoder with which nothing was measured: no cosine lies below -1."""
         return cls(-1.0, 0.0, margin)
 
-    def presence(self, support: Support, margin: Floats, winners: NDArray[np.int64]) -> Presence:
+    def presence(
+        self, support: Support, margin: Floats, winners: NDArray[np.int64], standing: Floats, excess: Floats
+    ) -> Presence:
         """Whether images show each phrase, from its support and how it stands against its rivals, (q,) each.
 
         A margin of NaN is of images that were given, of which nobody has to ask whether they are there.
@@ -112,7 +117,9 @@ class SupportThresholds:
         absent = low & (support.log_mean_exp < self.log_mean_exp)
         if self.margin is None:
             return Presence(absent, absent, absent)
+        doubtful = (margin < self.margin + DOUBTFUL) & (winners >= DOUBTFUL_WINNERS)
         if not self.calibrated:
             absent |= (margin < self.margin) & (winners >= ABSENT_WINNERS)
-        doubtful = absent | (margin < self.margin + DOUBTFUL) & (winners >= DOUBTFUL_WINNERS)
+            absent |= doubtful & (standing < STANDS_OUT) | (excess < LEAST_EXCESS)
+        doubtful |= absent
         return Presence(absent, doubtful, doubtful | np.isposinf(margin) | (margin < self.margin + UNCERTAIN))

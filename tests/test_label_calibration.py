@@ -227,7 +227,7 @@ def test_labels_teach_which_concepts_are_absent() -> None:
     )  # fmt: skip
     bank = reference.calibrated(known)
     found = bank.retriever(index, np.arange(len(vectors))).find(texts)
-    presence = bank.in_force.presence(found.support, np.full(40, np.inf), np.zeros(40, np.int64))
+    presence = bank.in_force.presence(found.support, np.full(40, np.inf), np.zeros(40, np.int64), np.ones(40), np.ones(40))
     assert presence.absent[30:].mean() >= 0.9
     assert presence.absent[:30].mean() <= 0.1
     assert learnt.auroc > 0.95
@@ -239,7 +239,7 @@ def test_labels_teach_which_concepts_are_absent() -> None:
 def test_a_concept_that_most_images_show_is_not_absent_though_nothing_stands_out_from_it() -> None:
     thresholds = SupportThresholds(-1.0, 25.0, centred=0.25)
     support = Support(np.full(3, 0.3, np.float32), np.array([24.0, 26.0, 24.0]), np.array([0.1, 0.1, 0.3]))
-    found = thresholds.presence(support, np.full(3, np.inf), np.zeros(3, np.int64))
+    found = thresholds.presence(support, np.full(3, np.inf), np.zeros(3, np.int64), np.ones(3), np.ones(3))
     assert found.absent.tolist() == [True, False, False]
     assert thresholds.calibrated
 
@@ -247,7 +247,7 @@ def test_a_concept_that_most_images_show_is_not_absent_though_nothing_stands_out
 def test_a_calibrated_encoder_is_still_doubted_where_rivals_win() -> None:
     thresholds = SupportThresholds(-1.0, 25.0, margin=-0.5, centred=0.25)
     support = Support(np.full(4, 0.3, np.float32), np.full(4, 24.0), np.array([0.1, 0.3, 0.3, 0.3]))
-    found = thresholds.presence(support, np.array([9.0, -3.0, 2.0, 9.0]), np.array([0, 12, 12, 0]))
+    found = thresholds.presence(support, np.array([9.0, -3.0, 2.0, 9.0]), np.array([0, 12, 12, 0]), *np.zeros((2, 4)))
     assert found.absent.tolist() == [True, False, False, False]
     assert found.doubtful.tolist() == [True, True, False, False]
     assert found.uncertain.tolist() == [True, True, True, False]

@@ -9,16 +9,18 @@ from hypothesis import strategies as st
 
 from fsearch.diagnoser import ridge as linear
 from fsearch.diagnoser.fit import learn
-from fsearch.diagnoser.reference_bank import percentile
+from fsearch.diagnoser.reference_bank import ReferenceBank, percentile
 from fsearch.diagnoser.retrieval import Retriever
 from fsearch.diagnoser.rivals import level, rivalry
 from fsearch.diagnoser.stacking import Stacking
+from fsearch.diagnoser.standing import background, standing
 from fsearch.diagnoser.subsample import fitting_rows
 from fsearch.diagnoser.support import Support, SupportThresholds
 from fsearch.indexer.storage.vectors import unit
+from fsearch.indexer.vector_index.exact_search import ExactSearch
 from fsearch.indexer.vector_index.index import exact_index
 
-NONE = np.full(4, np.inf), np.zeros(4, np.int64)
+NONE = np.full(4, np.inf), np.zeros(4, np.int64), np.ones(4), np.full(4, np.inf)
 
 
 def test_a_phrase_is_unseen_only_below_both_measured_floors() -> None:
@@ -35,10 +37,40 @@ def test_without_measured_floors_a_margin_over_rivals_tells_and_each_doubt_impli
     margin = np.array([-3.0, -3.0, -3.0, 0.0, 2.0, 9.0, np.inf])
     winners = np.array([12, 5, 2, 12, 12, 12, 0])
     support = Support(np.full(7, 0.25, np.float32), np.full(7, 20.0), np.full(7, np.nan))
-    found = thresholds.presence(support, margin, winners)
+    found = thresholds.presence(support, margin, winners, np.ones(7), np.full(7, np.inf))
     assert found.absent.tolist() == [True, False, False, False, False, False, False]
     assert found.doubtful.tolist() == [True, True, False, True, False, False, False]
     assert found.uncertain.tolist() == [True, True, True, True, True, False, True]  # nothing was asked of the last
+
+
+def test_what_is_doubtful_and_stands_out_from_nothing_is_absent() -> None:
+    thresholds = SupportThresholds.of_margin(-0.5)
+    margin, standing = np.array([0.0, 0.0, 2.0, 9.0]), np.array([0.95, 0.3, 0.3, 0.3])
+    support = Support(np.full(4, 0.25, np.float32), np.full(4, 20.0), np.full(4, np.nan))
+    found = thresholds.presence(support, margin, np.full(4, 12), standing, np.full(4, np.inf))
+    assert found.absent.tolist() == [False, True, False, False]
+    assert found.doubtful.tolist() == [True, True, False, False]
+    measured = SupportThresholds(-1.0, 0.0, margin=-0.5, centred=0.0)
+    assert not measured.presence(support, margin, np.full(4, 12), standing, np.full(4, np.inf)).absent.any()
+
+
+def test_a_phrase_stands_by_the_better_of_its_two_ranks_among_common_things() -> None:
+    rng = np.random.default_rng(4)
+    images = unit(rng.normal(size=(300, 16)).astype(np.float32))
+    words = unit(rng.normal(size=(60, 16)).astype(np.float32))
+    reference = ReferenceBank(words[:5], 30.0, vocabulary=words[5:])
+    retriever = reference.retriever(ExactSearch(images), np.arange(300))
+    common = background(retriever, reference.rivals)
+    assert common.shape == (2, 55)
+    assert (np.diff(common) >= 0).all()
+    found = retriever.find(reference.rivals)
+    stands = standing(found, common)
+    best = np.median(np.sort(found.directions @ images.T)[:, -10:], axis=1)
+    by_hand = [[np.mean(own < v - 1e-7) for v in own] for own in (best, found.support.centred)]
+    np.testing.assert_allclose(stands, np.max(by_hand, axis=0), atol=1.5 / 55)
+    assert (standing(found, common[:, :0]) == 1).all()
+    again = retriever.best(reference.rivals)
+    np.testing.assert_allclose(again, [best, found.support.centred], atol=1e-6)
 
 
 def test_an_absent_concept_loses_to_its_rivals_and_a_present_one_does_not() -> None:

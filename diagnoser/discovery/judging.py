@@ -36,7 +36,7 @@ def judging_slice(
     sets = [i for i, d in enumerate(definitions) if not isinstance(d, Text)]
     vectors: list[Any] = [d.vector for d in definitions if isinstance(d, Text)]
     texts = np.stack(vectors) if vectors else np.empty((0, dim), np.float32)
-    rivals, parts = Rivalry(np.empty(0), np.empty(0, np.int64)), []
+    rivals, parts = Rivalry(np.empty(0), np.empty(0, np.int64), np.empty(0), np.empty(0)), []
     if phrases:
         found = whole.retriever.find(texts)
         rivals, parts = rivalry_of(whole, found), [judges.retriever.find(texts, found)]
