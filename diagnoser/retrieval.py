@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.diagnoser.centring import NEAREST as NEAREST_FEW
+from fsearch.diagnoser.centring import NEAREST as FEW
 from fsearch.diagnoser.centring import best_similarity, centred_similarity, mean_vector
 from fsearch.diagnoser.membership import anchor_similarity, membership, scales
 from fsearch.diagnoser.retrieval_quality import RetrievalQuality
@@ -180,8 +180,12 @@ class Retriever:
     def best(self, texts: Singles) -> tuple[Floats, Floats]:
         """(q,) similarity and centred similarity of each of `texts`, (q, d), with its best images; nothing else."""
         directions = texts if self._generic is None else texts - self._generic
-        similarities, rows = self._index.search(directions, min(NEAREST_FEW, len(self.rows)), self._allowed)
-        return best_similarity(similarities), self._centred(texts, self._position[rows])
+        best, centred = np.empty(len(texts)), np.empty(len(texts))
+        for start in range(0, len(texts), BATCH):
+            part = slice(start, start + BATCH)
+            similarities, rows = self._index.search(directions[part], min(FEW, len(self.rows)), self._allowed)
+            best[part], centred[part] = best_similarity(similarities), self._centred(texts[part], self._position[rows])
+        return best, centred
 
     def memberships(self, found: Retrieved, i: int) -> Floats:
         """(n,) chance that each image, judged or not, shows phrase i of `found`: one pass over the embeddings."""

@@ -34,7 +34,7 @@ class Rivalry(NamedTuple):
         one kind of thing, of which the phrase is a broader name ("a bird" among flamingos), many where they have
         nothing in common because nothing shows the phrase.
     standing : (q,) float64 share of common things whose best images fit less well (standing.py); 1 without rivals.
-    excess : (q,) float64 by which images fit the phrase more than the mean of all rivals (standing.py); inf without any.
+    excess : (q,) float64 by which images fit it more than the mean of all rivals (standing.py); inf without any.
     """
 
     margin: Floats

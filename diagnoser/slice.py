@@ -215,4 +215,4 @@ class Slice:
 
 def _of(rivals: Rivalry, some: list[int]) -> Rivalry:
     """How some of the phrases stand."""
-    return Rivalry(*(values[some] for values in rivals))
+    return Rivalry(rivals.margin[some], rivals.winners[some], rivals.standing[some], rivals.excess[some])

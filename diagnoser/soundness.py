@@ -70,5 +70,7 @@ def require_arrays(arrays: Mapping[str, NDArray[Any]], members: int, logit_scale
         raise ValueError("the groups of its images are not theirs")
     if not all(np.isfinite(arrays[name]).all() for name in ("members", "texts", "vocabulary", "background")):
         raise ValueError("its predictions or reference phrases hold what is no number")
+    if (np.diff(arrays["background"]) < 0).any():
+        raise ValueError("how images fit common things does not rise")
     if not (np.abs(arrays["coefficients"]) < _HUGE).all() or np.isinf(arrays["bank_lifts"]).any():
         raise ValueError("its coefficients, or the lifts of its reference phrases, hold what is no number")

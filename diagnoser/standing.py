@@ -5,9 +5,10 @@ looks like that no image shows: a test by rank against such a background, which 
 things are there, it would call present concepts absent, and so only what is doubtful already is asked (support.py).
 
 Two figures are ranked, and the better rank counts: the similarity, which is low for words an encoder never learnt, and
-the centred similarity (centring.py), which tells a known concept that is absent from one that is there. On labelled
-real CLIP sets either loses 1 to 5% of present concepts at ranks that catch three quarters of the absent ones
-(benchmarks/absence.py).
+the centred similarity (centring.py), which tells a known concept that is absent from one that is there.
+
+What needs no ranks is the excess: a concept that images as a whole fit no more than they fit the mean of common things
+is not there. benchmarks/absence.py measures what all of them lose and catch.
 """
 
 from __future__ import annotations

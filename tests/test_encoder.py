@@ -24,6 +24,8 @@ from tests.conftest import Planted
 
 import fsearch
 from fsearch.data.portraits import known_words
+from fsearch.diagnoser import artifact
+from fsearch.diagnoser.diagnosis import Diagnosis
 from fsearch.indexer.embedding import hash_cache
 from fsearch.indexer.embedding.encoder import Encoder, identify, load_encoder, open_encoder
 from fsearch.indexer.embedding.hash_cache import cached_sha256
@@ -299,6 +301,19 @@ def test_an_encoder_may_be_an_object_of_the_program(own: Path, few: Planted) -> 
         fsearch.open("w").query("red")
     assert fsearch.open("w", encoder=colours).query("red").as_dict() == first
     assert fsearch.open("w").query("red", encoder="own_encoder:Colours").as_dict() == first
+
+
+def test_how_images_fit_common_things_is_kept_with_the_fit(own: Path, few: Planted) -> None:
+    ws = fsearch.open("w")
+    ws.index(few.folder, few.losses, encoder=importlib.import_module("own_encoder").colours)
+    model = ws.fit().model
+    store = Store.open(Path("w"))
+    kept = artifact.load(store.layout, model)
+    assert kept.background is not None
+    assert kept.background.shape == (2, len(kept.reference.rivals))
+    again = Diagnosis(replace(kept, background=None), store.losses(model), store.index())
+    np.testing.assert_array_equal(kept.background, again.background)
+    assert Diagnosis(kept, store.losses(model), store.index()).background is kept.background
 
 
 class Wrong:

@@ -227,7 +227,9 @@ def test_labels_teach_which_concepts_are_absent() -> None:
     )  # fmt: skip
     bank = reference.calibrated(known)
     found = bank.retriever(index, np.arange(len(vectors))).find(texts)
-    presence = bank.in_force.presence(found.support, np.full(40, np.inf), np.zeros(40, np.int64), np.ones(40), np.ones(40))
+    presence = bank.in_force.presence(
+        found.support, np.full(40, np.inf), np.zeros(40, np.int64), np.ones(40), np.ones(40)
+    )
     assert presence.absent[30:].mean() >= 0.9
     assert presence.absent[:30].mean() <= 0.1
     assert learnt.auroc > 0.95

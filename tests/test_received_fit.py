@@ -65,6 +65,8 @@ ARRAYS: list[tuple[str, Callable[[Any], Any]]] = [
     ("texts", lambda a: a * np.float32(np.inf)),
     ("coefficients", lambda a: a * np.nan),
     ("coefficients", lambda a: a[:, 1:]),
+    ("background", lambda a: a[1:]),
+    ("background", lambda a: np.ones((2, 3))),
     ("bank_lifts", lambda a: a[1:]),
     ("counts", lambda a: a[:-1]),
     ("counts", lambda a: -a),
