@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from fsearch.diagnoser.exhibits import Exhibits
+from fsearch.diagnoser.support import lost_to_rivals
 from fsearch.diagnoser.verdict import Verdict
 
 _NORMAL = NormalDist()
+
+DOUBTED = 0.7  # set on development seeds of benchmarks/planted
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +90,20 @@ class Finding:
         nearest few images, as normal scores (Stouffer's weighted method: Mosteller and Bush, 1954). The last of them
         sees what few images show; the first two see the rest. A dozen images may all have no error where the model
         fails on one of twenty: that they lose little is no evidence of less. Negations, whose nearest images show
-        nothing, lack this look.
+        nothing, lack this look. Where perhaps no image shows the phrase, all of it counts DOUBTED.
         """
         looks = [(self.lift / max(self.standard_error, 1e-300), 1.0), (_score(self.p_value), 1.0)]
         if self.nearest_p is not None:
             looks.append((max(_score(self.nearest_p), 0.0), 0.5))
-        return sum(z * weight for z, weight in looks) / sum(weight for _, weight in looks)
+        strength = sum(z * weight for z, weight in looks) / sum(weight for _, weight in looks)
+        return strength * DOUBTED if self.doubtful and strength > 0 else strength
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether perhaps no image shows the phrase, by its margin over rivals."""
+        if self.margin is None or self.margin_threshold is None or self.winners is None:
+            return False
+        return bool(lost_to_rivals(self.margin, self.winners, self.margin_threshold))
 
 
 def _score(p: float) -> float:

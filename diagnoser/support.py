@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,9 +117,14 @@ class SupportThresholds:
         absent = low & (support.log_mean_exp < self.log_mean_exp)
         if self.margin is None:
             return Presence(absent, absent, absent)
-        doubtful = (margin < self.margin + DOUBTFUL) & (winners >= DOUBTFUL_WINNERS)
+        doubtful = lost_to_rivals(margin, winners, self.margin)
         if not self.calibrated:
             absent |= (margin < self.margin) & (winners >= ABSENT_WINNERS)
             absent |= doubtful & (standing < STANDS_OUT) | (excess < LEAST_EXCESS)
         doubtful |= absent
         return Presence(absent, doubtful, doubtful | np.isposinf(margin) | (margin < self.margin + UNCERTAIN))
+
+
+def lost_to_rivals(margin: Any, winners: Any, least: float) -> Any:
+    """Whether a phrase is doubtful by its margin over rivals, and the number of those that win: numbers or arrays."""
+    return (margin < least + DOUBTFUL) & (winners >= DOUBTFUL_WINNERS)

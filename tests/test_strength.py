@@ -44,3 +44,12 @@ def test_the_nearest_images_count_half(near: float) -> None:
     """Whatever they say moves a strength by no more than a fifth of what it moves a score."""
     base = strength(lift=0.0, p_value=0.5)
     assert abs(strength(lift=0.0, p_value=0.5, nearest_p=near) - base) <= 38 / 5
+
+
+@given(lift=lifts, p=p_values)
+def test_what_perhaps_no_image_shows_counts_less_and_never_more(lift: float, p: float) -> None:
+    sure = strength(lift=lift, p_value=p, margin=2.0, margin_threshold=-0.5, winners=12)
+    doubted = strength(lift=lift, p_value=p, margin=0.5, margin_threshold=-0.5, winners=12)
+    assert doubted == pytest.approx(min(sure, 0.7 * sure))
+    assert strength(lift=lift, p_value=p, margin=0.5, margin_threshold=-0.5, winners=2) == sure
+    assert strength(lift=lift, p_value=p, margin=None, margin_threshold=None, winners=None) == sure
