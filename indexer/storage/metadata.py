@@ -119,15 +119,19 @@ def replace_columns_of_model(con: Connection, model: str, image_ids: pa.Table, r
     other losses, or the images, have under its name; whole and other numbers agree.
     """
     con.register("gone", image_ids)
-    con.execute("DELETE FROM model_metadata WHERE model = ? AND image_id IN (SELECT image_id FROM gone)", [model])
+    theirs = "model = ? AND image_id IN (SELECT image_id FROM gone)"
+    own = rows.append_column("model", pa.array([model] * rows.num_rows, pa.string())) if rows.num_columns > 1 else None
+    _drop_empty_columns(con, f"NOT ({theirs})", [model])  # first: DuckDB 1.4 forgets a deletion when columns change
+    if own is not None:
+        _add_columns_of_models(con, own)
+    con.execute(f"DELETE FROM model_metadata WHERE {theirs}", [model])
     con.unregister("gone")
-    drop_empty_columns(con)
-    if rows.num_columns > 1:
-        _add_to_model(con, rows.append_column("model", pa.array([model] * rows.num_rows, pa.string())))
+    if own is not None:
+        insert(con, "model_metadata", own, replace=True)
     make_views(con)
 
 
-def _add_to_model(con: Connection, rows: pa.Table) -> None:
+def _add_columns_of_models(con: Connection, rows: pa.Table) -> None:
     con.register("own", rows)
     have = user_columns(con)
     images = {name.lower(): kind for name, kind in have.images.items()}
@@ -142,13 +146,12 @@ def _add_to_model(con: Connection, rows: pa.Table) -> None:
         elif before != kind:
             con.execute(f"ALTER TABLE model_metadata ALTER COLUMN {quoted(name)} SET DATA TYPE {wider(before, kind)}")
     con.unregister("own")
-    insert(con, "model_metadata", rows, replace=True)
 
 
-def drop_empty_columns(con: Connection) -> None:
-    """Drop columns of losses in which no model has a value."""
+def _drop_empty_columns(con: Connection, kept: str, parameters: Sequence[object]) -> None:
+    """Drop columns of losses in which no model has a value, in the rows that are `kept`."""
     for name in user_columns(con).models:
-        if scalar(con, f"SELECT count({quoted(name)}) FROM model_metadata") == 0:
+        if scalar(con, f"SELECT count({quoted(name)}) FROM model_metadata WHERE {kept}", parameters) == 0:
             con.execute(f"ALTER TABLE model_metadata DROP COLUMN {quoted(name)}")
 
 
