@@ -15,22 +15,23 @@ from numpy.typing import NDArray
 
 from fsearch.diagnoser.change import Changes, changes, whole_change
 from fsearch.diagnoser.change_verdict import ChangeInputs, ChangeVerdict, decide_change
+from fsearch.diagnoser.changed_images import ChangedImages
 from fsearch.diagnoser.choices import Correction
-from fsearch.diagnoser.complement import as_asked
 from fsearch.diagnoser.diagnosis import Diagnosis
 from fsearch.diagnoser.discoveries import directed_q_values
+from fsearch.diagnoser.discovery.definitions import Definition
 from fsearch.diagnoser.estimate import PERMUTATIONS
 from fsearch.diagnoser.exhibits import SHOWS
 from fsearch.diagnoser.finding import Phrase
 from fsearch.diagnoser.lift import interval
 from fsearch.diagnoser.pairing import Pair
-from fsearch.diagnoser.retrieval import Retrieved, Retriever
-from fsearch.diagnoser.rivals import rivalry
+from fsearch.diagnoser.retrieval import Retrieved
 from fsearch.diagnoser.shared_evidence import concepts
 from fsearch.diagnoser.tested import tested
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
+
 WHOLE = "(all images)"
 _OPPOSITE = {ChangeVerdict.WORSE: ChangeVerdict.BETTER, ChangeVerdict.BETTER: ChangeVerdict.WORSE}
 
@@ -97,7 +98,9 @@ def find_changes(
     texts: NDArray[np.float32],
     phrases: Sequence[Phrase],
     *,
+    sets: Sequence[Definition] = (),
     scope: Rows | None = None,
+    whole: Change | None = None,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
     correction: Correction = "bh",
@@ -110,22 +113,18 @@ def find_changes(
     ----------
     base : the diagnosis of either model: index, reference phrases and thresholds are its own.
     pair : the losses of both; texts : (q, d) float32 unit embeddings of the phrases.
+    sets : of the last phrases, which have no embedding: which images are of each.
     scope : global rows of the only images asked about, where there is a condition.
+    whole : the change that a phrase may go against; by default that of the images asked about.
     top : how many images to give with each.
     """
-    every, asked = _retriever(base.retriever, pair.either), pair if scope is None else pair.within(scope)
-    total = _whole(asked)
+    asked = pair if scope is None else pair.within(scope)
+    total = whole or _whole(asked)
     if not phrases:
         return FoundChanges(len(asked.rows), len(asked.either), total, (), ())
-    whole = every.find(texts)
     reference = base.artifact.reference
-    rivals = rivalry(whole, every, reference.rivals, reference.logit_scale)
-    presence = reference.in_force.presence(whole.support, *rivals)
-    either, found = (
-        as_asked(_found(every, rows, texts, whole), phrases, len(rows), reference)
-        for rows in (asked.either, asked.rows)
-    )
-    paired = (found.quality.count / either.quality.count.clip(min=1e-300)).clip(max=1.0)
+    images = ChangedImages.of(base.retriever, reference, pair, asked, texts, phrases, sets)
+    found, presence = images.both, images.presence
     scale = reference.scale(float(asked.change.std()), asked.between)
     seen = changes(found, asked.before, asked.after, asked.groups, scale, permutations, seed)
     tests = tested(phrases, presence, found, seen.n_effective, len(asked.rows), foreign_images)
@@ -136,7 +135,7 @@ def find_changes(
         inputs = replace(
             inputs,
             shown=float(found.quality.count[i]),
-            paired=float(paired[i]),
+            paired=float(images.paired[i]),
             absent=bool(presence.absent[i]),
             doubtful=bool(presence.doubtful[i]),
             uncertain=bool(presence.uncertain[i]),
@@ -172,16 +171,6 @@ def _q_values(seen: Changes, found: Retrieved, tests: NDArray[np.bool_], correct
     if tests.any():
         numbers[tests] = concepts(found[np.flatnonzero(tests).tolist()])
     return directed_q_values(seen.p_value, seen.value, numbers, tests, correction)
-
-
-def _retriever(known: Retriever, rows: Rows) -> Retriever:
-    """Retrieval among the images at `rows`: the `known` one, with what it remembers, where these are its own."""
-    return known if np.array_equal(known.rows, rows) else known.within(rows)
-
-
-def _found(every: Retriever, rows: Rows, texts: NDArray[np.float32], whole: Retrieved) -> Retrieved:
-    """What is retrieved among some of the images; how a surely fitting one looks is a question to all of them."""
-    return whole if np.array_equal(every.rows, rows) else every.within(rows).find(texts, whole)
 
 
 def _inputs(seen: Changes, i: int, q: float, min_effect: float) -> ChangeInputs:

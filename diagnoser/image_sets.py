@@ -43,6 +43,8 @@ def given(weights: Floats, dim: int, logit_scale: float) -> Retrieved:
 
 def joined(parts: Sequence[Retrieved]) -> Retrieved:
     """Several retrievals among the same images as one."""
+    if len(parts) == 1:
+        return parts[0]
     return Retrieved(*(_together([getattr(part, f.name) for part in parts]) for f in fields(Retrieved)))
 
 

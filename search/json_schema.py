@@ -87,6 +87,8 @@ def _comparison() -> dict[str, Any]:
     change = {name: {**_json_type(hints[name]), "description": about[name]} for name in CHANGE_COLUMNS}
     change |= {name: _nullable(change[name], f"{about[name]}; null where the phrase is unseen") for name in MOVED}
     of = {name: _nullable(_TEXT, text) for name, _, text in _columns("hypotheses") if name in ("group", "template")}
+    of["origin"] = _nullable(_TEXT, about["origin"])
+    of["wording_of"] = _nullable(_TEXT, "of one that was found: the phrase that heads its concept")
     rank = {"rank": _described(_COUNT, "changes", "rank")}
     changes = _list(_object(rank | change | of | {"images": _list({"$ref": "#/$defs/moved"})}))
     return {

@@ -54,14 +54,16 @@ class CompareOptions:
     top : images given with each phrase, of those that moved as it did.
     where : SQL predicate on the view `examples`: only such images are asked about. It may not name what a model said.
     standardise : take each model's losses less their mean, in their standard deviations; for losses on two scales.
+    discover : also look for what nobody listed: half of the images propose it, the other half judges.
     fdr : correction of p-values to q-values: "bh", or "by" under any dependence between phrases.
-    seed : of the random signs.
+    seed : of everything random.
     device : compute device for phrases, and for an index that is searched for many of them.
     """
 
     top: int = 8
     where: str | None = None
     standardise: bool = False
+    discover: bool = False
     fdr: Correction = "bh"
     seed: int = 0
     device: Device = "auto"

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsearch.indexer.device import Device
-from fsearch.search.options import CompareOptions, Named, Progress, QueryOptions, named
+from fsearch.search.options import CompareOptions, Named, Progress, QueryOptions
 
 if TYPE_CHECKING:
     from fsearch.search.compare.result import Comparison
     from fsearch.search.gate.outcome import GateResult
+    from fsearch.search.gate.rules import Rules
     from fsearch.search.hypotheses import Hypothesis
     from fsearch.search.session import Session
 
@@ -42,11 +43,12 @@ class Releases:
         ----------
         before, after : models, or numbers of stored runs of theirs.
         hypotheses : a file, or a sequence of phrases; by default those of the runs, or of the last run of either
-            model; of an empty sequence, the change of all images alone.
+            model, and none with `discover=True`; of an empty sequence, the change of all images alone.
         options, changes : how; `changes` are fields of CompareOptions by name: `standardise=True`.
         encoder, text_vectors : see `query`.
 
-        Raises BadInputError for what cannot be paired or lies on two scales, NotReadyError before a fit.
+        Raises BadInputError for what cannot be paired or lies on two scales, NotReadyError before a fit, and where the
+        images are too few for two halves to discover with.
         """
         from fsearch.search.compare.ask import Asked, compare
         from fsearch.search.hypotheses import asked_of
@@ -55,11 +57,11 @@ class Releases:
         none: Sequence[Hypothesis] | None = None if hypotheses is None else ()
         phrases, source = asked_of(hypotheses) if hypotheses else (none, "api")
         asked = Asked(str(before), str(after), phrases, source, text_vectors)
-        return compare(self.root, self._session, asked, replace(options, **changes), named(progress, "asking"))
+        return compare(self.root, self._session, asked, replace(options, **changes), progress)
 
     def gate(
         self,
-        rules: str | os.PathLike[str],
+        rules: str | os.PathLike[str] | Rules,
         *,
         model: str | None = None,
         baseline: str | None = None,
@@ -76,7 +78,7 @@ class Releases:
 
         Parameters
         ----------
-        rules : a .yaml of rules, or a file of hypotheses; see docs/ci.md.
+        rules : a .yaml of rules, or a file of hypotheses; see docs/ci.md. Or rules that were read already.
         model : the black box that is judged; by default the one that the rules name, or the only one.
         baseline : model, or number of a stored run, that nothing may be worse than.
         by : columns whose values must each be fine, too.
@@ -88,13 +90,14 @@ class Releases:
         from fsearch.search.gate.ask import run_gate
         from fsearch.search.gate.files import check_target, write
         from fsearch.search.gate.read import read_rules
+        from fsearch.search.gate.rules import Rules
         from fsearch.search.web.sent import format_of
 
         for path in out:
             check_target(Path(path))
         kind = None if report is None else format_of(Path(report))
         self._session.name(encoder)
-        found = read_rules(Path(rules), baseline=baseline, by=by)
+        found = rules if isinstance(rules, Rules) else read_rules(Path(rules), baseline=baseline, by=by)
         options = QueryOptions(where=found.where, seed=seed, device=device)
         workspace: Any = self  # it has `rank`, too
         result = run_gate(

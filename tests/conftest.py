@@ -125,7 +125,7 @@ def fitted(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 STORED_BY_ASKING = (
     *("hypotheses", "questions", "runs", "rankings", "evidence", "loss_histograms", "shared_images"),
-    *("discoveries", "discovered_images", "comparisons", "changes"),
+    *("discoveries", "discovered_images", "comparisons", "changes", "changed_images"),
 )
 
 

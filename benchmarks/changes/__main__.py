@@ -1,12 +1,14 @@
 """Is what got worse called worse? False alarms, power and coverage of `fsearch compare`, beside an unpaired analysis.
 
     python -m benchmarks.changes [--source portraits,clip-caltech] [--effects 0.1,0.2,0.3,0.5] [--shares 0.01,0.1,0.3]
-                                 [--seeds 0:2] [--clip FOLDER] [--simpson] [--out FILE.json]
+                                 [--seeds 0:2] [--clip FOLDER] [--simpson] [--discover] [--out FILE.json]
 
 A phrase is worse where images that truly show it lose half of what matters (0.1 standard deviations) more, or more;
 below 0.05 it is not, and calling it worse is false; one between is neither. The unpaired analysis has the same images,
 weights, doubt and rules, but takes both models' losses as of different images. The oracle is told which images show a
 phrase, and tests the mean of their paired changes by t: what is left of power is the price of having to find them.
+With --discover nobody lists a phrase: what got worse is found where, of as many images as it has, those that fit an
+entry best agree with it (Cohen's kappa of a half or more), and an entry called worse is false by the same measure.
 Development uses seeds below 1000.
 """
 
@@ -16,9 +18,11 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from benchmarks.changes import found as unlisted
 from benchmarks.changes.measured import Measured, Summary, measure, summary
 from benchmarks.changes.worlds import Change, portraits, real_clip
 from benchmarks.measure import machine
@@ -56,12 +60,18 @@ def main() -> None:
     wanted: dict[tuple[str, float, float], list[str]] = {}
     for key, row, world in _worlds(asked, range(first, end)):
         if key not in done:
-            done[key] = measure(*world()).as_dict()
-            print(f"{key}: {line(*row, summary([Measured.of(done[key])]))}", file=sys.stderr, flush=True)
+            if asked.discover:
+                done[key] = asdict(unlisted.measure(*world(), asked.clip))
+                print(f"{key}: {done[key]}", file=sys.stderr, flush=True)
+            else:
+                done[key] = measure(*world()).as_dict()
+                print(f"{key}: {line(*row, summary([Measured.of(done[key])]))}", file=sys.stderr, flush=True)
             if asked.out:
                 asked.out.write_text(json.dumps(done))
         wanted.setdefault(row, []).append(key)
     print(f"planted changes, seeds {first} to {end - 1}{', simpson' if asked.simpson else ''}; {machine()}\n")
+    if asked.discover:
+        return _print_found({row: [unlisted.Found(**done[key]) for key in keys] for row, keys in wanted.items()})
     print(f"| source | share | effect, sd | worse phrases | {' | '.join(COLUMNS)} | wrong `better` |")
     print(f"|---|{'---:|' * (4 + len(COLUMNS))}")
     rows = {row: [Measured.of(done[key]) for key in keys] for row, keys in wanted.items()}
@@ -71,6 +81,14 @@ def main() -> None:
     print(line("all", "", "", total))
     print(f"\n{total['worlds']} worlds; the whole is `better` in {total['whole_better']:.0%}; of the phrases called")
     print(f"`worse` {total['simpson']:.0%} are shown to go against it")
+
+
+def _print_found(rows: dict[Row, list[unlisted.Found]]) -> None:
+    print(f"| source | share | effect, sd | {' | '.join(unlisted.COLUMNS)} |")
+    print(f"|---|{'---:|' * (2 + len(unlisted.COLUMNS))}")
+    for row, found in rows.items():
+        print(unlisted.line(*row, found))
+    print(unlisted.line("all", "", "", [f for found in rows.values() for f in found]))
 
 
 Row = tuple[str, float, float]  # source, share, effect
@@ -101,7 +119,8 @@ def _worlds(asked: argparse.Namespace, seeds: range) -> Iterator[tuple[str, Row,
         for share in map(float, asked.shares.split(",")):
             for seed in seeds:
                 for effect in map(float, asked.effects.split(",")):
-                    key = f"{source} {share:g} {effect:g} {seed}{' simpson' if asked.simpson else ''}"
+                    kind = " simpson" * asked.simpson + " discover" * asked.discover
+                    key = f"{source} {share:g} {effect:g} {seed}{kind}"
                     yield key, (source, share, effect), partial(made, source, seed, share, effect)
 
 
@@ -114,6 +133,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--clip", type=Path, help="folder of the real CLIP sets")
     parser.add_argument("--cache", type=Path, default=Path("build/planted"), help="folder of rendered pictures")
     parser.add_argument("--simpson", action="store_true", help="everything else gets better")
+    parser.add_argument("--discover", action="store_true", help="what got worse is on no list")
     parser.add_argument("--out", type=Path, help="JSON of every world; a run that was stopped continues from it")
     return parser.parse_args()
 

@@ -24,11 +24,16 @@ INDEXED = 3000
 
 @dataclass(frozen=True)
 class Change:
-    """A world before, its losses `after`, (n,), and the true change of each phrase, (q,), in units of the loss."""
+    """A world before, its losses `after`, (n,), and the true change of each phrase, (q,), in units of the loss.
+
+    `moved` : (n,) the change of each image's mean loss; `planted` : (p, n) bool, the images of what gets worse.
+    """
 
     world: World
     after: np.ndarray
     truth: np.ndarray
+    moved: np.ndarray
+    planted: np.ndarray
 
     @property
     def second(self) -> World:
@@ -60,7 +65,7 @@ def portraits(pool: Pool, seed: int, share: float, effect: float, simpson: bool)
         encoder=ENCODER,
         planted=(name,),
     )
-    return _changed(world, expected, holds[rows], effect, simpson, rng)
+    return _changed(world, expected, holds[rows][None], effect, simpson, rng)
 
 
 def real_clip(folder: Path, name: str, seed: int, share: float, effect: float, simpson: bool) -> Change:
@@ -68,11 +73,12 @@ def real_clip(folder: Path, name: str, seed: int, share: float, effect: float, s
     whole = clip_sets.labelled_set(folder, name)
     rng = np.random.default_rng([seed, 71, round(1000 * share)])
     order = rng.permutation(np.flatnonzero(whole.shown.sum(axis=1) >= ENOUGH))
-    worse = np.zeros(len(whole.images), bool)
+    worse, chosen = np.zeros(len(whole.images), bool), list[int]()
     for i in order:
         more = worse | whole.shown[i]
         if not worse.any() or more.mean() <= 1.25 * share:
             worse = more
+            chosen.append(int(i))
         if worse.mean() >= share:
             break
     expected = np.full(len(worse), clip_sets.LOW)
@@ -89,7 +95,7 @@ def real_clip(folder: Path, name: str, seed: int, share: float, effect: float, s
         reference=whole.reference,
         encoder=clip_sets.ENCODER,
     )
-    return _changed(world, expected, worse, effect, simpson, rng)
+    return _changed(world, expected, whole.shown[chosen], effect, simpson, rng)
 
 
 def _world(**values: object) -> World:
@@ -99,10 +105,10 @@ def _world(**values: object) -> World:
 
 
 def _changed(
-    world: World, expected: np.ndarray, worse: np.ndarray, effect: float, simpson: bool, rng: np.random.Generator
+    world: World, expected: np.ndarray, planted: np.ndarray, effect: float, simpson: bool, rng: np.random.Generator
 ) -> Change:
-    """Losses before and after: `worse`, (n,) bool, are the images on which the second model is worse."""
-    n = len(expected)
+    """Losses before and after: `planted`, (p, n) bool, are the images on which the second model is worse."""
+    n, worse = len(expected), planted.any(axis=0)
     z = rng.normal(size=(2, n))
     z[1] = CORRELATION * z[0] + np.sqrt(1 - CORRELATION**2) * z[1]
     before, draw = (-np.log(scipy.stats.norm.sf(row)) for row in z)
@@ -112,4 +118,4 @@ def _changed(
     later = (expected + change).clip(min=0.1 * expected.min())
     counts = world.shown.sum(axis=1)
     truth = (world.shown @ (later - expected)) / np.maximum(counts, 1)
-    return Change(replace(world, losses=before), draw * later, truth)
+    return Change(replace(world, losses=before), draw * later, truth, later - expected, planted)

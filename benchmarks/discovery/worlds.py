@@ -86,7 +86,7 @@ def _clip(name: str, kind: str, folder: Path, seed: int) -> Hidden:
     whole = labelled_set(folder, name)
     rng = np.random.default_rng([seed, 60])
     expected = np.full(len(whole.labels), LOW)
-    phrases, texts = _bank(folder)
+    phrases, texts = bank(folder)
     chosen: list[int] = []
     if kind != "null":
         some = np.flatnonzero((whole.shown.sum(axis=1) >= LEAST) & (whole.shown.mean(axis=1) < 0.3))
@@ -108,7 +108,7 @@ def _clip(name: str, kind: str, folder: Path, seed: int) -> Hidden:
 
 
 @cache
-def _bank(folder: Path) -> tuple[tuple[str, ...], np.ndarray]:
+def bank(folder: Path) -> tuple[tuple[str, ...], np.ndarray]:
     """Of the names that have an embedding there, those that come with fsearch."""
     shipped = {p.lower().removeprefix("an ").removeprefix("a ") for p in shipped_phrases()}
     with np.load(folder / "text_bank_vitb32.npz", allow_pickle=False) as held:

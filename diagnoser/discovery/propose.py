@@ -92,6 +92,12 @@ def propose(
     return _with_wordings(half, heads, np.concatenate([held[taken], _weights(half, found)]), single, weights)
 
 
+def both_ways(rises: Sequence[Proposal], falls: Sequence[Proposal]) -> list[Proposal]:
+    """Proposals of what rises and of what falls, as one list; what falls is proposed with the opposite sign."""
+    turned = [Proposal(p.candidate, p.concept + len(rises), -p.lift) for p in falls]
+    return [*rises, *turned]
+
+
 def _weights(half: ProposingHalf, candidates: Sequence[Candidate]) -> Singles:
     """(q, n) chances on the proposing half."""
     found = np.empty((len(candidates), len(half)), np.float32)

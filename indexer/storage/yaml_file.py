@@ -20,11 +20,15 @@ _MAX_NESTED = 32  # brackets in it
 
 
 def read_yaml(path: Path, *, text: bool = False, marked: bool = False) -> Any:
-    """The content of a YAML file; with `text`, scalars are text, but for null.
+    """The content of a YAML file; see `_loaded`. Raises OSError where it is too large."""
+    return _loaded(read_regular(path, MAX_BYTES), text=text, marked=marked)
+
+
+def _loaded(data: bytes, *, text: bool, marked: bool) -> Any:
+    """What YAML says; with `text`, scalars are text, but for null.
 
     With `marked`, each mapping holds its line under LINE, and a key that is given twice is refused: the last would hide
-    the first. Raises yaml.YAMLError for what is no YAML or has an alias, OSError where it is too
-    large, ValueError for no UTF-8.
+    the first. Raises yaml.YAMLError for what is no YAML or has an alias, ValueError for no UTF-8.
     """
     import yaml
 
@@ -46,24 +50,29 @@ def read_yaml(path: Path, *, text: bool = False, marked: bool = False) -> Any:
     if text:
         known = yaml.SafeLoader.yaml_implicit_resolvers.items()
         Loader.yaml_implicit_resolvers = {c: [r for r in rules if r[0].endswith(":null")] for c, rules in known}
-    return yaml.load(read_regular(path, MAX_BYTES).decode("utf-8-sig"), Loader)  # noqa: S506 - a SafeLoader
+    return yaml.load(data.decode("utf-8-sig"), Loader)  # noqa: S506 - a SafeLoader
 
 
 def read_settings(path: Path, what: str, *, marked: bool = False) -> Any:
     """What a small YAML file says, None where it is empty. Raises BadInputError where it cannot be read.
 
-    With `marked`, scalars are text and mappings are marked; see read_yaml.
+    With `marked`, scalars are text and mappings are marked; see `_loaded`.
     """
+    try:
+        data = read_regular(path, _MAX_SETTINGS)
+    except OSError as error:
+        raise BadInputError(f"{what} {path} cannot be read: {error.strerror}") from error
+    return parse_settings(data, path, marked=marked)
+
+
+def parse_settings(data: bytes, path: Path, *, marked: bool = False) -> Any:
+    """What the bytes of a small YAML file say; errors call it `path`. See `read_settings`."""
     import yaml
 
     try:
-        if (
-            _depth(read_regular(path, _MAX_SETTINGS).decode("utf-8")) > _MAX_NESTED
-        ):  # the parser's time is the square of it
+        if _depth(data.decode("utf-8")) > _MAX_NESTED:  # the parser's time is the square of it
             raise BadInputError(f"{path} is no YAML of settings: brackets are nested more than {_MAX_NESTED} deep")
-        return read_yaml(path, text=marked, marked=marked)
-    except OSError as error:
-        raise BadInputError(f"{what} {path} cannot be read: {error.strerror}") from error
+        return _loaded(data, text=marked, marked=marked)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadInputError(f"{path} is no YAML: {str(error).splitlines()[0]}") from error
 

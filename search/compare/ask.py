@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.diagnoser.changes import Moved, find_changes
+from fsearch.diagnoser.changes import FoundChanges, Moved, find_changes
 from fsearch.diagnoser.pairing import Pair, Side, pair
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.workspace.image_places import ImagePlaces
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.compare.question import Named, named, phrases_of, require_two, rows_where
-from fsearch.search.compare.result import ChangeAnswer, Comparison, MovedImage, ranked
+from fsearch.search.compare.question import DISCOVER, Named, named, phrases_of, require_two, rows_where
+from fsearch.search.compare.result import ChangeAnswer, Comparison, MovedImage, in_order, ranked
 from fsearch.search.compare.stored import record
+from fsearch.search.discovery.result import Ranked, arranged
+from fsearch.search.discovery.stored import of_set
 from fsearch.search.hypotheses import Hypothesis
-from fsearch.search.options import CompareOptions, QueryOptions
+from fsearch.search.options import CompareOptions, Progress, QueryOptions
+from fsearch.search.options import named as for_one
 from fsearch.search.phrases import read_phrases
 from fsearch.search.query import FOREIGN_IMAGES, calibration_notes, dropped
 
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fsearch.diagnoser.diagnosis import Diagnosis
+    from fsearch.search.compare.discover import Unlisted
     from fsearch.search.session import Scope, Session
 
 SAME_LOSSES = "all losses of {!r} and {!r} are the same: is it one model under two names?"
@@ -60,18 +65,14 @@ class _Read:
 
 
 def compare(
-    root: Path,
-    session: Session,
-    asked: Asked,
-    options: CompareOptions,
-    progress: Callable[[int, int], None] | None = None,
+    root: Path, session: Session, asked: Asked, options: CompareOptions, progress: Progress | None = None
 ) -> Comparison:
     """Compare two models of the workspace at `root`, and store it. Raises FsearchError for what cannot be compared."""
     store = session.store(root)
     read = _read(session, store, asked, options)
     encoder = session.text_encoder(store, options.device, asked.text_vectors)
     templates = store.templates if asked.text_vectors is None else ()
-    phrases = read_phrases(encoder, read.hypotheses, templates, progress)
+    phrases = read_phrases(encoder, read.hypotheses, templates, for_one(progress, "asking"))
     foreign = read.scope.foreign(encoder.only_side)
     found = find_changes(
         read.base,
@@ -84,11 +85,16 @@ def compare(
         foreign_images=foreign,
         top=options.top,
     )
-    images = _images(read.base, found.moved, read.after, session.images(store))
-    answers = ranked([ChangeAnswer.of(*each) for each in zip(found.changes, read.hypotheses, images, strict=True)])
+    listed = _answers(read, found, read.hypotheses, session.images(store))
+    unlisted, ways = None, list[Ranked[ChangeAnswer]]()
+    if options.discover:
+        unlisted = _unlisted(session, store, read, options).search(found.whole, options, progress)
+        answers = _answers(read, unlisted.changes, unlisted.hypotheses, session.images(store))
+        ways = arranged(answers, unlisted.proposals, unlisted.order, ranked)
+    places = in_order(listed, ways)
     counts = {"images": found.images, "either": found.either}
     head = {"before": read.before, "after": read.after, "source": read.source, **counts}
-    number, created, generation = record(store, head, options, found.whole, answers)
+    number, created, generation = record(store, head, options, found.whole, places, partial(of_set, read.base))
     session.kept(generation, store)
     notes = list(read.notes)
     if alone := found.either - found.images:
@@ -96,13 +102,13 @@ def compare(
     notes += [SAME_LOSSES.format(read.before, read.after)] if not read.pair.change.any() else []
     notes += [FOREIGN_IMAGES] if foreign else []
     notes += [] if foreign else calibration_notes(read.base.artifact.reference)
-    notes += [*phrases.notes, *dropped(store)]
+    notes += [*phrases.notes, *(unlisted.notes if unlisted else ()), *dropped(store)]
     return Comparison(
         comparison_id=number,
         before=read.before,
         after=read.after,
         whole=found.whole,
-        answers=answers,
+        answers=tuple(place.answer for place in places),
         notes=tuple(dict.fromkeys(notes)),
         created_at=created,
         images=found.images,
@@ -113,6 +119,24 @@ def compare(
     )
 
 
+def _unlisted(session: Session, store: Store, read: _Read, options: CompareOptions) -> Unlisted:
+    """The search for changes that nobody listed."""
+    from fsearch.search.compare.discover import Unlisted
+
+    encoder = session.text_encoder(store, options.device)
+    foreign = read.scope.foreign(encoder.only_side)
+    asked = read.pair if read.wanted is None else read.pair.within(read.wanted)
+    return Unlisted(store, read.before, read.after, read.base, read.pair, asked, encoder, foreign, read.hypotheses)
+
+
+def _answers(
+    read: _Read, found: FoundChanges, hypotheses: Sequence[Hypothesis], places: ImagePlaces
+) -> list[ChangeAnswer]:
+    """What was found of each of `hypotheses`, with the images behind it."""
+    images = _images(read.base, found.moved, read.after, places)
+    return [ChangeAnswer.of(*each) for each in zip(found.changes, hypotheses, images, strict=True)]
+
+
 def _read(session: Session, store: Store, asked: Asked, options: CompareOptions) -> _Read:
     """What `asked` is about. Raises BadInputError for what cannot be paired."""
     with store.catalog.shared():
@@ -120,7 +144,7 @@ def _read(session: Session, store: Store, asked: Asked, options: CompareOptions)
         require_two(before, after)
         hypotheses, source = asked.hypotheses, asked.source
         if hypotheses is None:
-            hypotheses, source = phrases_of(store, before, after)
+            hypotheses, source = ([], DISCOVER) if options.discover else phrases_of(store, before, after)
         scope = session.scope(store.layout.root, after.model, QueryOptions(device=options.device))
         wanted = None if options.where is None else rows_where(store, before, after, options.where)
         found = _paired(session, store, sides, options)

@@ -13,6 +13,7 @@ from fsearch.indexer.storage.sql import check_predicate
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.hypotheses import Hypothesis
 
+DISCOVER = "discover"  # the source of phrases that nobody listed
 _PHRASES = (
     'SELECT h.text, h."group", h.template FROM rankings r JOIN hypotheses h USING (hypothesis_id) '
     "WHERE list_contains(?::BIGINT[], r.run_id) GROUP BY ALL ORDER BY min(r.run_id), min(r.rank)"

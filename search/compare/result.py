@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
@@ -11,7 +12,9 @@ from typing import Any
 from fsearch.diagnoser.change_verdict import ChangeVerdict
 from fsearch.diagnoser.changes import Change
 from fsearch.diagnoser.choices import Correction
+from fsearch.diagnoser.discovery.propose import Proposal
 from fsearch.search.answer_table import AnswerTable
+from fsearch.search.discovery.result import Ranked
 from fsearch.search.hypotheses import Hypothesis
 
 COLUMNS = tuple(field.name for field in fields(Change))
@@ -51,11 +54,20 @@ class MovedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeAnswer(Change):
-    """A change with the phrase as it was asked, and the images that moved as it did. See Change for the numbers."""
+    """A change with the phrase as it was asked, and the images that moved as it did. See Change for the numbers.
+
+    Attributes
+    ----------
+    origin : where a discovery had it from; None for a phrase that was listed.
+    wording_of : of a phrase that was found, the one that heads its concept; `wordings` : of such a head, the others.
+    """
 
     group: str | None = None
     template: str | None = None
     images: tuple[MovedImage, ...] = ()
+    origin: str | None = None
+    wording_of: str | None = None
+    wordings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, change: Change, hypothesis: Hypothesis, images: tuple[MovedImage, ...]) -> ChangeAnswer:
@@ -78,7 +90,13 @@ class ChangeAnswer(Change):
 
         What is FOUND is None where the verdict is `unseen`.
         """
-        return {"hypothesis": self.text, "group": self.group, "template": self.template} | known(self)
+        more = {"origin": self.origin, "wording_of": self.wording_of}
+        return {"hypothesis": self.text, "group": self.group, "template": self.template} | known(self) | more
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What stands beside its verdict: whether nobody listed it, and whether it goes against the whole."""
+        return tuple(word for word, holds in (("found", self.origin), ("against the whole", self.simpson)) if holds)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
@@ -132,12 +150,13 @@ class Comparison(AnswerTable[ChangeAnswer]):
         return rows_html([{name: row[name] for name in shown} for row in rows], f"{self.before} -> {self.after}")
 
     def __str__(self) -> str:
-        width = max(len(a.hypothesis) for a in (self.whole, *self.answers))
+        width = max(len(a.hypothesis) + 6 * bool(getattr(a, "wording_of", None)) for a in (self.whole, *self.answers))
         lines = [f"{'rank':>4}  {'hypothesis':<{width}}  verdict  change    90% interval       before  after   q"]
         for i, a in enumerate((self.whole, *self.answers)):
+            name = f"  or: {a.hypothesis}" if isinstance(a, ChangeAnswer) and a.wording_of else a.hypothesis
             numbers = f"{a.change:+.3f}  [{a.lo:+.3f}, {a.hi:+.3f}]  {a.before:.3f}   {a.after:.3f}   {a.q_value:.2g}"
             seen = numbers if a.verdict != ChangeVerdict.UNSEEN else ""
-            lines.append(f"{i or '':>4}  {a.hypothesis:<{width}}  {a.verdict:<7}  {seen}".rstrip())
+            lines.append(f"{i or '':>4}  {name:<{width}}  {a.verdict:<7}  {seen}".rstrip())
         return "\n".join([*lines, *(f"note: {n}" for n in self.notes)])
 
 
@@ -148,3 +167,28 @@ def ranked(answers: Sequence[ChangeAnswer]) -> tuple[ChangeAnswer, ...]:
         return a.verdict == ChangeVerdict.UNSEEN, -a.change / max(a.standard_error, 1e-300), a.title
 
     return tuple(sorted(answers, key=place))
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A change at its rank. Of one that was found, `concept` is the rank of the head, `proposal` what was proposed."""
+
+    answer: ChangeAnswer
+    concept: int | None = None
+    proposal: Proposal | None = None
+
+
+def in_order(listed: Sequence[ChangeAnswer], found: Sequence[Ranked[ChangeAnswer]]) -> list[Placed]:
+    """What was listed and what was found in order of rank, each head followed by its other wordings."""
+    below: dict[str | None, list[Ranked[ChangeAnswer]]] = defaultdict(list)
+    for each in found:
+        below[each.answer.wording_of].append(each)
+    heads = {id(each.answer): each for each in below.pop(None, [])}
+    places: list[Placed] = []
+    for answer in ranked([*listed, *(each.answer for each in heads.values())]):
+        if (head := heads.get(id(answer))) is None:
+            places.append(Placed(answer))
+            continue
+        first = len(places) + 1
+        places += [Placed(each.answer, first, each.proposal) for each in (head, *below[answer.text])]
+    return places

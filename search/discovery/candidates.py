@@ -68,15 +68,16 @@ class Candidates:
     half: ProposingHalf
     encoder: TextEncoder
     foreign: bool
+    columns: Columns
 
     def search(self, options: DiscoverOptions, reader: ImageReader, progress: Progress | None) -> Searched:
-        """Every candidate. Raises BadInputError for a column that is none, and a language model that is not there."""
+        """Every candidate. Raises BadInputError for a language model that is not there."""
         model = LanguageModel(options.llm, options.llm_model) if options.llm else None
         found = Searched(self.whole.artifact.reference.texts.shape[1])
         speaks = self.store.encoder.has_text and not self.foreign
         if self.foreign:
             found.notes.append(FOREIGN_IMAGES)
-        columns = Columns.read(self.store, self.model, len(self.whole.retriever.index), options.columns)
+        columns = self.columns
         self._columns(found, columns, keep=options.columns is not None)
         captions = {name: self._captions(columns, name) for name in columns.captions()}
         if speaks:

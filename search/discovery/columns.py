@@ -62,6 +62,15 @@ class Columns:
         rows = found["embedding_row"].to_numpy().astype(np.int64)
         return cls(found.select(list(names) if names else own), rows, images)
 
+    def agreeing(self, other: Columns, rows: Rows) -> Columns:
+        """Of images at global `rows`, which both have, the columns that say the same in both.
+
+        What a losses file says of an image is a property of it where the file of another model says so too.
+        """
+        own, others = (c.table.take(np.searchsorted(c.rows, rows)) for c in (self, other))
+        same = [n for n in own.column_names if n in others.column_names and own[n].equals(others[n])]
+        return Columns(own.select(same), rows, self.images)
+
     def candidates(self) -> dict[str, list[Candidate]]:
         """The candidates of each column that has some."""
         found = {name: self._of(name, self.table[name].combine_chunks()) for name in self.table.column_names}

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
 from fsearch.diagnoser.discovery.propose import Proposal
-from fsearch.search.answer import Answer, Ranking, ranked
+from fsearch.search.answer import Answer, Ranking
+
+A = TypeVar("A", bound=Any)  # an answer, or a change: it has a text, an origin, and wordings
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(Generic[A]):
     """An answer at its place, and what it answers. `concept` is the place, from 1, of the head of its concept."""
 
-    answer: Answer
+    answer: A
     proposal: Proposal
     concept: int
 
@@ -41,17 +44,22 @@ class Discovery(Ranking):
         return tuple(Concept(a, tuple(below[a.text])) for a in self.answers if a.wording_of is None)
 
 
-def arranged(answers: Sequence[Answer], proposals: Sequence[Proposal], order: Sequence[int]) -> list[Ranked]:
+def arranged(
+    answers: Sequence[A], proposals: Sequence[Proposal], order: Sequence[int], ranked: Callable[[list[A]], Sequence[A]]
+) -> list[Ranked[A]]:
     """Answers to `proposals` in order of rank: concepts by their heads, each followed by its other wordings.
 
-    `order` holds the place of each proposal in the list that was proposed, which `Proposal.concept` refers to.
+    Parameters
+    ----------
+    order : the place of each proposal in the list that was proposed, which `Proposal.concept` refers to.
+    ranked : puts answers in order.
     """
-    members: dict[int, list[tuple[Answer, Proposal, int]]] = defaultdict(list)
+    members: dict[int, list[tuple[A, Proposal, int]]] = defaultdict(list)
     for answer, proposal, place in zip(answers, proposals, order, strict=True):
         members[proposal.concept].append((answer, proposal, place))
     heads = {concept: next(a for a, _, place in some if place == concept) for concept, some in members.items()}
     concept_of = {id(answer): concept for concept, answer in heads.items()}
-    found: list[Ranked] = []
+    found: list[Ranked[A]] = []
     for head in ranked(list(heads.values())):
         some = {id(a): (a, p) for a, p, _ in members[concept_of[id(head)]]}
         first = len(found) + 1
@@ -68,3 +76,13 @@ def arranged(answers: Sequence[Answer], proposals: Sequence[Proposal], order: Se
             for a in others
         ]
     return found
+
+
+def what_was_done(counts: Mapping[str, int], proposals: Sequence[Proposal], proposing: int, judging: int) -> str:
+    """What was tried, as `counts` of each kind, and how many images proposed and judged."""
+    concepts = len({p.concept for p in proposals})
+    tried = ", ".join(f"{n:,} {what}" for what, n in counts.items() if n)
+    return (
+        f"tried {tried or 'regions alone'}; {proposing:,} images proposed {len(proposals):,} hypotheses in "
+        f"{concepts:,} concepts, and {judging:,} other images judged them"
+    )

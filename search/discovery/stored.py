@@ -11,9 +11,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fsearch.diagnoser.discovery.propose import Proposal
+from fsearch.diagnoser.diagnosis import Diagnosis
+from fsearch.diagnoser.discovery.judging import weights_in
+from fsearch.diagnoser.discovery.propose import Origin, Proposal
 from fsearch.indexer.storage.rows import insert
 from fsearch.indexer.workspace.store import Store
+from fsearch.search.answer import Answer
 from fsearch.search.discovery.result import Ranked
 from fsearch.search.options import DiscoverOptions
 from fsearch.search.run import Run
@@ -23,7 +26,7 @@ Images = Callable[[Proposal], tuple[NDArray[np.int64], NDArray[np.float64]] | No
 
 
 def record_discovery(
-    store: Store, run: Run, options: DiscoverOptions, ranked: Sequence[Ranked], images: Images
+    store: Store, run: Run, options: DiscoverOptions, ranked: Sequence[Ranked[Answer]], images: Images
 ) -> tuple[int, datetime, tuple[int, ...]]:
     """Store a discovery in one transaction; see `runs.record`.
 
@@ -50,3 +53,12 @@ def record_discovery(
                 insert(con, "discovered_images", pa.table(columns | {"image_id": ids, "membership": chances}))
 
     return record(store, run, [r.answer for r in ranked], asdict(options), more)
+
+
+def of_set(whole: Diagnosis, proposal: Proposal) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
+    """Ids and chances of the images of a region or conjunction; None for what words or a column tell."""
+    if proposal.candidate.origin not in (Origin.REGION, Origin.CONJUNCTION):
+        return None
+    chances = weights_in(whole.retriever, proposal.candidate.definition)
+    some = np.flatnonzero(chances >= 0.5)
+    return whole.image_ids[some], chances[some]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from fsearch.diagnoser.verdict import Verdict
 from fsearch.indexer.errors import BadInputError
-from fsearch.indexer.storage.yaml_file import LINE, read_settings
+from fsearch.indexer.storage.yaml_file import LINE, parse_settings, read_settings
 from fsearch.search.gate.rules import ALLOWED, BASELINE, Kind, Rule, Rules
 from fsearch.search.hypotheses import Hypothesis, from_phrases, read_hypotheses, shipped
 
@@ -26,6 +27,7 @@ _SENSELESS: dict[Kind, tuple[str, ...]] = {
     "by": ("no_worse_than", "max_change"),
     "all": ("verdict", "max_lift", "max_upper", "max_gap"),
 }
+_RULES = re.compile(r"^rules\s*:", re.MULTILINE)
 FINE = frozenset({str(Verdict.FINE)})
 
 
@@ -47,11 +49,34 @@ def read_rules(path: Path, *, baseline: str | None = None, by: Sequence[str] = (
             found = _Reader(path, baseline).rules(content)
             return replace(found, rules=(*found.rules, *more))
         _refuse_rules(path, content)
-    own = Rule(kind="file", subject=str(path), phrases=tuple(read_hypotheses(path)))
+    found = _bare(path, read_hypotheses(path), baseline)
+    return replace(found, rules=(*found.rules, *more))
+
+
+def given_rules(text: str, *, baseline: str | None = None) -> Rules:
+    """The rules that a text holds, which is no file: YAML with 'rules:', or phrases, one a line. See `read_rules`.
+
+    Of files, it may name those alone that come with fsearch. Raises BadInputError.
+    """
+    if _RULES.search(text):
+        path = Path("rules.yaml")
+        content = parse_settings(text.encode(), path, marked=True)
+        if not isinstance(content, Mapping):
+            raise BadInputError(f"{path}: rules are a mapping with 'rules:'; see docs/ci.md")
+        return _Reader(path, baseline, alone=True).rules(content)
+    phrases = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not phrases:
+        raise BadInputError("give rules, or phrases, one a line")
+    return _bare(Path("hypotheses.txt"), from_phrases(phrases), baseline)
+
+
+def _bare(path: Path, phrases: Sequence[Hypothesis], baseline: str | None) -> Rules:
+    """The rules for phrases that none are written for."""
+    own = Rule(kind="file", subject=str(path), phrases=tuple(phrases))
     if baseline is None:
-        return Rules(path, (replace(own, verdicts=FINE), *more))
+        return Rules(path, (replace(own, verdicts=FINE),))
     whole = Rule(kind="all", subject="all images", no_worse_than=baseline)
-    return Rules(path, (replace(own, no_worse_than=baseline), whole, *more))
+    return Rules(path, (replace(own, no_worse_than=baseline), whole))
 
 
 def _refuse_rules(path: Path, content: Any) -> None:
@@ -67,10 +92,14 @@ def _refuse_rules(path: Path, content: Any) -> None:
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads one file; `baseline` is what the command line names, and then what the file does."""
+    """Reads one file; `baseline` is what the command line names, and then what the file does.
+
+    Where it is `alone`, no file lies beside it that it could name.
+    """
 
     path: Path
     baseline: str | None
+    alone: bool = False
     line: int = 1
     known: tuple[Hypothesis, ...] = ()
 
@@ -148,8 +177,11 @@ class _Reader:
 
     def _file(self, name: str) -> list[Hypothesis]:
         """The phrases of a file, which is looked for beside the rules; or of one that comes with fsearch."""
+        if self.alone and name not in shipped():
+            known = ", ".join(shipped())
+            raise self._wrong(f"here a file can only be one that comes with fsearch ({known}); write phrases out")
         beside = self.path.parent / name
-        return read_hypotheses(Path(name) if name in shipped() and not beside.is_file() else beside)
+        return read_hypotheses(Path(name) if name in shipped() and (self.alone or not beside.is_file()) else beside)
 
     def _no_worse_than(self, entry: Mapping[Any, Any]) -> str | None:
         name = self._text(entry, "no_worse_than")

@@ -10,7 +10,7 @@ from rich.text import Text
 from fsearch.diagnoser.change_verdict import MIN_PAIRED, ChangeVerdict
 from fsearch.diagnoser.changes import Change
 from fsearch.diagnoser.verdict import MIN_EVIDENCE, Q_LEVEL
-from fsearch.search.compare.result import Comparison
+from fsearch.search.compare.result import ChangeAnswer, Comparison
 from fsearch.search.terminal.printable import printable
 from fsearch.search.terminal.render import UNBOUNDED, fitting
 
@@ -24,9 +24,14 @@ def _seen(cell: Callable[[Change], str]) -> Callable[[int, Change], Text]:
     return lambda _, c: Text("" if c.verdict == ChangeVerdict.UNSEEN else printable(cell(c)))
 
 
+def _wording(c: Change) -> bool:
+    """Whether it is another wording of the phrase above it."""
+    return isinstance(c, ChangeAnswer) and c.wording_of is not None
+
+
 _CELLS: dict[str, Callable[[int, Change], Text]] = {
     "rank": lambda i, _: Text(str(i or "")),
-    "hypothesis": lambda _, c: Text(printable(c.hypothesis)),
+    "hypothesis": lambda _, c: Text(printable(f"  or: {c.hypothesis}" if _wording(c) else c.hypothesis)),
     "verdict": lambda _, c: Text(c.verdict, style=c.verdict.style),
     "change": _seen(lambda c: f"{c.change:+.3f}"),
     "90% interval": _seen(lambda c: f"[{c.lo:+.3f}, {c.hi:+.3f}]"),
@@ -34,7 +39,7 @@ _CELLS: dict[str, Callable[[int, Change], Text]] = {
     "after": _seen(lambda c: f"{c.after:.3f}"),
     "n eff": _seen(lambda c: f"{c.n_effective:.0f}"),
     "q": _seen(lambda c: f"{c.q_value:.3f}" if c.q_value >= 0.001 else "<.001"),
-    "": lambda _, c: Text("against the whole" if c.simpson else ""),
+    "": lambda _, c: Text(", ".join(c.marks) if isinstance(c, ChangeAnswer) else ""),
 }
 
 
@@ -42,7 +47,7 @@ def changes_table(found: Comparison, width: int = UNBOUNDED) -> Table:
     """All images, then one line a phrase, on a terminal of `width`: where that is narrow, columns are left out."""
     lines = list(enumerate((found.whole, *found.answers)))
     cells = {name: [cell(i, c) for i, c in lines] for name, cell in _CELLS.items()}
-    if not any(c.simpson for _, c in lines):
+    if not any(map(str, cells[""])):
         del cells[""]
     phrase = min(_LEAST_PHRASE, max(len(c.hypothesis) for _, c in lines))
     names = fitting({name: _WIDTHS.get(name, phrase) for name in cells}, width, _LEFT_OUT_FIRST)
@@ -59,6 +64,7 @@ def change_lines(c: Change) -> str:
     """Everything that went into one verdict, in words a reader can check."""
     lines = [
         f"{c.hypothesis}: why {c.verdict}",
+        *([f"  found       nobody listed it: {c.origin}"] if isinstance(c, ChangeAnswer) and c.origin else []),
         f"  rule        {c.reason}",
         f"  images      {c.shown:.0f} with both losses seem to show it ({c.share:.1%}); "
         f"n_effective {c.n_effective:.0f} (unseen below {MIN_EVIDENCE:.0f})",

@@ -153,6 +153,10 @@ COMPARE: dict[str, Any] = {  # one for each field of CompareOptions
         "--standardise",
         help="For losses on two scales: each less its mean, in its standard deviations; the whole is then the same.",
     ),
+    "discover": typer.Option(
+        "--discover",
+        help="Also find what nobody listed: half of the images propose it, the other half judges; alone, without FILE.",
+    ),
     "fdr": QUERY["fdr"],
     "seed": QUERY["seed"],
     "device": QUERY["device"],

@@ -37,10 +37,11 @@ class Compared:
     def of(cls, store: Store, reader: ImageReader, number: int, images: int) -> Compared:
         """A comparison by its number, with at most `images` of each change. Raises BadInputError for none."""
         found = StoredComparison.of(store, number)
-        head, seen = found.head, [c for c in found.changes if c.verdict != ChangeVerdict.UNSEEN]
+        head, seen = found.head, [c for c in (found.whole, *found.heads) if c.verdict != ChangeVerdict.UNSEEN]
         sides = Sides(store, head["before"], head["after"], bool(head["standardised"]), head["condition"])
         try:
-            moved = {c.rank: sides.moved(c.asked, c.change, reader, images) for c in seen} if images else {}
+            of = {c.rank: (c.shown_by(store, number), c.change) for c in seen if images}
+            moved = {rank: sides.moved(*asked, reader, images) for rank, asked in of.items()}
         except BadInputError as error:
             return cls(found, {}, str(error))
         return cls(found, moved)
@@ -63,7 +64,7 @@ class Compared:
     @property
     def title(self) -> str:
         """What got worse, as a number."""
-        return f"{len(self.worse)} of {len(self.found.changes) - 1} kinds of image got worse"
+        return f"{len(self.worse)} of {len(self.found.heads)} kinds of image got worse"
 
     @property
     def certainty(self) -> str:

@@ -12,11 +12,11 @@ from fsearch.search.web.moved import Sides
 
 _LIST = (
     "SELECT c.comparison_id, c.created_at, c.before, c.after, c.condition, c.standardised, w.verdict, w.change, "
-    "count(*) FILTER (r.verdict = 'worse' AND r.rank > 0) AS worse, count(*) FILTER (r.rank > 0) AS phrases "
+    "count(*) FILTER (r.verdict = 'worse' AND {0}) AS worse, count(*) FILTER ({0}) AS phrases "
     "FROM comparisons c JOIN changes r USING (comparison_id) "
     "JOIN changes w ON w.comparison_id = c.comparison_id AND w.rank = 0 GROUP BY ALL "
     "ORDER BY c.comparison_id DESC LIMIT 100"
-)
+).format("r.rank > 0 AND coalesce(r.concept, r.rank) = r.rank")
 
 
 class ChangeViews(Frame):
@@ -60,6 +60,7 @@ class ChangeViews(Frame):
         key = head["before"], head["after"], bool(head["standardised"]), head["condition"]
         try:
             sides = read.sides.setdefault(key, Sides(read.store, *key))
-            return sides.moved(change.asked, change.change, read.reader, STRIP), ""
+            of = change.shown_by(read.store, head["comparison_id"])
+            return sides.moved(of, change.change, read.reader, STRIP), ""
         except BadInputError as error:
             return [], str(error)

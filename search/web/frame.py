@@ -6,7 +6,7 @@ import shlex
 import threading
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fsearch
 from fsearch.indexer.errors import BadInputError
@@ -23,6 +23,9 @@ from fsearch.search.web.overview import Overview
 from fsearch.search.web.plots import bars
 from fsearch.search.web.work import Jobs
 from fsearch.search.workspace import Workspace
+
+if TYPE_CHECKING:
+    from fsearch.search.web.gate_views import Judged
 
 STRIP = 16  # images of a strip
 _KEPT = 4  # stored runs held in memory
@@ -76,12 +79,16 @@ class Reading:
 
 @dataclass
 class Frame:
-    """The workspace behind the pages. `program` is how the user calls fsearch, for commands to copy."""
+    """The workspace behind the pages. `program` is how the user calls fsearch, for commands to copy.
+
+    `gates` are the last that were judged, by number.
+    """
 
     workspace: Workspace
     model: str | None
     program: str = "fsearch"
     jobs: Jobs = field(default_factory=Jobs)
+    gates: dict[int, Judged] = field(default_factory=dict)
     _asking: threading.Lock = field(default_factory=threading.Lock)
     _state: tuple[tuple[int, ...], Reading] | None = None
 

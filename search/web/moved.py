@@ -22,6 +22,7 @@ from fsearch.search.web.chances import Chances
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
+Shows = Hypothesis | str | dict[int, float] | None  # what tells which images
 
 
 @dataclass
@@ -58,14 +59,24 @@ class Sides:
         rows = np.union1d(self.store.losses(self.before).rows, self.store.losses(self.after).rows)
         return Chances(self.store, rows, self.before)
 
-    def _chances(self, phrase: Hypothesis) -> Floats:
-        """(n,) the chance that an image with both losses shows the phrase."""
-        return self._either.of(phrase)[np.searchsorted(self._either.rows, self._pairs[0])]
+    def _chances(self, of: Shows) -> Floats:
+        """(n,) the chance that an image with both losses is of it."""
+        rows, ids, _, _ = self._pairs
+        if of is None:
+            return np.ones(len(ids))
+        if isinstance(of, str):
+            return np.isin(rows, rows_where(self.store, Named(self.before), Named(self.after), of)).astype(np.float64)
+        if isinstance(of, dict):
+            return np.array([of.get(i, 0.0) for i in ids.tolist()])
+        return self._either.of(of)[np.searchsorted(self._either.rows, rows)]
 
-    def moved(self, phrase: Hypothesis | None, change: float, reader: ImageReader, top: int) -> list[MovedImage]:
-        """At most `top` images that show `phrase`, any for None, and moved as `change` says: the most telling first."""
+    def moved(self, of: Shows, change: float, reader: ImageReader, top: int) -> list[MovedImage]:
+        """At most `top` images that are of it and moved as `change` says: the most telling first.
+
+        `of` : a phrase, an SQL predicate, or ids of images with their chances; None for any image.
+        """
         _, ids, before, after = self._pairs
-        chances = np.ones(len(ids)) if phrase is None else self._chances(phrase)
+        chances = self._chances(of)
         pull = np.where(chances >= SHOWS, chances * (after - before), 0.0) * (1.0 if change >= 0 else -1.0)
         chosen = np.argsort(-pull, kind="stable")[:top]
         chosen = chosen[pull[chosen] > 0]

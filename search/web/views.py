@@ -14,6 +14,7 @@ from fsearch.search.web.change_views import ChangeViews
 from fsearch.search.web.data_views import DataViews
 from fsearch.search.web.filters import EVERYTHING, Filter
 from fsearch.search.web.frame import STRIP
+from fsearch.search.web.gate_views import GateViews
 from fsearch.search.web.overview import Making, Summary, explained_by
 from fsearch.search.web.plots import Axis
 from fsearch.search.web.work import Job
@@ -22,7 +23,7 @@ MAX_PHRASES = 2_000  # of one pasted file
 _FOLDED = (Verdict.UNSEEN, Verdict.UNCLEAR)
 
 
-class Views(DataViews, ChangeViews):
+class Views(DataViews, ChangeViews, GateViews):
     """The pages of one workspace."""
 
     def run(self, run_id: int | None, rank: int | None, only: Filter = EVERYTHING) -> dict[str, Any]:

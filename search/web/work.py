@@ -31,10 +31,13 @@ class Job:
     Attributes
     ----------
     done, total : how far it is; total is 0 while that is not known.
-    state : "working"; "done", with the number of the stored `run`; "failed", with what was `said`; "stopped".
+    state : "working"; "done", with the number of the `run` that it gave; "failed", with what was `said`; "stopped".
+    what : what it does, in words; place : where on the page its number is.
     """
 
     number: int
+    what: str = "Ranking the phrases"
+    place: str = "/run/"
     done: int = 0
     total: int = 0
     state: str = "working"
@@ -74,9 +77,9 @@ class Jobs:
         self._jobs: dict[int, Job] = {}
         self._numbers = itertools.count(1)
 
-    def start(self, work: Callable[[Progress], int]) -> Job:
+    def start(self, work: Callable[[Progress], int], what: str = Job.what, place: str = Job.place) -> Job:
         """Begin a piece of work in a thread of its own."""
-        job = Job(next(self._numbers))
+        job = Job(next(self._numbers), what, place)
         self._jobs = dict([*self._jobs.items(), (job.number, job)][-_KEPT:])
         threading.Thread(target=job.do, args=(work,), daemon=True).start()
         return job

@@ -8,7 +8,7 @@ from fsearch.indexer.storage.schema.inputs import DATA_TABLES
 from fsearch.indexer.storage.schema.results import ANSWER_TABLES
 from fsearch.indexer.storage.schema.table import Table
 
-VERSION = 17
+VERSION = 18
 
 TABLES: tuple[Table, ...] = (*DATA_TABLES, *ANSWER_TABLES, *DISCOVERY_TABLES, *COMPARISON_TABLES)
 DELETED_WITH_IMAGE = tuple(t.name for t in TABLES if t.with_image == "deleted")

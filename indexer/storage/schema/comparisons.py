@@ -57,7 +57,27 @@ COMPARISON_TABLES: tuple[Table, ...] = (
             ("paired", "DOUBLE", "share of the images that show it, with a loss of either model, that have both"),
             ("standard_error", "DOUBLE", "of the change"),
             ("min_effect", "DOUBLE", "smallest change that matters (minimum effect)"),
+            (
+                "origin",
+                "VARCHAR",
+                "where it came from, if nobody listed it: vocabulary, captions, column, conjunction or region",
+            ),
+            ("concept", "INTEGER", "rank of the phrase that heads its concept; its own, where it does; null if listed"),
+            ("proposed_change", "DOUBLE", "its change beyond the rest in the half that proposed it: too large"),
         ),
         "comparison_id, rank",
+    ),
+    Table(
+        "changed_images",
+        "All images of the regions and conjunctions that changed and that nobody listed.",
+        (
+            ("comparison_id", "BIGINT", "the comparison"),
+            ("rank", "INTEGER", "as in changes"),
+            ("image_id", "BIGINT", "the image"),
+            ("membership", "DOUBLE", "chance that it is of the region or conjunction, a half or more"),
+        ),
+        "comparison_id, rank, image_id",
+        with_image="kept",
+        with_pixels="kept",
     ),
 )

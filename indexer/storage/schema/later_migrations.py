@@ -89,3 +89,13 @@ def m016_selections(con: Connection) -> None:
 def m017_nearest_p(con: Connection) -> None:
     """In rankings, the p-value of the nearest few images."""
     con.execute("ALTER TABLE rankings ADD COLUMN nearest_p DOUBLE")
+
+
+def m018_unlisted_changes(con: Connection) -> None:
+    """In changes, where one came from that nobody listed; and the table of images of those that no phrase tells."""
+    for name, kind in (("origin", "VARCHAR"), ("concept", "INTEGER"), ("proposed_change", "DOUBLE")):
+        con.execute(f"ALTER TABLE changes ADD COLUMN {name} {kind}")
+    con.execute(
+        "CREATE TABLE changed_images (comparison_id BIGINT, rank INTEGER, image_id BIGINT, membership DOUBLE, "
+        "PRIMARY KEY (comparison_id, rank, image_id))"
+    )

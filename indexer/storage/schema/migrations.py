@@ -23,6 +23,7 @@ from fsearch.indexer.storage.schema.later_migrations import (
     m015_account_of_questions,
     m016_selections,
     m017_nearest_p,
+    m018_unlisted_changes,
 )
 
 _NEW_IN_2 = {
@@ -176,6 +177,7 @@ MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     15: m015_account_of_questions,
     16: m016_selections,
     17: m017_nearest_p,
+    18: m018_unlisted_changes,
 }
 
 

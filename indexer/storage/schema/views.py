@@ -135,7 +135,8 @@ VIEWS: tuple[View, ...] = (
         "latest_comparison",
         "The last comparison of two models: rank 0 is all images, then what got worse first.",
         'SELECT c.before AS before_model, c.after AS after_model, r.rank, r.hypothesis, h."group", r.verdict, '
-        "r.change, r.lo, r.hi, r.before, r.after, r.n_effective, r.q_value, r.simpson, r.paired, r.reason "
+        "r.change, r.lo, r.hi, r.before, r.after, r.n_effective, r.q_value, r.simpson, r.origin, r.concept, r.paired, "
+        "r.reason "
         "FROM changes r JOIN comparisons c USING (comparison_id) LEFT JOIN hypotheses h USING (hypothesis_id) "
         "WHERE r.comparison_id = (SELECT max(comparison_id) FROM comparisons) ORDER BY r.rank",
         ("changes", "hypotheses"),

@@ -56,7 +56,9 @@ def compare(
     options: CompareOptions,
     file: Annotated[
         Path | None,
-        typer.Argument(help="Hypotheses, as rank takes them; by default those of the runs, or of the last run."),
+        typer.Argument(
+            help="Hypotheses, as rank takes them; by default of the runs or the last run, or none with --discover."
+        ),
     ] = None,
     explain: ExplainOption = False,
     encoder: EncoderOption = None,

@@ -61,7 +61,7 @@ document.addEventListener("submit", (event) => {
   if (event.target.method !== "dialog" && button) { button.setAttribute("aria-busy", "true"); button.textContent = "Working\u2026"; }
 });
 
-document.querySelectorAll("textarea[name=phrases]").forEach((box) => {
+document.querySelectorAll("textarea[name=phrases], textarea[name=rules]").forEach((box) => {
   box.addEventListener("dragover", (event) => event.preventDefault());
   box.addEventListener("drop", async (event) => {
     const file = event.dataTransfer?.files[0];
