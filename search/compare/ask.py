@@ -86,12 +86,12 @@ def compare(
         top=options.top,
     )
     listed = _answers(read, found, read.hypotheses, session.images(store))
-    unlisted, ways = None, list[Ranked[ChangeAnswer]]()
+    unlisted, unlisted_ranked = None, list[Ranked[ChangeAnswer]]()
     if options.discover:
         unlisted = _unlisted(session, store, read, options).search(found.whole, options, progress)
         answers = _answers(read, unlisted.changes, unlisted.hypotheses, session.images(store))
-        ways = arranged(answers, unlisted.proposals, unlisted.order, ranked)
-    places = in_order(listed, ways)
+        unlisted_ranked = arranged(answers, unlisted.proposals, unlisted.order, ranked)
+    places = in_order(listed, unlisted_ranked)
     counts = {"images": found.images, "either": found.either}
     head = {"before": read.before, "after": read.after, "source": read.source, **counts}
     number, created, generation = record(store, head, options, found.whole, places, partial(of_set, read.base))

@@ -93,14 +93,20 @@ class ChangeAnswer(Change):
         more = {"origin": self.origin, "wording_of": self.wording_of}
         return {"hypothesis": self.text, "group": self.group, "template": self.template} | known(self) | more
 
-    @property
-    def marks(self) -> tuple[str, ...]:
-        """What stands beside its verdict: whether nobody listed it, and whether it goes against the whole."""
-        return tuple(word for word, holds in (("found", self.origin), ("against the whole", self.simpson)) if holds)
-
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
         return self.as_row() | {"images": [asdict(image) for image in self.images]}
+
+
+def label(change: Change) -> str:
+    """The phrase as a table has it: other wordings of what was found are set in."""
+    wording = isinstance(change, ChangeAnswer) and change.wording_of is not None
+    return f"  or: {change.hypothesis}" if wording else change.hypothesis
+
+
+def found(change: Change) -> bool:
+    """Whether nobody listed it."""
+    return isinstance(change, ChangeAnswer) and change.origin is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +156,12 @@ class Comparison(AnswerTable[ChangeAnswer]):
         return rows_html([{name: row[name] for name in shown} for row in rows], f"{self.before} -> {self.after}")
 
     def __str__(self) -> str:
-        width = max(len(a.hypothesis) + 6 * bool(getattr(a, "wording_of", None)) for a in (self.whole, *self.answers))
+        width = max(len(label(a)) for a in (self.whole, *self.answers))
         lines = [f"{'rank':>4}  {'hypothesis':<{width}}  verdict  change    90% interval       before  after   q"]
         for i, a in enumerate((self.whole, *self.answers)):
-            name = f"  or: {a.hypothesis}" if isinstance(a, ChangeAnswer) and a.wording_of else a.hypothesis
             numbers = f"{a.change:+.3f}  [{a.lo:+.3f}, {a.hi:+.3f}]  {a.before:.3f}   {a.after:.3f}   {a.q_value:.2g}"
             seen = numbers if a.verdict != ChangeVerdict.UNSEEN else ""
-            lines.append(f"{i or '':>4}  {name:<{width}}  {a.verdict:<7}  {seen}".rstrip())
+            lines.append(f"{i or '':>4}  {label(a):<{width}}  {a.verdict:<7}  {seen}{'  found' * found(a)}".rstrip())
         return "\n".join([*lines, *(f"note: {n}" for n in self.notes)])
 
 

@@ -10,11 +10,21 @@ from rich.text import Text
 from fsearch.diagnoser.change_verdict import MIN_PAIRED, ChangeVerdict
 from fsearch.diagnoser.changes import Change
 from fsearch.diagnoser.verdict import MIN_EVIDENCE, Q_LEVEL
-from fsearch.search.compare.result import ChangeAnswer, Comparison
+from fsearch.search.compare.result import ChangeAnswer, Comparison, found, label
 from fsearch.search.terminal.printable import printable
 from fsearch.search.terminal.render import UNBOUNDED, fitting
 
-_WIDTHS = {"rank": 4, "verdict": 7, "change": 6, "90% interval": 16, "before": 6, "after": 6, "n eff": 5, "q": 5}
+_WIDTHS = {
+    "rank": 4,
+    "verdict": 7,
+    "change": 6,
+    "90% interval": 16,
+    "before": 6,
+    "after": 6,
+    "n eff": 5,
+    "q": 5,
+    "found": 5,
+}
 _LEAST_PHRASE = 20  # characters that a text keeps in a line
 _LEFT_OUT_FIRST = ("n eff", "before", "after", "90% interval")  # verdict, change and q stay
 
@@ -24,14 +34,9 @@ def _seen(cell: Callable[[Change], str]) -> Callable[[int, Change], Text]:
     return lambda _, c: Text("" if c.verdict == ChangeVerdict.UNSEEN else printable(cell(c)))
 
 
-def _wording(c: Change) -> bool:
-    """Whether it is another wording of the phrase above it."""
-    return isinstance(c, ChangeAnswer) and c.wording_of is not None
-
-
 _CELLS: dict[str, Callable[[int, Change], Text]] = {
     "rank": lambda i, _: Text(str(i or "")),
-    "hypothesis": lambda _, c: Text(printable(f"  or: {c.hypothesis}" if _wording(c) else c.hypothesis)),
+    "hypothesis": lambda _, c: Text(printable(label(c))),
     "verdict": lambda _, c: Text(c.verdict, style=c.verdict.style),
     "change": _seen(lambda c: f"{c.change:+.3f}"),
     "90% interval": _seen(lambda c: f"[{c.lo:+.3f}, {c.hi:+.3f}]"),
@@ -39,21 +44,23 @@ _CELLS: dict[str, Callable[[int, Change], Text]] = {
     "after": _seen(lambda c: f"{c.after:.3f}"),
     "n eff": _seen(lambda c: f"{c.n_effective:.0f}"),
     "q": _seen(lambda c: f"{c.q_value:.3f}" if c.q_value >= 0.001 else "<.001"),
-    "": lambda _, c: Text(", ".join(c.marks) if isinstance(c, ChangeAnswer) else ""),
+    "found": lambda _, c: Text("yes" * found(c)),
+    "": lambda _, c: Text("against the whole" if c.simpson else ""),
 }
 
 
-def changes_table(found: Comparison, width: int = UNBOUNDED) -> Table:
+def changes_table(comparison: Comparison, width: int = UNBOUNDED) -> Table:
     """All images, then one line a phrase, on a terminal of `width`: where that is narrow, columns are left out."""
-    lines = list(enumerate((found.whole, *found.answers)))
+    lines = list(enumerate((comparison.whole, *comparison.answers)))
     cells = {name: [cell(i, c) for i, c in lines] for name, cell in _CELLS.items()}
-    if not any(map(str, cells[""])):
-        del cells[""]
-    phrase = min(_LEAST_PHRASE, max(len(c.hypothesis) for _, c in lines))
+    for name in ("found", ""):
+        if not any(map(str, cells[name])):
+            del cells[name]
+    phrase = min(_LEAST_PHRASE, max(len(label(c)) for _, c in lines))
     names = fitting({name: _WIDTHS.get(name, phrase) for name in cells}, width, _LEFT_OUT_FIRST)
     table = Table(box=None, pad_edge=False)
     for name in names:
-        left = name in ("hypothesis", "verdict", "")
+        left = name in ("hypothesis", "verdict", "found", "")
         table.add_column(name, justify="left" if left else "right", min_width=_WIDTHS.get(name), overflow="fold")
     for row in zip(*(cells[name] for name in names), strict=True):
         table.add_row(*row)
@@ -64,7 +71,7 @@ def change_lines(c: Change) -> str:
     """Everything that went into one verdict, in words a reader can check."""
     lines = [
         f"{c.hypothesis}: why {c.verdict}",
-        *([f"  found       nobody listed it: {c.origin}"] if isinstance(c, ChangeAnswer) and c.origin else []),
+        *([f"  found       nobody listed it: {c.origin}"] if isinstance(c, ChangeAnswer) and found(c) else []),
         f"  rule        {c.reason}",
         f"  images      {c.shown:.0f} with both losses seem to show it ({c.share:.1%}); "
         f"n_effective {c.n_effective:.0f} (unseen below {MIN_EVIDENCE:.0f})",
