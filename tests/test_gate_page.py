@@ -145,6 +145,7 @@ def test_given_rules_are_those_of_a_file_with_the_same_text(tmp_path: Path) -> N
         given_rules("rules: " + "[" * 40)
 
 
+@pytest.mark.slow
 def test_rules_are_judged_in_a_browser(served: Served) -> None:
     with chromium() as browser, tab_on(browser, served) as tab:
         tab.get_by_role("link", name="Gate", exact=True).click()

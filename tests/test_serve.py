@@ -82,6 +82,7 @@ def test_the_policy_is_strict_and_no_page_has_a_script_or_style_of_its_own(serve
         "/sql?q=SELECT+1",
         "/made",
         "/compare?a=1&b=1",
+        "/gate",
         "/ask?q=a+hat",
     ):
         status, headers, body = served.get(path)
@@ -342,7 +343,7 @@ def test_the_story_by_keyboard_alone(tab: Any, served: Served) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_violates_the_guidelines_that_axe_checks(tab: Any, served: Served, scheme: str) -> None:
     tab.emulate_media(color_scheme=scheme)
-    for path in ("/", *MAPS, "/worst", "/sql?q=SELECT+1", "/made", "/compare?a=1&b=1", "/ask?q=a+hat"):
+    for path in ("/", *MAPS, "/worst", "/sql?q=SELECT+1", "/made", "/compare?a=1&b=1", "/gate", "/ask?q=a+hat"):
         tab.goto(served.address + path)
         assert (path, violations(tab)) == (path, [])
 

@@ -74,9 +74,9 @@ def measure(made: Change, first: Diagnosis, clip: Path | None, permutations: int
         listed=_recovered(made, shows[:TOP]),
         called=_recovered(made, [w for w, _ in worse[:TOP]]),
         worse=len(worse),
-        false=sum(truth < HARMLESS * made.world.losses.std() for _, truth in worse),
+        false=sum(bool(truth < HARMLESS * made.world.losses.std()) for _, truth in worse),
         judged=len(rows),
-        covered=sum(c.lo <= truth <= c.hi for c, _, truth in rows),
+        covered=sum(bool(c.lo <= truth <= c.hi) for c, _, truth in rows),
     )
 
 
