@@ -62,6 +62,7 @@ bench-calibration: $(READY) ## what labels teach of a real CLIP encoder: make be
 
 bench-changes: $(READY) ## what got worse from one model to another, paired and unpaired, on development seeds (an hour)
 	$(BIN)/python -m benchmarks.changes $(if $(CLIP),--source portraits$(comma)clip-caltech --clip $(CLIP))
+	$(BIN)/python -m benchmarks.changes --discover $(if $(CLIP),--source portraits$(comma)clip-caltech --clip $(CLIP))
 
 bench-streaming: $(READY) ## memory while 100,000 images of a WebDataset stream by (ten minutes)
 	$(BIN)/python -m benchmarks.streaming
