@@ -6,7 +6,7 @@ import shlex
 import threading
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import fsearch
 from fsearch.indexer.errors import BadInputError
@@ -17,15 +17,13 @@ from fsearch.indexer.workspace.store import Store
 from fsearch.search.answer import Ranking
 from fsearch.search.runs import HIDDEN
 from fsearch.search.stored_ranking import latest_run, stored_ranking
+from fsearch.search.web.judged import Judged
 from fsearch.search.web.map import ImageMap
 from fsearch.search.web.moved import Sides
 from fsearch.search.web.overview import Overview
 from fsearch.search.web.plots import bars
 from fsearch.search.web.work import Jobs
 from fsearch.search.workspace import Workspace
-
-if TYPE_CHECKING:
-    from fsearch.search.web.gate_views import Judged
 
 STRIP = 16  # images of a strip
 _KEPT = 4  # stored runs held in memory

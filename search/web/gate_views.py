@@ -5,30 +5,16 @@ A gate's outcome is stored nowhere: what it came to is kept while the page is se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fsearch.indexer.errors import BadInputError
 from fsearch.search.options import Progress
 from fsearch.search.web.frame import Frame
+from fsearch.search.web.judged import Judged
 from fsearch.search.web.work import Job
 
-if TYPE_CHECKING:
-    from fsearch.search.gate.outcome import GateResult
-
 _KEPT = 20  # outcomes that are remembered
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What a gate came to, and when; `text` : the rules as they were given, `baseline` : the model beside them."""
-
-    number: int
-    result: GateResult
-    text: str
-    baseline: str | None
-    at: datetime
 
 
 class GateViews(Frame):
