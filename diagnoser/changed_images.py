@@ -61,7 +61,7 @@ class ChangedImages:
         retriever = _among(known, every.either)
         dim, scale = texts.shape[1], reference.logit_scale
         whole = retriever.find(texts) if len(texts) else None
-        rivals = Rivalry(np.empty(0), np.empty(0, np.int64))
+        rivals = Rivalry.none(0)
         if whole is not None:
             rivals = rivalry(whole, retriever, reference.rivals, scale)
 

@@ -42,6 +42,12 @@ class Rivalry(NamedTuple):
     standing: Floats
     excess: Floats
 
+    @classmethod
+    def none(cls, phrases: int) -> Rivalry:
+        """Of so many phrases that have no rivals."""
+        endless = np.full(phrases, np.inf)
+        return cls(endless, np.zeros(phrases, np.int64), np.ones(phrases), endless.copy())
+
 
 def rivalry(
     retrieved: Retrieved, retriever: Retriever, vocabulary: Singles, logit_scale: float, common: Floats | None = None
@@ -54,8 +60,7 @@ def rivalry(
     logit_scale : the encoder's inverse temperature.
     common : how well images fit the rivals, where it is known: from `background`, among the images of `retriever`.
     """
-    q = len(retrieved)
-    found = Rivalry(np.full(q, np.inf), np.zeros(q, np.int64), np.ones(q), np.full(q, np.inf))
+    found = Rivalry.none(len(retrieved))
     if not len(vocabulary):
         return found
     found.standing[:] = standing(retrieved, background(retriever, vocabulary) if common is None else common)

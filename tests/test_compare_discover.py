@@ -114,7 +114,7 @@ def test_the_command_finds_beside_what_is_listed(mine: Workspace) -> None:
     code, out, _ = run("compare", "old", "new", "h.txt", "--discover", "-w", mine.root)
     lines = [line.rstrip() for line in out.splitlines()]
     assert lines[0].split()[-2:] == ["q", "found"]
-    assert any(line.endswith("yes   against the whole") for line in lines)
+    assert any(re.search(r"yes +against the whole$", line) for line in lines)
     assert any("  or: " in line for line in lines)
     assert [line for line in lines if re.match(r" *\d+  a hat +[a-z]+ .*\d$", line)]
 
@@ -137,8 +137,8 @@ def test_the_numbers_are_of_the_judging_half_alone(mine: Workspace, found: Compa
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_nothing_is_found_between_models_that_differ_by_noise(mine: Workspace, tmp_path: Path, seed: int) -> None:
     noise = np.random.default_rng(seed).uniform(0.7, 1.3, COUNT)
-    add(mine, f"noise {seed}", losses(mine, "old") * noise, tmp_path)
-    verdicts = {a.verdict for a in mine.compare("old", f"noise {seed}", discover=True)}
+    add(mine, f"noise-{seed}", losses(mine, "old") * noise, tmp_path)
+    verdicts = {a.verdict for a in mine.compare("old", f"noise-{seed}", discover=True)}
     assert verdicts & {"worse", "better"} == set()
 
 

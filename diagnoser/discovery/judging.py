@@ -57,7 +57,7 @@ def judging_slice(
     whole = judges.whole or judges
     dim, scale = whole.artifact.reference.texts.shape[1], whole.artifact.reference.logit_scale
     told = Defined.of(definitions, dim)
-    rivals, parts = Rivalry(np.empty(0), np.empty(0, np.int64), np.empty(0), np.empty(0)), []
+    rivals, parts = Rivalry.none(0), []
     if len(told.texts):
         found = whole.retriever.find(told.texts)
         rivals, parts = rivalry_of(whole, found), [judges.retriever.find(told.texts, found)]
