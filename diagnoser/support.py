@@ -11,10 +11,10 @@ Two figures tell an absent concept from one that is present, each in the encoder
 A phrase is absent where both lie below their threshold: a concept that is merely rarer here than in training has a low
 log_mean_exp but a high similarity, one that fits every image a little has a low similarity but a full log_mean_exp.
 These thresholds are measured with one encoder on concepts known to be absent; where they are learnt from labelled
-images, the centred similarity (centring.py) stands in place of the similarity. For any other encoder a further figure
-stands in, the margin over rival phrases (rivals.py), which needs no measuring. What lies near its threshold is
-doubtful: it is called neither failing nor fine, and absent where it does not stand out from common things at large
-either (standing.py).
+images, the centred similarity (centring.py) stands in place of the similarity. For any encoder but the first a further
+figure is known, the margin over rival phrases (rivals.py), which needs no measuring: what clearly wins is there, what
+clearly loses is absent, and what lies between is doubtful, called neither failing nor fine. It is absent where it does
+not stand out from common things at large either (standing.py).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ ABSENT_WINNERS, DOUBTFUL_WINNERS = 7, 4  # least number of rivals that share the
 STANDS_OUT = 0.8  # share of common things above which a doubtful phrase is not absent
 LEAST_EXCESS = 0.015  # cosine by which images fit a phrase more than they fit the mean of common things
 DOUBTFUL, UNCERTAIN = 1.25, 3.5  # nats above the absent level: below the first not `fails`, below the second not `fine`
+WINS = 1.75  # nats above it from which a phrase is there, whatever labels taught
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,8 @@ class SupportThresholds:
     Attributes
     ----------
     similarity, log_mean_exp : a phrase below both is absent.
-    margin : nats over rival phrases near which a phrase is doubtful, and below which it is absent where nothing else
-        was measured; None where there are no rivals.
+    margin : nats over rival phrases below which a phrase is absent, and near which it is doubtful; None where there are
+        no rivals.
     centred : in place of `similarity`, where labelled images taught it.
     """
 
@@ -117,10 +118,10 @@ class SupportThresholds:
         absent = low & (support.log_mean_exp < self.log_mean_exp)
         if self.margin is None:
             return Presence(absent, absent, absent)
+        absent &= margin < self.margin + WINS
         doubtful = lost_to_rivals(margin, winners, self.margin)
-        if not self.calibrated:
-            absent |= (margin < self.margin) & (winners >= ABSENT_WINNERS)
-            absent |= doubtful & (standing < STANDS_OUT) | (excess < LEAST_EXCESS)
+        absent |= (margin < self.margin) & (winners >= ABSENT_WINNERS)
+        absent |= doubtful & (standing < STANDS_OUT) | (excess < LEAST_EXCESS)
         doubtful |= absent
         return Presence(absent, doubtful, doubtful | np.isposinf(margin) | (margin < self.margin + UNCERTAIN))
 

@@ -248,9 +248,10 @@ def test_a_concept_that_most_images_show_is_not_absent_though_nothing_stands_out
 
 def test_a_calibrated_encoder_is_still_doubted_where_rivals_win() -> None:
     thresholds = SupportThresholds(-1.0, 25.0, margin=-0.5, centred=0.25)
-    support = Support(np.full(4, 0.3, np.float32), np.full(4, 24.0), np.array([0.1, 0.3, 0.3, 0.3]))
-    found = thresholds.presence(support, np.array([9.0, -3.0, 2.0, 9.0]), np.array([0, 12, 12, 0]), *np.zeros((2, 4)))
-    assert found.absent.tolist() == [True, False, False, False]
+    support = Support(np.full(4, 0.3, np.float32), np.full(4, 24.0), np.array([0.1, 0.3, 0.3, 0.1]))
+    margin, winners = np.array([0.5, -3.0, 2.0, 9.0]), np.array([0, 12, 12, 0])
+    found = thresholds.presence(support, margin, winners, *np.ones((2, 4)))
+    assert found.absent.tolist() == [True, True, False, False]  # the last wins over its rivals, so it is there
     assert found.doubtful.tolist() == [True, True, False, False]
     assert found.uncertain.tolist() == [True, True, True, False]
 

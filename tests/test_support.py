@@ -50,8 +50,8 @@ def test_what_is_doubtful_and_stands_out_from_nothing_is_absent() -> None:
     found = thresholds.presence(support, margin, np.full(4, 12), standing, np.full(4, np.inf))
     assert found.absent.tolist() == [False, True, False, False]
     assert found.doubtful.tolist() == [True, True, False, False]
-    measured = SupportThresholds(-1.0, 0.0, margin=-0.5, centred=0.0)
-    assert not measured.presence(support, margin, np.full(4, 12), standing, np.full(4, np.inf)).absent.any()
+    fitting = thresholds.presence(support, margin + 9, np.zeros(4, int), standing, np.array([0.0, 0.01, 0.02, 1.0]))
+    assert fitting.absent.tolist() == [True, True, False, False]  # no more than the mean of common things
 
 
 def test_a_phrase_stands_by_the_better_of_its_two_ranks_among_common_things() -> None:

@@ -16,7 +16,7 @@ from benchmarks.planted.clip_sets import FEW_PHRASES, LOGIT_SCALE, SETS, Labelle
 from fsearch.diagnoser.label_thresholds import COMMON, MIN_PHRASES, support_among, thresholds
 from fsearch.diagnoser.labelled import usable
 from fsearch.diagnoser.rivals import Rivalry, level, rivalry
-from fsearch.diagnoser.support import ABSENT_WINNERS, Support
+from fsearch.diagnoser.support import Support, SupportThresholds
 
 LEAST = 5  # images of a concept that is judged
 IMAGES, HALVES = (300, 600, None), 40  # labelled images (None for all), and random halves of the concepts
@@ -27,14 +27,16 @@ SINGLE = tuple(name for name, parts in (SETS | FEW_PHRASES).items() if len(parts
 class Concepts:
     """The q concepts of a set, `shown`, (q, n), that at most half of its images show.
 
-    `there` and `gone` are their support with their images and without; `margins` the share called absent by their
-    margin over rivals, there and gone.
+    `there` and `gone` are their support with their images and without; `stands_there` and `stands_gone` how they then
+    stand against the `rivals` that there are.
     """
 
     shown: np.ndarray
     there: Support
     gone: Support
-    margins: tuple[float, float]
+    stands_there: Rivalry
+    stands_gone: Rivalry
+    rivals: int
 
 
 def print_table(folder: Path) -> None:
@@ -44,7 +46,7 @@ def print_table(folder: Path) -> None:
     print("Concepts lost that are there / caught that are not\n")
     print(f"| {' | '.join(head)} |\n|---|{'---:|' * (len(head) - 1)}")
     for name, some in found.items():
-        cells = [_cell(some.margins), *(_cell(by_halves(some, m)) for m in IMAGES)]
+        cells = [_cell(judged(some, slice(None), None)), *(_cell(by_halves(some, m)) for m in IMAGES)]
         others = [found[n].there for n in SINGLE if n != name] if name in SINGLE else []
         cells.append(_cell(judged(some, slice(None), learnt(others))) if others else "")
         print(f"| {name} | {len(some.shown)} | {' | '.join(cells)} |")
@@ -56,12 +58,15 @@ def concepts(whole: LabelledSet) -> Concepts:
     asked = np.flatnonzero((whole.shown.sum(axis=1) >= LEAST) & (whole.shown.mean(axis=1) <= COMMON))
     without = [whole.images[~whole.shown[i]] for i in asked]
     gone = [_support(whole, v, whole.texts[[i]]) for v, i in zip(without, asked, strict=True)]
-    stands = [_rivalry(whole, whole.images, whole.texts[asked])]
-    stands.append(_joined([_rivalry(whole, v, whole.texts[[i]]) for v, i in zip(without, asked, strict=True)]))
-    cut = level(len(whole.reference.rivals))
-    lost, caught = (float(np.mean((s.margin < cut) & (s.winners >= ABSENT_WINNERS))) for s in stands)
-    there = _support(whole, whole.images, whole.texts[asked])
-    return Concepts(whole.shown[asked], there, Support.joined(gone), (lost, caught))
+    stands_gone = _joined([_rivalry(whole, v, whole.texts[[i]]) for v, i in zip(without, asked, strict=True)])
+    return Concepts(
+        whole.shown[asked],
+        _support(whole, whole.images, whole.texts[asked]),
+        Support.joined(gone),
+        _rivalry(whole, whole.images, whole.texts[asked]),
+        stands_gone,
+        len(whole.reference.rivals),
+    )
 
 
 def _support(whole: LabelledSet, images: np.ndarray, texts: np.ndarray) -> Support:
@@ -83,11 +88,13 @@ def learnt(several: Sequence[Support]) -> tuple[float, float]:
     return thresholds(together, np.arange(len(together.anchor)))
 
 
-def judged(some: Concepts, rows: np.ndarray | slice, limits: tuple[float, float]) -> tuple[float, float]:
-    """Share of the concepts at `rows` called absent by `limits`, with their images and without."""
+def judged(some: Concepts, rows: np.ndarray | slice, limits: tuple[float, float] | None) -> tuple[float, float]:
+    """Share of the concepts at `rows` called absent, with and without their images; by `limits` that labels taught."""
+    cut = level(some.rivals)
+    by = SupportThresholds.of_margin(cut) if limits is None else SupportThresholds(-1.0, limits[1], cut, limits[0])
     lost, caught = (
-        float(np.mean((s.centred[rows] < limits[0]) & (s.log_mean_exp[rows] < limits[1])))
-        for s in (some.there, some.gone)
+        float(by.presence(support, *stands).absent[rows].mean())
+        for support, stands in ((some.there, some.stands_there), (some.gone, some.stands_gone))
     )
     return lost, caught
 
