@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsearch.diagnoser.complement import as_asked
+from fsearch.diagnoser.diagnosis import Diagnosis
 from fsearch.diagnoser.discovery.definitions import Definition
 from fsearch.diagnoser.discovery.judging import given_sets
 from fsearch.diagnoser.finding import Phrase
 from fsearch.diagnoser.image_sets import joined, with_given
 from fsearch.diagnoser.pairing import Pair
-from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.diagnoser.retrieval import Retrieved, Retriever
 from fsearch.diagnoser.rivals import Rivalry, rivalry
 from fsearch.diagnoser.support import Presence
@@ -43,8 +43,7 @@ class ChangedImages:
     @classmethod
     def of(
         cls,
-        known: Retriever,
-        reference: ReferenceBank,
+        base: Diagnosis,
         every: Pair,
         asked: Pair,
         texts: Singles,
@@ -55,15 +54,16 @@ class ChangedImages:
 
         Parameters
         ----------
-        known : retrieval that may have all images; reference : the encoder's reference phrases.
+        base : the diagnosis of either model, of which retrieval and reference phrases are taken.
         every, asked : all pairs, among which phrases are looked for, and those asked about.
         """
-        retriever = _among(known, every.either)
+        retriever, reference = _among(base.retriever, every.either), base.artifact.reference
         dim, scale = texts.shape[1], reference.logit_scale
         whole = retriever.find(texts) if len(texts) else None
         rivals = Rivalry.none(0)
         if whole is not None:
-            rivals = rivalry(whole, retriever, reference.rivals, scale)
+            common = base.background if retriever is base.retriever else None
+            rivals = rivalry(whole, retriever, reference.rivals, scale, common)
 
         def found(rows: Rows) -> Retrieved:
             among = _among(retriever, rows)

@@ -123,7 +123,7 @@ def find_changes(
     if not phrases:
         return FoundChanges(len(asked.rows), len(asked.either), total, (), ())
     reference = base.artifact.reference
-    images = ChangedImages.of(base.retriever, reference, pair, asked, texts, phrases, sets)
+    images = ChangedImages.of(base, pair, asked, texts, phrases, sets)
     found, presence = images.both, images.presence
     scale = reference.scale(float(asked.change.std()), asked.between)
     seen = changes(found, asked.before, asked.after, asked.groups, scale, permutations, seed)
