@@ -94,6 +94,7 @@ def test_phrases_alone_are_rules_and_a_baseline_can_be_named(served: Served) -> 
     assert "all images" in body
     assert "fsearch gate hypotheses.txt --model " in body
     assert "--baseline old" in body
+    judged(served, rules="bald\n")
     assert "Earlier, while this page is served" in served.get("/gate")[2].decode()
 
 
