@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fsearch.diagnoser.choices import Correction
 from fsearch.diagnoser.evidence import NEAREST
+from fsearch.diagnoser.support import DOUBTFUL, WINS
 from fsearch.diagnoser.verdict import MIN_EVIDENCE, Q_LEVEL
 from fsearch.search.answer import Answer
 
@@ -66,14 +67,25 @@ def _support(a: Answer) -> str:
         both = f"{a.centred_threshold:.3f} and {a.log_mean_exp_threshold:.2f}"
         return (
             f"centred similarity {a.centred_similarity:.3f}, mass {a.log_mean_exp:.2f}; unseen below both {both} "
-            "(learnt from labelled images)"
+            f"(learnt from labelled images){_rivals(a)}"
         )
     if a.calibrated:
         both = f"{a.similarity_threshold:.3f} and {a.log_mean_exp_threshold:.2f}"
         return f"{found}; unseen below both {both} (measured for this encoder)"
     if a.margin is None:
         return f"{found}; there are no rival phrases to tell whether any image shows it"
+    return f"{found}{_rivals(a)} (this encoder was never calibrated)"
+
+
+def _rivals(a: Answer) -> str:
+    """How it stands against common things; nothing where there are none."""
+    if a.margin is None or a.margin_threshold is None:
+        return ""
+    said = f"; {a.margin:+.1f} nats over rival phrases, {a.winners} of which share the nearest images"
+    if a.centred_threshold is not None:
+        said += f"; seen from {a.margin_threshold + WINS:+.1f} on"
+    doubtful = a.margin_threshold + DOUBTFUL
     return (
-        f"{found}; {a.margin:+.1f} nats over rival phrases, {a.winners} of which share the nearest images; "
-        f"unseen below {a.margin_threshold:+.1f} where many do (this encoder was never calibrated)"
+        f"{said}; unseen below {a.margin_threshold:+.1f} where many do, below {doubtful:+.1f} where most common things "
+        "fit their images better, and where images fit it no more than the average common thing"
     )
