@@ -193,9 +193,10 @@ def test_sizes_in_a_footer_that_contradict_each_other_end_no_process() -> None:
     element = b"\x15\x0c\x25\x02\x18\x05image"  # type 6, repetition 1 (optional), name
     assert data.count(element) == 1
     Path("l.parquet").write_bytes(data.replace(element, b"\x15\x0c\x25\x00\x18\x05image"))
+    said = "histogram size mismatch" if int(pa.__version__.split(".")[0]) > 19 else "Unexpected end of stream"
     for use in (read_losses, read_predictions, lambda path: listed(str(path))):
-        refused(lambda use=use: use(Path("l.parquet")), "histogram size mismatch")  # type: ignore[misc]
-    with pytest.raises(OSError, match="histogram size mismatch"):
+        refused(lambda use=use: use(Path("l.parquet")), said)  # type: ignore[misc]
+    with pytest.raises(OSError, match=said):
         read_cell([Path("l.parquet")], 1, "image")
 
 
