@@ -41,7 +41,7 @@ def test_every_suffix_that_pillow_decodes_is_taken_or_named_here() -> None:
         if kind in Image.OPEN:
             assert (suffix in taken) == (kind in FORMATS) == (kind not in NEVER), (suffix, kind)
     assert {".jpg", ".jfif", ".jpe", ".mpo", ".jp2", ".pgm", ".tiff", ".qoi", ".tga"} <= suffixes()
-    assert (".avif" in suffixes()) == bool(features.check("avif"))
+    assert (".avif" in suffixes()) == ("avif" in features.get_supported())  # an older Pillow does not know the name
 
 
 @pytest.mark.parametrize("kind", [k for k in FORMATS if k != "HEIF"])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
 RUN = """
@@ -20,6 +21,8 @@ print(*sys.modules, file=sys.stderr)
 """
 HEAVY = {"torch", "torchvision", "open_clip", "timm", "faiss", "xgboost", "pandas", "yaml", "filelock", "ssl"}
 HEAVY |= {"scipy.stats", "scipy.optimize", "pyarrow.dataset", "pyarrow.parquet", "pyarrow.csv", "pyarrow.compute"}
+# what DuckDB 1.4 itself imports wherever it is given an Arrow table
+OF_OLD_DUCKDB = {"pandas", "pyarrow.compute"} if duckdb.__version__.startswith("1.4.") else set()
 NO_CATALOG = {"numpy", "duckdb", "pyarrow", "PIL", "scipy"}
 
 
@@ -43,4 +46,4 @@ def test_a_query_loads_neither_torch_nor_what_it_does_not_call(fitted: Path) -> 
     """Of a phrase that was asked before, and of a new one, with the text tower exported when the workspace was made."""
     for phrase in ("very dark skin", "someone bald at the beach"):
         found = loaded("query", phrase, "-w", str(fitted)) & HEAVY
-        assert sorted(found) == []
+        assert sorted(found - OF_OLD_DUCKDB) == []

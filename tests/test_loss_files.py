@@ -169,6 +169,13 @@ def shown(ws: Workspace, columns: str) -> list[tuple[object, ...]]:
     return [tuple(r.values()) for r in ws.sql(f"SELECT model, key, {columns} FROM examples ORDER BY ALL").to_pylist()]
 
 
+def test_whole_numbers_of_one_model_and_others_of_another_are_one_column(ws: Workspace) -> None:
+    ws.index(folder("one", range(2)))
+    ws.losses.add("a", losses=with_column("a.csv", {name(0): 3, name(1): 4}, "Confidence"))
+    ws.losses.add("b", losses=with_column("b.csv", {name(0): 0.5, name(1): 0.25}, "confidence"))
+    assert shown(ws, "confidence") == [("a", name(0), 3), ("a", name(1), 4), ("b", name(0), 0.5), ("b", name(1), 0.25)]
+
+
 def test_a_column_that_comes_with_losses_belongs_to_their_model(ws: Workspace) -> None:
     ws.index(folder("one", range(2)))
     ws.losses.add("a", losses=with_column("a.csv", {name(0): 0.9, name(1): 0.8}, "confidence"))

@@ -127,7 +127,7 @@ def replace_columns_of_model(con: Connection, model: str, image_ids: pa.Table, r
     con.execute(f"DELETE FROM model_metadata WHERE {theirs}", [model])
     con.unregister("gone")
     if own is not None:
-        insert(con, "model_metadata", own, replace=True)
+        insert(con, "model_metadata", _as_stored(con, own), replace=True)
     make_views(con)
 
 
@@ -143,9 +143,15 @@ def _add_columns_of_models(con: Connection, rows: pa.Table) -> None:
         before = models.get(name.lower())
         if before is None:
             con.execute(f"ALTER TABLE model_metadata ADD COLUMN {quoted(name)} {kind}")
-        elif before != kind:
+        elif before != wider(before, kind):
             con.execute(f"ALTER TABLE model_metadata ALTER COLUMN {quoted(name)} SET DATA TYPE {wider(before, kind)}")
     con.unregister("own")
+
+
+def _as_stored(con: Connection, rows: pa.Table) -> pa.Table:
+    """`rows` under the names of the table's columns: DuckDB 1.4 replaces a column named in another case by nulls."""
+    stored = {name.lower(): name for name in user_columns(con).models}
+    return rows.rename_columns([stored.get(name.lower(), name) for name in rows.column_names])
 
 
 def _drop_empty_columns(con: Connection, kept: str, parameters: Sequence[object]) -> None:
