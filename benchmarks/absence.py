@@ -1,8 +1,9 @@
-"""Concepts that are in an index, and the same with all their images taken away: what the margin over rivals tells.
+"""Concepts that are in an index, and the same with all their images taken away: which are told without labels?
 
     python -m benchmarks.absence FOLDER    (of the labelled real CLIP sets)
 
-What is shipped as the absent level (diagnoser/rivals.py) and the doubt above it (diagnoser/support.py) was chosen here.
+What is shipped as the absent level (diagnoser/rivals.py), and the doubt and rules beside it (diagnoser/support.py), was
+chosen here.
 Only those names of the shipped vocabulary take part of which the sets have an embedding: about half of them.
 """
 

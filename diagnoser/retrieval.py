@@ -124,7 +124,6 @@ class Retriever:
         self._nearest, others = judged_images(len(rows))
         chosen = np.random.default_rng([len(rows), 41]).choice(len(rows), others, replace=False)
         self._sample: Rows = np.sort(chosen).astype(np.int64)
-        self._sampled: Singles | None = None
         self._recent: deque[Retrieved] = deque(maxlen=_RECENT)
 
     @property
@@ -200,7 +199,12 @@ class Retriever:
     @cached_property
     def image_mean(self) -> Singles:
         """(d,) mean embedding of the images, of a random sample where they are many."""
-        return mean_vector(self.embeddings(self._sample if len(self._sample) else np.arange(len(self.rows))))
+        return mean_vector(self._sampled if len(self._sample) else self.embeddings(np.arange(len(self.rows))))
+
+    @cached_property
+    def _sampled(self) -> Singles:
+        """(m, d) embeddings of the sample."""
+        return self.embeddings(self._sample)
 
     def _support(self, texts: Singles, neighbours: Rows, anchor: Singles, share: Floats) -> Support:
         return Support.of(anchor, share, self._scale, self._centred(texts, neighbours))
@@ -216,8 +220,6 @@ class Retriever:
         near = self._position[rows]
         if not len(self._sample):
             return similarities, near, np.ones(near.shape, np.float32)
-        if self._sampled is None:
-            self._sampled = self.embeddings(self._sample)
         again = np.stack([np.isin(self._sample, row, assume_unique=True) for row in near])
         left = len(self.rows) - self._nearest
         stands_for = np.where(again, 0.0, left / np.maximum((~again).sum(axis=1), 1)[:, None]).astype(np.float32)

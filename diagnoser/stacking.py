@@ -28,8 +28,8 @@ class Stacking:
     def of(cls, trees: Floats, linear: Floats, losses: Floats) -> Stacking:
         """Non-negative least squares of `losses` on both out-of-bag predictions; all (n,), NaN left out.
 
-        All is divided by a power of two near the spread of the losses, which rounds nothing: SciPy 1.13 stops where a
-        gradient is small in whatever unit.
+        All is divided by a power of two near the largest, which rounds nothing: SciPy 1.13 stops where a gradient is
+        small in whatever unit.
         """
         import scipy.optimize
 
@@ -37,8 +37,8 @@ class Stacking:
         means = [float(v[seen].mean()) for v in (losses, trees, linear)]
         sides = np.column_stack([trees[seen] - means[1], linear[seen] - means[2]])
         away = losses[seen] - means[0]
-        unit = 2.0 ** np.floor(np.log2(max(float(away.std()), np.finfo(float).tiny)))
-        weights, _ = scipy.optimize.nnls(sides / unit, away / unit)
+        power = -int(np.frexp(max(np.abs(sides).max(), np.abs(away).max()))[1])
+        weights, _ = scipy.optimize.nnls(np.ldexp(sides, power), np.ldexp(away, power))
         return cls(float(weights[0]), float(weights[1]), *means)
 
     def mix(self, trees: Floats, linear: Floats) -> Floats:

@@ -152,6 +152,13 @@ def test_the_blend_takes_the_better_side_and_neither_without_signal() -> None:
     assert nothing.level + nothing.mix(np.array([3.0]), np.array([3.0]))[0] == pytest.approx(losses.mean(), abs=0.2)
 
 
+@pytest.mark.parametrize("level", [0.0, 0.1, 1e-10, 1e8])
+def test_equal_losses_are_their_mean_whatever_was_predicted(level: float) -> None:
+    rng = np.random.default_rng(3)
+    blend = Stacking.of(rng.normal(0, 100, 60), rng.normal(0, 100, 60), np.full(60, level))
+    assert level + blend.mix(np.array([3.0]), np.array([3.0]))[0] == pytest.approx(level, abs=1e-12)
+
+
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=20), st.integers(-6, 6))
 def test_percentile_is_scipys_mean_rank(bank: list[int], value: int) -> None:
     import scipy.stats
