@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +144,14 @@ def as_fitted(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def ws(fitted: Path) -> Workspace:
     return fsearch.open(fitted)
+
+
+def own_copy(workspace: Path, root: Path) -> Workspace:
+    """A copy of a workspace that others share, at `root`, and trusted: for what a test stores."""
+    shutil.copytree(workspace, root)
+    ws = fsearch.open(root)
+    ws.trust()
+    return ws
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import own_copy
 from tests.test_cli import run
 from tests.test_report import Page
 
@@ -21,10 +22,7 @@ PHRASES = ["very dark skin", "light skin tone", "bald", "a hat", 'a <b>bold</b> 
 @pytest.fixture(scope="module")
 def ws(released: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     root = tmp_path_factory.mktemp("compared") / "w"
-    shutil.copytree(released, root)
-    ws = fsearch.open(root)
-    ws.trust()
-    return ws
+    return own_copy(released, root)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import own_copy
 from tests.support.pages import Served, chromium, serving, tab_on, violations
 
 import fsearch
@@ -25,9 +26,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def compared(released: Path, root: Path) -> Comparison:
     """The second of two comparisons that are stored in a workspace of their own."""
-    shutil.copytree(released, root)
-    ws = fsearch.open(root)
-    ws.trust()
+    ws = own_copy(released, root)
     ws.rank(["a hat"], model="old")
     ws.compare("old", "new", PHRASES, where="skin_tone >= 0", top=16)
     return ws.compare("old", "new", PHRASES, top=16)

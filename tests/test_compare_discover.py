@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.conftest import COUNT, Planted
+from tests.conftest import COUNT, Planted, own_copy
 from tests.support.pages import serving
 from tests.test_compare import assert_documented, run
 from tests.test_discovery import sides
 
-import fsearch
 from fsearch.indexer.errors import NotReadyError
 from fsearch.search.compare.result import Comparison
 from fsearch.search.workspace import Workspace
@@ -26,10 +24,7 @@ NUMBERS = ("change", "before", "after", "p_value", "shown", "n_effective", "min_
 def mine(released: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A copy of the workspace, for comparisons to be stored in."""
     root = tmp_path_factory.mktemp("unlisted") / "w"
-    shutil.copytree(released, root)
-    ws = fsearch.open(root)
-    ws.trust()
-    return ws
+    return own_copy(released, root)
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from tests.conftest import own_copy
 from tests.support.pages import Served, chromium, serving, tab_on, violations
 from tests.test_gate import run
 
-import fsearch
 from fsearch.indexer.errors import BadInputError
 from fsearch.search.gate.read import given_rules, read_rules
 
@@ -34,8 +34,7 @@ rules:
 @pytest.fixture(scope="module")
 def served(released: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     root = tmp_path_factory.mktemp("gates") / "w"
-    shutil.copytree(released, root)
-    fsearch.open(root).trust()
+    own_copy(released, root)
     with serving(root) as page:
         yield page
 

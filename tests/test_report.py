@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tests.conftest import own_copy
 from tests.test_cli import run
 
 import fsearch
@@ -25,9 +26,7 @@ PHRASES = ["dark skin tone", "very dark skin", "a hat", "bald", 'a <b>bold</b> "
 def ranked(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace with a stored run; tests only read it."""
     root = tmp_path_factory.mktemp("report") / "w"
-    shutil.copytree(fitted, root)
-    ws = fsearch.open(root)
-    ws.trust()
+    ws = own_copy(fitted, root)
     ws.rank(PHRASES, top=4)
     return ws
 

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 
 import numpy as np
 import pytest
+from tests.conftest import own_copy
 from tests.support.pages import TOKEN, Served, chromium, serving, tab_on, violations
 from tests.test_cli import run
 
@@ -39,9 +40,7 @@ class Ranked(NamedTuple):
 def ranked(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Ranked:
     """Of PHRASES, in a workspace of these tests that may hold other rankings."""
     root = tmp_path_factory.mktemp("serve") / "w"
-    shutil.copytree(fitted, root)
-    ws = fsearch.open(root)
-    ws.trust()
+    ws = own_copy(fitted, root)
     return Ranked(root, ws.rank(PHRASES, top=8).run_id)
 
 
