@@ -1,7 +1,7 @@
 """Learn from labelled images how an encoder is to be read: its temperature, how right memberships are, what is absent.
 
 The temperature is the likeliest for the labels of all phrases, where a membership is the chance that an image shows a
-phrase. The rest is in truth_slope.py and label_thresholds.py.
+phrase. The rest is in truth_slope.py and label_thresholds.py, and label_check.py tries it out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fsearch.diagnoser.label_thresholds import COMMON, MIN_PHRASES, leave_one_out, thresholds
+from fsearch.diagnoser.label_check import Check, leave_one_out
+from fsearch.diagnoser.label_thresholds import COMMON, MIN_PHRASES, thresholds
 from fsearch.diagnoser.labelled import Labelled, auroc
 from fsearch.diagnoser.membership import anchor_similarity, membership
 from fsearch.diagnoser.reference_bank import ReferenceBank
@@ -35,9 +36,7 @@ class Learnt:
     ----------
     auroc : of the similarity, mean over phrases: how well the encoder tells what is labelled.
     at_random : whether the labelled images seem drawn at random.
-    checked : phrases that were left out one by one, among the labelled images alone.
-    lost : of these, called absent by thresholds of the others, though their images were there; `caught` : called absent
-        once their images were taken away.
+    check : what became of phrases that were left out one by one.
     """
 
     logit_scale: float
@@ -47,9 +46,7 @@ class Learnt:
     log_mean_exp: float | None
     auroc: float
     at_random: bool
-    checked: int
-    lost: int
-    caught: int
+    check: Check
 
 
 def learn(index: NearestImages, rows: Rows, reference: ReferenceBank, labelled: Labelled) -> Learnt:
@@ -73,9 +70,9 @@ def learn(index: NearestImages, rows: Rows, reference: ReferenceBank, labelled: 
     slopes = slopes_of_truth(chances, labelled, found.quality, len(rows))
     slope, error = pooled_slope(slopes.values, slopes.noise)
     centred, log_mean_exp = thresholds(found.support, rare) if enough else (None, None)
-    checked, lost, caught = leave_one_out(vectors, labelled, rare, scale, reference)
+    check = leave_one_out(vectors, labelled, rare, scale, reference)
     told = auroc(alike, labelled)
-    return Learnt(scale, slope, error, centred, log_mean_exp, told, slopes.at_random, checked, lost, caught)
+    return Learnt(scale, slope, error, centred, log_mean_exp, told, slopes.at_random, check)
 
 
 def likeliest_scale(near: Singles, alike: Singles, labelled: Labelled, own: float) -> float:

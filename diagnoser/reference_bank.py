@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from fsearch.diagnoser.centring import mean_vector
 from fsearch.diagnoser.lift import MEMBERSHIP_ERROR, Scale
 from fsearch.diagnoser.retrieval import Retriever
-from fsearch.diagnoser.rivals import level
 from fsearch.diagnoser.support import SupportThresholds
 from fsearch.indexer.vector_index.exact_search import NearestImages
 from fsearch.indexer.workspace.calibration import Calibration
@@ -90,8 +89,8 @@ class ReferenceBank:
             return self
         thresholds = self.thresholds
         if calibration.centred_similarity is not None and calibration.log_mean_exp is not None:
-            margin = level(len(self.rivals)) if len(self.rivals) else None
-            thresholds = SupportThresholds(-1.0, calibration.log_mean_exp, margin, calibration.centred_similarity)
+            taught = calibration.centred_similarity, calibration.log_mean_exp
+            thresholds = SupportThresholds.of_labels(*taught, rivals=len(self.rivals))
         return replace(
             self,
             logit_scale=calibration.logit_scale,
@@ -118,7 +117,7 @@ class ReferenceBank:
     @property
     def in_force(self) -> SupportThresholds:
         """The thresholds measured, or else those on the margin over rivals."""
-        return self.thresholds or SupportThresholds.of_margin(level(len(self.rivals)))
+        return self.thresholds or SupportThresholds.of_rivals(len(self.rivals))
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,12 +82,3 @@ def rivalry(
             found.winners[done] = len(np.unique(best[:HEAD]))
             done += 1
     return found
-
-
-def level(vocabulary: int) -> float:
-    """Margin in nats below which a phrase is absent, for a vocabulary of that size.
-
-    Half a nat below zero for a thousand rivals: chosen on labelled real CLIP sets, where it loses a fiftieth of the
-    concepts that are present (benchmarks/absence.py). The best of more rivals fits better, by the log of their number.
-    """
-    return -0.5 - float(np.log(max(vocabulary, 1) / 1000))

@@ -68,12 +68,10 @@ class CalibrationReport:
         if known.centred_similarity is None:
             return f"as before: {MIN_PHRASES} labels that less than half of the images show are needed to learn that"
         found = f"below centred similarity {known.centred_similarity:.3f} and mass {known.log_mean_exp:.2f}"
-        if not learnt.checked:
+        phrases, lost, caught = learnt.check
+        if not phrases:
             return found
-        return (
-            f"{found}; of {learnt.checked} labels left out one by one, {learnt.caught} without their images, and "
-            f"{learnt.lost} with them"
-        )
+        return f"{found}; of {phrases} labels left out one by one, {caught} without their images, and {lost} with them"
 
 
 def calibrate(session: Session, root: Path, source: str, encoder: Named | None, device: Device) -> CalibrationReport:

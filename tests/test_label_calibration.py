@@ -233,9 +233,9 @@ def test_labels_teach_which_concepts_are_absent() -> None:
     assert presence.absent[30:].mean() >= 0.9
     assert presence.absent[:30].mean() <= 0.1
     assert learnt.auroc > 0.95
-    assert learnt.checked == 20
-    assert learnt.lost <= 2
-    assert learnt.caught >= 18
+    assert learnt.check.phrases == 20
+    assert learnt.check.lost <= 2
+    assert learnt.check.caught >= 18
 
 
 def test_a_concept_that_most_images_show_is_not_absent_though_nothing_stands_out_from_it() -> None:

@@ -11,11 +11,11 @@ from fsearch.diagnoser import ridge as linear
 from fsearch.diagnoser.fit import learn
 from fsearch.diagnoser.reference_bank import ReferenceBank, percentile
 from fsearch.diagnoser.retrieval import Retriever
-from fsearch.diagnoser.rivals import level, rivalry
+from fsearch.diagnoser.rivals import rivalry
 from fsearch.diagnoser.stacking import Stacking
 from fsearch.diagnoser.standing import background, standing
 from fsearch.diagnoser.subsample import fitting_rows
-from fsearch.diagnoser.support import Support, SupportThresholds
+from fsearch.diagnoser.support import Support, SupportThresholds, level
 from fsearch.indexer.storage.vectors import unit
 from fsearch.indexer.vector_index.exact_search import ExactSearch
 from fsearch.indexer.vector_index.index import exact_index
@@ -32,7 +32,7 @@ def test_a_phrase_is_unseen_only_below_both_measured_floors() -> None:
 
 
 def test_without_measured_floors_a_margin_over_rivals_tells_and_each_doubt_implies_the_next() -> None:
-    thresholds = SupportThresholds.of_margin(-0.5)
+    thresholds = SupportThresholds.of_rivals(1000)
     assert not thresholds.calibrated
     margin = np.array([-3.0, -3.0, -3.0, 0.0, 2.0, 9.0, np.inf])
     winners = np.array([12, 5, 2, 12, 12, 12, 0])
@@ -44,7 +44,7 @@ def test_without_measured_floors_a_margin_over_rivals_tells_and_each_doubt_impli
 
 
 def test_what_is_doubtful_and_stands_out_from_nothing_is_absent() -> None:
-    thresholds = SupportThresholds.of_margin(-0.5)
+    thresholds = SupportThresholds.of_rivals(1000)
     margin, standing = np.array([0.0, 0.0, 2.0, 9.0]), np.array([0.95, 0.3, 0.3, 0.3])
     support = Support(np.full(4, 0.25, np.float32), np.full(4, 20.0), np.full(4, np.nan))
     found = thresholds.presence(support, margin, np.full(4, 12), standing, np.full(4, np.inf))

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from benchmarks.planted.clip_sets import FEW_PHRASES, LOGIT_SCALE, SETS, LabelledSet, labelled_set
 
-from fsearch.diagnoser.label_thresholds import COMMON, MIN_PHRASES, support_among, thresholds
+from fsearch.diagnoser.label_thresholds import COMMON, MIN_PHRASES, thresholds
 from fsearch.diagnoser.labelled import usable
-from fsearch.diagnoser.rivals import Rivalry, level, rivalry
+from fsearch.diagnoser.rivals import Rivalry, rivalry
 from fsearch.diagnoser.support import Support, SupportThresholds
 
 LEAST = 5  # images of a concept that is judged
@@ -56,26 +56,18 @@ def print_table(folder: Path) -> None:
 def concepts(whole: LabelledSet) -> Concepts:
     """What is known of each concept with images and without, and at a loss for its rivals."""
     asked = np.flatnonzero((whole.shown.sum(axis=1) >= LEAST) & (whole.shown.mean(axis=1) <= COMMON))
-    without = [whole.images[~whole.shown[i]] for i in asked]
-    gone = [_support(whole, v, whole.texts[[i]]) for v, i in zip(without, asked, strict=True)]
-    stands_gone = _joined([_rivalry(whole, v, whole.texts[[i]]) for v, i in zip(without, asked, strict=True)])
-    return Concepts(
-        whole.shown[asked],
-        _support(whole, whole.images, whole.texts[asked]),
-        Support.joined(gone),
-        _rivalry(whole, whole.images, whole.texts[asked]),
-        stands_gone,
-        len(whole.reference.rivals),
-    )
+    gone = [_asked(whole, whole.images[~whole.shown[i]], whole.texts[[i]]) for i in asked]
+    supports, stands = zip(*gone, strict=True)
+    there = _asked(whole, whole.images, whole.texts[asked])
+    rivals = len(whole.reference.rivals)
+    return Concepts(whole.shown[asked], there[0], Support.joined(supports), there[1], _joined(stands), rivals)
 
 
-def _support(whole: LabelledSet, images: np.ndarray, texts: np.ndarray) -> Support:
-    return support_among(images, texts, LOGIT_SCALE, whole.reference)
-
-
-def _rivalry(whole: LabelledSet, images: np.ndarray, texts: np.ndarray) -> Rivalry:
+def _asked(whole: LabelledSet, images: np.ndarray, texts: np.ndarray) -> tuple[Support, Rivalry]:
+    """How well `images` support each phrase, and how it stands against its rivals among them."""
     retriever = whole.retriever(images)
-    return rivalry(retriever.find(texts), retriever, whole.reference.rivals, LOGIT_SCALE)
+    found = retriever.find(texts)
+    return found.support, rivalry(found, retriever, whole.reference.rivals, LOGIT_SCALE)
 
 
 def _joined(several: Sequence[Rivalry]) -> Rivalry:
@@ -90,8 +82,8 @@ def learnt(several: Sequence[Support]) -> tuple[float, float]:
 
 def judged(some: Concepts, rows: np.ndarray | slice, limits: tuple[float, float] | None) -> tuple[float, float]:
     """Share of the concepts at `rows` called absent, with and without their images; by `limits` that labels taught."""
-    cut = level(some.rivals)
-    by = SupportThresholds.of_margin(cut) if limits is None else SupportThresholds(-1.0, limits[1], cut, limits[0])
+    unknown = SupportThresholds.of_rivals(some.rivals)
+    by = unknown if limits is None else SupportThresholds.of_labels(*limits, rivals=some.rivals)
     lost, caught = (
         float(by.presence(support, *stands).absent[rows].mean())
         for support, stands in ((some.there, some.stands_there), (some.gone, some.stands_gone))
