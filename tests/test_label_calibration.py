@@ -14,12 +14,14 @@ from hypothesis.extra.numpy import arrays
 
 from fsearch.diagnoser.centring import centred_similarity, mean_vector
 from fsearch.diagnoser.label_calibration import learn, likeliest_scale
-from fsearch.diagnoser.label_thresholds import prediction_bound
+from fsearch.diagnoser.label_check import leave_one_out
+from fsearch.diagnoser.label_thresholds import prediction_bound, thresholds
 from fsearch.diagnoser.labelled import Labelled, auroc, usable
 from fsearch.diagnoser.lift import MEMBERSHIP_ERROR
 from fsearch.diagnoser.membership import anchor_similarity, membership
 from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.diagnoser.retrieval_quality import RetrievalQuality
+from fsearch.diagnoser.rivals import rivalry
 from fsearch.diagnoser.support import Support, SupportThresholds
 from fsearch.diagnoser.truth_slope import Slopes, pooled_slope, slopes_of_truth
 from fsearch.indexer.storage.vectors import unit
@@ -238,19 +240,42 @@ def test_labels_teach_which_concepts_are_absent() -> None:
     assert learnt.check.caught >= 18
 
 
+def test_the_check_of_labels_obeys_the_rules_that_a_query_obeys() -> None:
+    """Each phrase asked as a query would ask with a calibration by the others, rivals included."""
+    rng = np.random.default_rng(2)
+    vectors, texts, kind = cones(rng, 60, 1500)
+    reference = ReferenceBank(texts[20:30], 40.0, vocabulary=texts[20:])
+    shows = kind == np.arange(20)[:, None]
+    labels = labelled(shows, texts[:20])
+    found = leave_one_out(vectors, labels, np.arange(20), 40.0, reference)
+    plain = reference.retriever(ExactSearch(vectors.astype(np.float16)), np.arange(1500)).find(texts[:20]).support
+    absent = np.zeros((2, 20), bool)
+    for i in range(20):
+        centred, mass = thresholds(plain, np.delete(np.arange(20), i))
+        taught = replace(KNOWN, logit_scale=40.0, slope=1.0, centred_similarity=centred, log_mean_exp=mass)
+        bank = reference.calibrated(taught)
+        for k, images in enumerate((vectors, vectors[~shows[i]])):
+            retriever = bank.retriever(ExactSearch(images.astype(np.float16)), np.arange(len(images)))
+            asked = retriever.find(texts[[i]])
+            stands = rivalry(asked, retriever, bank.rivals, 40.0)
+            absent[k, i] = bank.in_force.presence(asked.support, *stands).absent[0]
+    assert found == (20, *absent.sum(axis=1))
+    assert absent[1].sum() > absent[0].sum()
+
+
 def test_a_concept_that_most_images_show_is_not_absent_though_nothing_stands_out_from_it() -> None:
-    thresholds = SupportThresholds(-1.0, 25.0, centred=0.25)
+    taught = SupportThresholds(-1.0, 25.0, centred=0.25)
     support = Support(np.full(3, 0.3, np.float32), np.array([24.0, 26.0, 24.0]), np.array([0.1, 0.1, 0.3]))
-    found = thresholds.presence(support, np.full(3, np.inf), np.zeros(3, np.int64), np.ones(3), np.ones(3))
+    found = taught.presence(support, np.full(3, np.inf), np.zeros(3, np.int64), np.ones(3), np.ones(3))
     assert found.absent.tolist() == [True, False, False]
-    assert thresholds.calibrated
+    assert taught.calibrated
 
 
 def test_a_calibrated_encoder_is_still_doubted_where_rivals_win() -> None:
-    thresholds = SupportThresholds(-1.0, 25.0, margin=-0.5, centred=0.25)
+    taught = SupportThresholds(-1.0, 25.0, margin=-0.5, centred=0.25)
     support = Support(np.full(4, 0.3, np.float32), np.full(4, 24.0), np.array([0.1, 0.3, 0.3, 0.1]))
     margin, winners = np.array([0.5, -3.0, 2.0, 9.0]), np.array([0, 12, 12, 0])
-    found = thresholds.presence(support, margin, winners, *np.ones((2, 4)))
+    found = taught.presence(support, margin, winners, *np.ones((2, 4)))
     assert found.absent.tolist() == [True, True, False, False]  # the last wins over its rivals, so it is there
     assert found.doubtful.tolist() == [True, True, False, False]
     assert found.uncertain.tolist() == [True, True, True, False]
