@@ -19,7 +19,6 @@ from fsearch.search.options import QueryOptions
 from fsearch.search.terminal.app import (
     Commands,
     called_as,
-    console,
     leave,
     print_json,
     print_ranking,
@@ -32,6 +31,7 @@ from fsearch.search.terminal.commands.discover import discover
 from fsearch.search.terminal.commands.index import index
 from fsearch.search.terminal.commands.maintenance import check, compact, trust
 from fsearch.search.terminal.commands.pages import export, report, serve
+from fsearch.search.terminal.commands.query import query
 from fsearch.search.terminal.options import (
     HERE,
     QUERY,
@@ -43,7 +43,6 @@ from fsearch.search.terminal.options import (
     GroupByOption,
     JsonOption,
     ModelOption,
-    NearestOption,
     QuietOption,
     SeedOption,
     TextVectorOption,
@@ -98,31 +97,7 @@ def fit(
         say(str(report))
 
 
-@app.command()
-@with_options(QueryOptions, QUERY)
-def query(
-    texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help='Phrases; "A" vs "B" also contrasts the two.')],
-    options: QueryOptions,
-    model: ModelOption = None,
-    explain: ExplainOption = False,
-    nearest: NearestOption = False,
-    encoder: EncoderOption = None,
-    text_vector: TextVectorOption = None,
-    as_json: JsonOption = False,
-    workspace: WorkspaceOption = HERE,
-) -> None:
-    """Ask in plain words: does the model fail more on such images, by how much, how sure, and which images show it?"""
-    from fsearch.search.hypotheses import contrasted
-
-    answers = open_workspace(workspace).query(
-        *contrasted(texts), model=model, options=options, encoder=encoder, text_vectors=text_vector
-    )
-    if as_json:
-        print_json(answers.as_dict())
-        return
-    from fsearch.search.terminal.render import answers_text
-
-    console().print(answers_text(answers, explain, nearest), soft_wrap=True)
+app.command()(query)
 
 
 @app.command()

@@ -36,6 +36,7 @@ ENGINES = {  # where each engine and optional library may be imported; but for t
     "uvicorn": "search/web",
     "fiftyone": "search/formats",
     "umap": "search/web",
+    "textual_image": "search/terminal",
     "fcntl": "indexer/storage",
 }
 

@@ -17,7 +17,8 @@ from tests.test_cli import run
 import fsearch
 from fsearch.search.answer import Ranking
 from fsearch.search.hypotheses import shipped
-from fsearch.search.terminal.render import answer_text, fitting_rows, ranking_table
+from fsearch.search.terminal.answers import answer_text
+from fsearch.search.terminal.render import fitting_rows, ranking_table
 
 KEPT = ["rank", "hypothesis", "verdict", "lift", "q"]
 

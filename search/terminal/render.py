@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from rich.style import Style
 from rich.text import Text
 
 from fsearch.diagnoser.verdict import Verdict
-from fsearch.indexer.sources.urls import is_url
-from fsearch.search.answer import Answer, Answers, heading
+from fsearch.search.answer import Answer
 from fsearch.search.export import row_tuples
-from fsearch.search.terminal.explain import explanation
 from fsearch.search.terminal.printable import printable
 
 if TYPE_CHECKING:
@@ -40,38 +36,6 @@ _WIDTHS = {
 _LEAST_PHRASE = 20  # characters that a text keeps in a line
 _LEFT_OUT_FIRST = ("vs group", "adjusted", "observed", "n eff", "90% interval")  # verdict, lift and q stay
 UNBOUNDED = 10_000  # the width of a pipe: no line may be folded or cut
-
-
-def answer_text(answer: Answer, nearest: bool = False) -> Text:
-    """One answer with its numbers and images: those that fail and those that do not, or the nearest."""
-    head, *rest = answer.lines()
-    text = Text(printable(head), style=answer.verdict.style)
-    text.append("".join("\n" + printable(line) for line in rest), style="default")
-    for word, image in answer.shown_images(nearest):
-        line, key = printable(f"\n  {word:<7}  {image}"), printable(image.key)
-        text.append(line.removesuffix(key), style="default").append(key, style=_linked(image.path))
-    return text
-
-
-def _linked(path: str | None) -> Style:
-    """The style of what opens an image where it is clicked: a link, which only a terminal is sent (OSC 8)."""
-    plain = Style(color="default", bold=False)
-    if path is None or printable(path) != path:
-        return plain
-    return plain + Style(link=path if is_url(path) else Path(path).absolute().as_uri())
-
-
-def answers_text(answers: Answers, explain: bool = False, nearest: bool = False) -> Text:
-    """All answers, what the worst of them hides, then the notes."""
-    blocks = []
-    for answer in (*answers.answers, *answers.hidden):
-        if answer in answers.hidden[:1]:
-            blocks.append(Text(printable(heading(answers.hidden))))
-        blocks.append(answer_text(answer, nearest))
-        if explain:
-            blocks.append(Text(printable(explanation(answer, answers.correction))))
-    blocks += [Text(printable(f"note: {n}"), style="yellow") for n in answers.notes]
-    return Text("\n").join(blocks)
 
 
 def ranking_table(

@@ -12,8 +12,8 @@ from fsearch.indexer.workspace.store import Store
 from fsearch.search.answer import Answer, Ranking
 from fsearch.search.neighbour import Neighbour
 from fsearch.search.stored_ranking import latest_run, stored_ranking
+from fsearch.search.thumbnails import Shown
 from fsearch.search.web.change_report import Compared
-from fsearch.search.web.inlined import Shown
 from fsearch.search.web.overview import Making, Overview, Summary
 from fsearch.search.web.plots import Axis, bars
 from fsearch.search.web.sent import ReportOptions, framed

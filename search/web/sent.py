@@ -13,7 +13,8 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.files import write_atomic
 from fsearch.indexer.workspace.image_reader import ImageReader
 from fsearch.indexer.workspace.store import Store
-from fsearch.search.web.inlined import Shown, inlined, link
+from fsearch.search.thumbnails import Shown
+from fsearch.search.web.inlined import inlined, link
 from fsearch.search.web.templating import TEMPLATES
 
 Format = Literal["html", "md"]
