@@ -26,11 +26,16 @@ from fsearch.search.web.work import Jobs
 from fsearch.search.workspace import Workspace
 
 STRIP = 16  # images of a strip
+PAST = 20  # questions that are offered again
 _KEPT = 4  # stored runs held in memory
 _RUNS = (
     "SELECT run_id, created_at, source, count(*) AS phrases, count(*) FILTER (verdict = 'fails') AS fails "
     f"FROM runs JOIN rankings USING (run_id) WHERE model = ? AND NOT {HIDDEN} GROUP BY ALL "
     "ORDER BY run_id DESC LIMIT 100"
+)
+_PAST = (
+    "SELECT hypothesis, condition FROM questions WHERE model = ? AND within = '' GROUP BY ALL "
+    f"ORDER BY max(asked_at) DESC, max(number) DESC LIMIT {PAST}"
 )
 _LAST_ASKED = "SELECT model FROM runs WHERE list_contains(?::VARCHAR[], model) ORDER BY run_id DESC LIMIT 1"
 
@@ -41,6 +46,7 @@ BARE: dict[str, Any] = {  # the frame of a page that says nothing of a workspace
     "runs": (),
     "compared": 0,
     "phrases": (),
+    "past": (),
     "version": fsearch.__version__,
     "question": "",
     "where": "",
@@ -79,7 +85,7 @@ class Reading:
 class Frame:
     """The workspace behind the pages. `program` is how the user calls fsearch, for commands to copy.
 
-    `gates` are the last that were judged, by number.
+    `gates` are the last that were judged, by number; `asked` is what was asked, with its condition, the last first.
     """
 
     workspace: Workspace
@@ -87,6 +93,7 @@ class Frame:
     program: str = "fsearch"
     jobs: Jobs = field(default_factory=Jobs)
     gates: dict[int, Judged] = field(default_factory=dict)
+    asked: tuple[tuple[str, str], ...] = ()
     _asking: threading.Lock = field(default_factory=threading.Lock)
     _state: tuple[tuple[int, ...], Reading] | None = None
 
@@ -123,7 +130,14 @@ class Frame:
         name = model or self.name()
         if name not in read.frames:
             read.frames[name] = self._frame(read.store, name)
-        return dict(read.frames[name])
+        found = dict(read.frames[name])
+        here = {(text.lower(), where) for text, where in self.asked}
+        return found | {"past": [*self.asked, *(past for past in found["past"] if past not in here)][:PAST]}
+
+    def remember(self, text: str, where: str) -> None:
+        """Keep what was asked, to be offered again; the catalog keeps what was tested, phrase by phrase."""
+        now = " ".join(text.split()), where
+        self.asked = (now, *(past for past in self.asked if past != now))[:PAST]
 
     def _frame(self, store: Store, name: str) -> dict[str, Any]:
         runs = store.catalog.sql(_RUNS, [name])
@@ -134,6 +148,7 @@ class Frame:
             "runs": runs.to_pylist(),
             "compared": store.catalog.sql("SELECT count(*) AS n FROM comparisons")["n"][0].as_py(),
             "phrases": phrases,
+            "past": [(row["hypothesis"], row["condition"]) for row in store.catalog.sql(_PAST, [name]).to_pylist()],
         }
 
     def picture(self, image_id: int, side: int | None) -> bytes:

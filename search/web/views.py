@@ -48,6 +48,7 @@ class Views(DataViews, ChangeViews, GateViews):
             with self.at_once():
                 model = self.name()
             asked = self.workspace.query(*contrasted(words), model=model, where=where or None, top=STRIP)
+        self.remember(text, where or "")
         chosen = 1 if rank is None else min(max(1, rank), len(asked.answers) + len(asked.hidden))
         more = ("--where", where) if where else ()
         with self.at_once():

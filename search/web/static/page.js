@@ -61,14 +61,18 @@ document.addEventListener("submit", (event) => {
   if (event.target.method !== "dialog" && button) { button.setAttribute("aria-busy", "true"); button.textContent = "Working\u2026"; }
 });
 
-document.querySelectorAll("textarea[name=phrases], textarea[name=rules]").forEach((box) => {
-  box.addEventListener("dragover", (event) => event.preventDefault());
-  box.addEventListener("drop", async (event) => {
-    const file = event.dataTransfer?.files[0];
-    if (!file) return;
-    event.preventDefault();
-    box.value = file.size < 262144 ? await file.text() : "";
-  });
+async function take(event, box) {
+  const file = event.dataTransfer?.files[0];
+  if (!file) return;
+  event.preventDefault();
+  box.value = file.size < 262144 ? await file.text() : "";
+  box.closest("details")?.setAttribute("open", "");
+  box.focus();
+}
+
+document.querySelectorAll("textarea[name=phrases], textarea[name=rules], form.ask").forEach((place) => {
+  place.addEventListener("dragover", (event) => event.preventDefault());
+  place.addEventListener("drop", (event) => take(event, place.matches("textarea") ? place : document.getElementById("list")));
 });
 
 document.addEventListener("error", (event) => {
