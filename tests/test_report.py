@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import re
+import shlex
 import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from tests.conftest import own_copy
+from tests.support.pages import BROWSERS
 from tests.test_cli import run
 
 import fsearch
@@ -155,3 +158,23 @@ def test_an_axis_has_round_ticks_and_holds_every_interval(ranked: Workspace) -> 
     assert all(0 < axis.at(v) < 100 for a in answers for v in (a.lo, a.hi))
     assert 3 <= len(axis.ticks) <= 11
     assert (axis.at(0), "0") in axis.ticks
+
+
+@pytest.mark.slow
+def test_a_browser_prints_it_on_a4_as_the_page_of_reports_says(ranked: Workspace) -> None:
+    docs = (Path(__file__).parents[1] / "docs" / "report.md").read_text()
+    (line,) = re.findall(r"^    chromium (.*--print-to-pdf.*)$", docs, re.M)
+    browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if browser is None:
+        pytest.skip("no Chromium here; on Debian: apt-get install chromium")
+    found = {}
+    for redact in (False, True):
+        ranked.runs.report(out="report.html", redact=redact)
+        subprocess.run([browser, "--no-sandbox", *shlex.split(line)], check=True, capture_output=True, timeout=300)
+        found[redact] = Path("report.pdf").read_bytes()
+    for data in found.values():
+        sizes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", data)
+        assert sizes
+        assert all(abs(float(w) - 595.3) < 1 and abs(float(h) - 841.9) < 1 for w, h in sizes)  # points of A4
+    images = [data.count(b"/Subtype /Image") for data in found.values()]
+    assert images[0] > images[1] == 0
