@@ -294,6 +294,25 @@ def test_the_map_has_every_image_and_a_part_of_it_is_counted(served: Served) -> 
     assert b"No image lies there" in served.get("/map/selection?area=5,5,6,5,6,6")[2]
 
 
+def test_the_map_offers_only_columns_of_which_some_image_has_a_value(served: Served) -> None:
+    body = served.get("/map")[2].decode()
+    form = body[body.index('name="by"') :]
+    columns = re.findall(r"<option[^>]*>([^<]+)</option>", form[: form.index("</select>")])
+    assert {"loss", "label", "eyewear", "skin_tone", "width"} <= set(columns)
+    assert "prediction" not in columns  # losses were given, and no prediction with them
+    for column in columns:
+        points = np.frombuffer(served.get(f"/map/points?by={column}")[2], "<f4").reshape(-1, 4)
+        assert np.isfinite(points[:, 2]).any(), column
+    assert b"no column &#39;prediction&#39; with a value" in served.get("/map?by=prediction")[2]
+
+
+def test_phrases_that_are_unclear_or_unseen_alone_have_no_empty_plot(served: Served) -> None:
+    for question, plotted in (("a zeppelin", False), ("a zeppelin; dark skin tone", True)):
+        body = served.get(f"/ask?{urlencode({'q': question})}")[2]
+        assert (b'class="forest"' in body) == plotted
+        assert b"a zeppelin" in body
+
+
 def test_ten_browsers_at_once_are_all_answered(served: Served, ranked: Ranked) -> None:
     paths = ["/", "/ask?q=a+hat", f"/run/{ranked.run_id}/3", "/worst", "/thumb/2"] * 2
     with ThreadPoolExecutor(10) as pool:

@@ -19,6 +19,7 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.sql import quoted
 from fsearch.indexer.storage.vectors import blocks
 from fsearch.indexer.workspace.store import Losses, Store
+from fsearch.search.export import row_tuples
 from fsearch.search.export_images import main_axes
 from fsearch.search.hypotheses import from_phrases
 from fsearch.search.selections import members
@@ -110,17 +111,21 @@ class ImageMap:
             return np.arange(n)
         return np.sort(np.random.default_rng(0).choice(n, MOST_POINTS, replace=False))
 
+    @cached_property
     def columns(self) -> list[str]:
-        """What points can be coloured by."""
-        table = self.store.catalog.sql("FROM examples LIMIT 0")
-        return ["loss", *(name for name in table.column_names if name not in {"loss", *_NOT_COLOURS})]
+        """What points can be coloured by: columns of which some image has a value."""
+        names = self.store.catalog.sql("FROM examples LIMIT 0").column_names
+        counts = ", ".join(f"count({quoted(name)})" for name in names)
+        (found,) = row_tuples(self.store.catalog.sql(f"SELECT {counts} FROM examples WHERE model = ?", [self.model]))
+        known = [name for name, count in zip(names, found, strict=True) if count and name not in _NOT_COLOURS]
+        return ["loss", *(name for name in known if name != "loss")]
 
     def colours(self, column: str) -> Colours:
         """The values of a column, by position; NaN where there is none. Raises BadInputError for no such column."""
         if column == "loss":
             return Colours(self.losses.values.astype(np.float32))
-        if column not in self.columns():
-            raise BadInputError(f"no column {column!r}; there are: {', '.join(self.columns())}")
+        if column not in self.columns:
+            raise BadInputError(f"no column {column!r} with a value; there are: {', '.join(self.columns)}")
         name, place = quoted(column), "row_number() OVER () - 1 FROM (SELECT unnest(?::BIGINT[]) AS image_id)"
         query = (
             f"SELECT p.place, TRY_CAST(x.{name} AS DOUBLE) AS number, CAST(x.{name} AS VARCHAR) AS word FROM "
@@ -166,7 +171,7 @@ class ImageMap:
         known = colours.values[np.isfinite(colours.values)]
         low, high = np.quantile(known, [0.02, 0.98]) if len(known) else (0.0, 0.0)
         return {
-            "columns": self.columns(),
+            "columns": self.columns,
             "asked": asked,
             "ways": ["pca"] if self.umap is None else ["pca", "umap"],
             "names": colours.names,
