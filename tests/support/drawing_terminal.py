@@ -37,7 +37,8 @@ def run_on(
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     command = [sys.executable, *program, *map(str, args)]
-    environment = os.environ | {"TERM": "xterm-256color"} | (env or {})
+    around = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    environment = around | {"TERM": "xterm-256color"} | (env or {})
     with subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=environment, start_new_session=True) as child:
         os.close(its)
         said, answered = b"", 0
