@@ -17,6 +17,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # a forked process must not inherit a pool 
 
 import argparse
 import hashlib
+import importlib
 import io
 import json
 import random
@@ -37,7 +38,6 @@ import numpy as np
 import torch
 
 import fsearch
-import fsearch.search.workspace  # what a child would else import anew each time
 from fsearch.data.portraits import draw, sample
 from fsearch.diagnoser import artifact
 from fsearch.diagnoser import fit as fits
@@ -49,6 +49,7 @@ from fsearch.indexer.errors import NotReadyError
 from fsearch.indexer.losses.blackbox import runner as black_box_run
 from fsearch.indexer.losses.blackbox.function import Function
 from fsearch.indexer.losses.loss_spec import LossSpec
+from fsearch.indexer.sources.decode import formats
 from fsearch.indexer.storage.schema import migrations
 from fsearch.indexer.vector_index import index as nearest
 from fsearch.indexer.workspace import compact
@@ -57,6 +58,11 @@ from fsearch.indexer.workspace.source_registry import reopen
 from fsearch.indexer.workspace.store import Store
 from fsearch.search import runs
 
+for name in (  # what each child would else import anew
+    *("scipy.sparse.csgraph", "xgboost.sklearn", "fsearch.indexer.embedding.pipeline"),
+    *("fsearch.search.maintenance", "fsearch.search.query", "fsearch.search.workspace"),
+):
+    importlib.import_module(name)
 SIZES = BatchSizes(batch=4, shard_rows=4)
 POOL, AT_ONCE, LONGEST = 90, 64, 0.3
 LONG = {"fit": 4.0, "rank": 2.0}  # seconds until a kill at random comes, at most, where a run takes longer
@@ -80,6 +86,7 @@ class World:
         self.kills, self.left = Counter[str](), kills
         torch.set_num_threads(1)
         self.encoder = load_encoder(identify("demo", None), "cpu")
+        formats()  # so that no child loads each decoder
         images = [draw(p) for p in sample(POOL, 5)]
         self.pool = [_png(image) for image in images]
         self.means = dict(zip(map(_sha, self.pool), _loss(images), strict=True))
