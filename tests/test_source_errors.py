@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import io
 import os
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,15 +78,56 @@ def test_names_and_texts_that_are_no_utf8(tmp_path: Path, ws: Workspace) -> None
     assert ws.sql("SELECT note FROM metadata")["note"].to_pylist() == ["x?"]
 
 
-def test_a_shard_cut_off_is_quarantined_and_the_others_go_on(tmp_path: Path, ws: Workspace) -> None:
+def in_the_data(header: int, data: bytes) -> bytes:
+    return data[: header + 700]
+
+
+def in_the_header(header: int, data: bytes) -> bytes:
+    return data[: header + 100]
+
+
+def with_a_bit_of_the_header_flipped(header: int, data: bytes) -> bytes:
+    return data[:header] + bytes([data[header] ^ 1]) + data[header + 1 :]
+
+
+DAMAGE = [in_the_data, in_the_header, with_a_bit_of_the_header_flipped]
+
+
+@pytest.mark.parametrize("damaged", DAMAGE)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_damaged_shard_is_quarantined_and_the_others_go_on(
+    damaged: Callable[[int, bytes], bytes], streamed: bool, tmp_path: Path, ws: Workspace
+) -> None:
     held = shards(tmp_path / "data")["held"]
     first = tmp_path / "data" / "shards" / "000.tar"
-    first.write_bytes(first.read_bytes()[: first.stat().st_size // 2])
+    data = damaged(header_of(first, "005.png"), first.read_bytes())
+    first.write_bytes(gzip.compress(data) if streamed else data)
     report = ws.index(held)
-    assert report.embedded >= COUNT - 10
-    (row,) = ws.sql("SELECT key, reason FROM rejected").to_pylist()
-    assert row["key"] == "000.tar"
-    assert "the shard cannot be read to its end" in row["reason"]
+    assert report.embedded >= COUNT - 6
+    rows = {row["key"]: row["reason"] for row in ws.sql("SELECT key, reason FROM rejected").to_pylist()}
+    assert "the shard cannot be read to its end" in rows["000.tar"]
+
+
+@pytest.mark.parametrize("damaged", DAMAGE)
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
+def test_a_damaged_tar_is_refused_whole(
+    damaged: Callable[[int, bytes], bytes], suffix: str, tmp_path: Path, ws: Workspace
+) -> None:
+    """tarfile takes a header that is none for the end: what comes after would be lost without a word."""
+    made = tmp_path / "made.tar"
+    with tarfile.open(made, "w") as tar:
+        tar.add(files(tmp_path / "data"), "photos")
+    data = damaged(header_of(made, name(5)), made.read_bytes())
+    path = tmp_path / f"photos.{suffix}"
+    path.write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
+    with pytest.raises(BadInputError, match="cannot be read"):
+        ws.index(path)
+
+
+def header_of(path: Path, ending: str) -> int:
+    """Where the header of a member begins."""
+    with tarfile.open(path) as tar:
+        return next(member.offset for member in tar if member.name.endswith(ending))
 
 
 def write(path: str, text: str) -> str:

@@ -1,5 +1,7 @@
 """Tar archives that may be anybody's: opened with bounds on headers, and on what decompression makes of them.
 
+What comes after a damaged header is not lost without a word: it is an error.
+
 A header of a header may claim gigabytes, which tarfile reads into memory; two megabytes of gzip may hold as many
 gigabytes of zeros.
 """
@@ -30,7 +32,14 @@ _MAGIC: tuple[tuple[bytes, Any], ...] = (
 
 
 class _Member(tarfile.TarInfo):
-    """A member whose headers are small."""
+    """A member whose headers are small, and whole: tarfile takes a damaged one for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> Any:
+        try:
+            return super().fromtarfile(tar)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            raise tarfile.ReadError(f"a damaged header, {error}, at byte {tar.offset:,}") from error
 
     def _proc_member(self, tar: tarfile.TarFile) -> Any:
         if self.type in (*_OF_HEADERS, tarfile.GNUTYPE_LONGLINK) and self.size > _HEADER:
