@@ -65,12 +65,13 @@ def learn(index: NearestImages, rows: Rows, reference: ReferenceBank, labelled: 
     if enough:
         near = Retriever(index, rows, scale, generic=generic).find(labelled.texts).similarities
         scale = likeliest_scale(near[:, : judged_images(len(rows))[0]], alike, labelled, scale)
-    found = Retriever(index, rows, scale, generic=generic, text_mean=reference.text_mean).find(labelled.texts)
+    retriever = Retriever(index, rows, scale, generic=generic, text_mean=reference.text_mean)
+    found = retriever.find(labelled.texts)
     chances = membership(alike, found.support.anchor, found.scale)
     slopes = slopes_of_truth(chances, labelled, found.quality, len(rows))
     slope, error = pooled_slope(slopes.values, slopes.noise)
     centred, log_mean_exp = thresholds(found.support, rare) if enough else (None, None)
-    check = leave_one_out(vectors, labelled, rare, scale, reference)
+    check = leave_one_out(retriever, found, labelled, rare, scale, reference)
     told = auroc(alike, labelled)
     return Learnt(scale, slope, error, centred, log_mean_exp, told, slopes.at_random, check)
 

@@ -247,8 +247,10 @@ def test_the_check_of_labels_obeys_the_rules_that_a_query_obeys() -> None:
     reference = ReferenceBank(texts[20:30], 40.0, vocabulary=texts[20:])
     shows = kind == np.arange(20)[:, None]
     labels = labelled(shows, texts[:20])
-    found = leave_one_out(vectors, labels, np.arange(20), 40.0, reference)
-    plain = reference.retriever(ExactSearch(vectors.astype(np.float16)), np.arange(1500)).find(texts[:20]).support
+    whole = reference.retriever(ExactSearch(vectors.astype(np.float16)), np.arange(1500))
+    retrieved = whole.find(texts[:20])
+    found = leave_one_out(whole, retrieved, labels, np.arange(20), 40.0, reference)
+    plain = retrieved.support
     absent = np.zeros((2, 20), bool)
     for i in range(20):
         centred, mass = thresholds(plain, np.delete(np.arange(20), i))
@@ -261,6 +263,29 @@ def test_the_check_of_labels_obeys_the_rules_that_a_query_obeys() -> None:
             absent[k, i] = bank.in_force.presence(asked.support, *stands).absent[0]
     assert found == (20, *absent.sum(axis=1))
     assert absent[1].sum() > absent[0].sum()
+
+
+def test_a_concept_is_not_lost_because_few_labelled_images_show_it() -> None:
+    """A query asks all images, of which a few are labelled: what it loses is counted there."""
+    rng = np.random.default_rng(3)
+    vectors, texts, kind = cones(rng, 60, 6000)
+    index, everything = ExactSearch(vectors.astype(np.float16)), np.arange(6000)
+    reference = ReferenceBank(texts, 40.0, vocabulary=texts)
+    rows = np.sort(np.concatenate([rng.choice(np.flatnonzero(kind == i), 4, replace=False) for i in range(60)]))
+    labels = replace(labelled(kind[rows] == np.arange(20)[:, None], texts[:20]), rows=rows)
+    learnt = learn(index, everything, reference, labels)
+    taught = replace(
+        KNOWN, logit_scale=learnt.logit_scale, slope=1.0, centred_similarity=learnt.centred_similarity,
+        log_mean_exp=learnt.log_mean_exp,
+    )  # fmt: skip
+    bank = reference.calibrated(taught)
+    retriever = bank.retriever(index, everything)
+    found = retriever.find(texts[:20])
+    lost = bank.in_force.presence(found.support, *rivalry(found, retriever, bank.rivals, learnt.logit_scale)).absent
+    assert learnt.check.phrases == 20
+    assert abs(learnt.check.lost - lost.sum()) <= 1  # a phrase that is left out teaches nothing of itself
+    assert lost.mean() < 0.5  # among the labelled images alone all would be
+    assert learnt.check.caught >= 18
 
 
 def test_a_concept_that_most_images_show_is_not_absent_though_nothing_stands_out_from_it() -> None:
