@@ -124,6 +124,30 @@ def test_a_damaged_tar_is_refused_whole(
         ws.index(path)
 
 
+@pytest.mark.parametrize("left", [100, 512, 700])
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
+def test_a_tar_cut_off_in_the_mark_of_its_end_has_all_its_images(
+    left: int, suffix: str, tmp_path: Path, ws: Workspace
+) -> None:
+    made = tmp_path / "made.tar"
+    with tarfile.open(made, "w") as tar:
+        tar.add(files(tmp_path / "data"), "photos")
+    with tarfile.open(made) as tar:
+        ends = max(m.offset_data + -(-m.size // 512) * 512 for m in tar)
+    data = made.read_bytes()[: ends + left]
+    path = tmp_path / f"photos.{suffix}"
+    path.write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
+    assert ws.index(path).embedded == COUNT
+
+
+def test_a_shard_damaged_near_its_beginning_is_a_shard_all_the_same(tmp_path: Path, ws: Workspace) -> None:
+    shards(tmp_path / "data")
+    first = tmp_path / "data" / "shards" / "000.tar"
+    first.write_bytes(with_a_bit_of_the_header_flipped(header_of(first, "005.png"), first.read_bytes()))
+    assert ws.index(first).embedded == 5
+    assert ws.sql("SELECT key FROM rejected")["key"].to_pylist() == ["000.tar"]
+
+
 def header_of(path: Path, ending: str) -> int:
     """Where the header of a member begins."""
     with tarfile.open(path) as tar:

@@ -35,11 +35,13 @@ class _Member(tarfile.TarInfo):
     """A member whose headers are small, and whole: tarfile takes a damaged one for the end of the archive."""
 
     @classmethod
-    def fromtarfile(cls, tar: tarfile.TarFile) -> Any:
+    def frombuf(cls, block: Any, encoding: str, errors: str) -> Any:
         try:
-            return super().fromtarfile(tar)
+            return super().frombuf(block, encoding, errors)
         except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
-            raise tarfile.ReadError(f"a damaged header, {error}, at byte {tar.offset:,}") from error
+            if not any(block):  # cut off in the mark of the end, after all members
+                raise tarfile.EOFHeaderError(str(error)) from error  # type: ignore[attr-defined]
+            raise tarfile.ReadError(f"a damaged header: {error}") from error
 
     def _proc_member(self, tar: tarfile.TarFile) -> Any:
         if self.type in (*_OF_HEADERS, tarfile.GNUTYPE_LONGLINK) and self.size > _HEADER:

@@ -8,6 +8,7 @@ import tarfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -126,11 +127,11 @@ class WebDataset:
 
 def looks_like_shard(path: Path) -> bool:
     """Whether some image of a tar's first members has a companion: a file of the same name but for its suffix."""
-    try:
-        with open_regular(path) as file, open_streamed(file) as tar:
-            names = [m.name for _, m in zip(range(_FIRST_MEMBERS), tar, strict=False) if m.isfile()]
-    except (OSError, EOFError, tarfile.TarError, zlib.error):
-        return False  # the archive's own adapter says what is wrong
+    names: list[str] = []
+    damage = suppress(OSError, EOFError, tarfile.TarError, zlib.error)  # what came before tells; the adapter says it
+    with damage, open_regular(path) as file, open_streamed(file) as tar:
+        for _, member in zip(range(_FIRST_MEMBERS), tar, strict=False):
+            names += [member.name] if member.isfile() else []
     stems = {n.rsplit(".", 1)[0] for n in names if is_image(n)}
     return any(not is_image(n) and n.rsplit(".", 1)[0] in stems for n in names)
 
