@@ -13,11 +13,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from benchmarks.planted.clip_sets import FEW_PHRASES, LOGIT_SCALE, SETS, LabelledSet, labelled_set
+from benchmarks.planted.clip_sets import FEW_PHRASES, SETS, LabelledSet, labelled_set
 
-from fsearch.diagnoser.rivals import rivalry
 from fsearch.diagnoser.support import Presence
-from fsearch.indexer.vector_index.index import exact_index
 
 LEAST = 5  # images of a concept
 
@@ -41,13 +39,8 @@ def _row(folder: Path, name: str) -> None:
 
 
 def _ask(whole: LabelledSet, images: np.ndarray, texts: np.ndarray) -> Presence:
-    vectors = images.astype(np.float16)
-    index = exact_index(vectors, vectors.shape[1])
-    index.add([vectors])
-    retriever = whole.reference.retriever(index, np.arange(len(vectors)))
-    found = retriever.find(texts)
-    rivals = rivalry(found, retriever, whole.reference.rivals, LOGIT_SCALE)
-    return whole.reference.in_force.presence(found.support, *rivals)
+    support, rivals = whole.asked(images, texts)
+    return whole.reference.in_force.presence(support, *rivals)
 
 
 if __name__ == "__main__":

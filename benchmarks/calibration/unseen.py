@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from benchmarks.planted.clip_sets import FEW_PHRASES, LOGIT_SCALE, SETS, LabelledSet, labelled_set
+from benchmarks.planted.clip_sets import FEW_PHRASES, SETS, LabelledSet, labelled_set
 
 from fsearch.diagnoser.label_thresholds import COMMON, MIN_PHRASES, thresholds
 from fsearch.diagnoser.labelled import usable
-from fsearch.diagnoser.rivals import Rivalry, rivalry
+from fsearch.diagnoser.rivals import Rivalry
 from fsearch.diagnoser.support import Support, SupportThresholds
 
 LEAST = 5  # images of a concept that is judged
@@ -56,18 +56,11 @@ def print_table(folder: Path) -> None:
 def concepts(whole: LabelledSet) -> Concepts:
     """What is known of each concept with images and without, and at a loss for its rivals."""
     asked = np.flatnonzero((whole.shown.sum(axis=1) >= LEAST) & (whole.shown.mean(axis=1) <= COMMON))
-    gone = [_asked(whole, whole.images[~whole.shown[i]], whole.texts[[i]]) for i in asked]
+    gone = [whole.asked(whole.images[~whole.shown[i]], whole.texts[[i]]) for i in asked]
     supports, stands = zip(*gone, strict=True)
-    there = _asked(whole, whole.images, whole.texts[asked])
+    there = whole.asked(whole.images, whole.texts[asked])
     rivals = len(whole.reference.rivals)
     return Concepts(whole.shown[asked], there[0], Support.joined(supports), there[1], _joined(stands), rivals)
-
-
-def _asked(whole: LabelledSet, images: np.ndarray, texts: np.ndarray) -> tuple[Support, Rivalry]:
-    """How well `images` support each phrase, and how it stands against its rivals among them."""
-    retriever = whole.retriever(images)
-    found = retriever.find(texts)
-    return found.support, rivalry(found, retriever, whole.reference.rivals, LOGIT_SCALE)
 
 
 def _joined(several: Sequence[Rivalry]) -> Rivalry:

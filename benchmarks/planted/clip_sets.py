@@ -17,6 +17,8 @@ from benchmarks.planted.world import ENOUGH, World, truth
 
 from fsearch.diagnoser.reference_bank import ReferenceBank
 from fsearch.diagnoser.retrieval import Retriever
+from fsearch.diagnoser.rivals import Rivalry, rivalry
+from fsearch.diagnoser.support import Support
 from fsearch.indexer.storage.vectors import unit
 from fsearch.indexer.vector_index.exact_search import ExactSearch
 from fsearch.search.query import vocabulary
@@ -68,6 +70,12 @@ class LabelledSet:
     def retriever(self, images: np.ndarray) -> Retriever:
         """Retrieval among `images`, (m, d), as fsearch would retrieve with this encoder."""
         return self.reference.retriever(ExactSearch(images.astype(np.float16)), np.arange(len(images)))
+
+    def asked(self, images: np.ndarray, texts: np.ndarray) -> tuple[Support, Rivalry]:
+        """How well `images` support each of `texts`, (q, d), and how it stands against its rivals among them."""
+        retriever = self.retriever(images)
+        found = retriever.find(texts)
+        return found.support, rivalry(found, retriever, self.reference.rivals, LOGIT_SCALE)
 
 
 @cache
