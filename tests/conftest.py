@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before numpy and torch are loaded: workers share the cores, one thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -178,3 +179,12 @@ def few(tmp_path: Path) -> Planted:
     root = tmp_path / "few"
     root.mkdir()
     return make_planted(root, 60)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """The system's Chromium, to open tabs in; of one module, since Playwright holds the thread's event loop."""
+    from tests.support.pages import chromium
+
+    with chromium() as launched:
+        yield launched

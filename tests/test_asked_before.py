@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 from tests.conftest import own_copy
-from tests.support.pages import TOKEN, Served, chromium, serving, tab_on, violations
+from tests.support.pages import TOKEN, Served, serving, tab_on, violations
 
 uvicorn = pytest.importorskip("uvicorn")
 SMILING = "label = 'smiling'"
@@ -59,12 +59,6 @@ def test_what_was_asked_is_offered_again_the_last_first(served: Served, asked: P
     with serving(asked) as later:  # the catalog keeps what was tested, in lower case
         texts = [text for _, text in past(later)]
         assert {"very dark skin", f"bald where {SMILING}"} <= set(texts)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.mark.slow

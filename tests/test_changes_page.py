@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import own_copy
-from tests.support.pages import Served, chromium, serving, tab_on, violations
+from tests.support.pages import Served, serving, tab_on, violations
 
 import fsearch
 from fsearch.search.compare.result import Comparison
@@ -95,12 +95,6 @@ def test_several_models_need_not_be_chosen_from_before_a_page_is_shown(served: S
     for path in ("/", "/worst", "/sql", "/map", "/ask?q=a+hat"):
         assert served.get(path)[0] == 200, path
     assert b"--model old" in served.get("/ask?q=a+hat")[2]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import subprocess
 import sys
@@ -406,25 +405,14 @@ def test_a_place_that_cannot_be_written_is_one_line(planted: object) -> None:
 
 
 def on_a_terminal(*args: str | Path) -> tuple[int, str]:
-    """Run fsearch in a pseudo-terminal, as a person does."""
-    import pty
+    """Run fsearch on a pseudo-terminal, as a person does; what it said, without control codes."""
+    from drawing_terminal import run_on  # which needs a system with pseudo-terminals
 
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.environ.update(TERM="xterm-256color", COLUMNS="100")
-        os.execv(sys.executable, [sys.executable, "-m", "fsearch.cli", *map(str, args)])
-    said = b""
-    while True:
-        try:
-            said += os.read(terminal, 65536)
-        except OSError:  # the terminal closes with its process
-            break
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode())
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), plain
+    code, said = run_on("none", *args)
+    return code, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode())
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_terminal_sees_a_bar_with_rate_and_a_pipe_does_not(planted: object) -> None:
     code, said = on_a_terminal("index", planted.folder, "--losses", planted.losses)  # type: ignore[attr-defined]
     assert code == 0, said
@@ -438,7 +426,6 @@ def test_a_terminal_sees_a_bar_with_rate_and_a_pipe_does_not(planted: object) ->
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_narrow_terminal_keeps_the_numbers_whole(fitted: Path) -> None:
     Path("h.txt").write_text("a bald person with a full beard and sunglasses\ndark skin tone\n")
     code, said = on_a_terminal("rank", "h.txt", "-w", fitted)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from tests.conftest import own_copy
-from tests.support.pages import BROWSERS
+from tests.support.pages import chromium_program
 from tests.test_cli import run
 
 import fsearch
@@ -164,9 +164,7 @@ def test_an_axis_has_round_ticks_and_holds_every_interval(ranked: Workspace) -> 
 def test_a_browser_prints_it_on_a4_as_the_page_of_reports_says(ranked: Workspace) -> None:
     docs = (Path(__file__).parents[1] / "docs" / "report.md").read_text()
     (line,) = re.findall(r"^    chromium (.*--print-to-pdf.*)$", docs, re.M)
-    browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if browser is None:
-        pytest.skip("no Chromium here; on Debian: apt-get install chromium")
+    browser = chromium_program()
     found = {}
     for redact in (False, True):
         ranked.runs.report(out="report.html", redact=redact)

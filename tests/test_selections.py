@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 import pytest
-from tests.support.pages import TOKEN, Served, chromium, serving, tab_on, violations
+from tests.support.pages import TOKEN, Served, serving, tab_on, violations
 from tests.test_cli import run
 
 import fsearch
@@ -124,12 +124,6 @@ def test_a_selection_loses_the_images_that_go_or_change(few: Any) -> None:
     gone = ws.sql("SELECT image_id FROM images WHERE image_id NOT IN (SELECT image_id FROM selections)")
     assert ws.sql("FROM selections").num_rows == before - 1
     assert ws.sql(f"SELECT key FROM images WHERE image_id = {gone['image_id'][0]}")["key"].to_pylist() == [first.name]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.mark.slow

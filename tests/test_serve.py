@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 import numpy as np
 import pytest
 from tests.conftest import own_copy
-from tests.support.pages import TOKEN, Served, chromium, serving, tab_on, violations
+from tests.support.pages import TOKEN, Served, serving, tab_on, violations
 from tests.test_cli import run
 
 import fsearch
@@ -319,12 +319,6 @@ def test_ten_browsers_at_once_are_all_answered(served: Served, ranked: Ranked) -
         answers = [a for several in pool.map(lambda path: [served.get(path) for _ in range(5)], paths) for a in several]
     refused = [body.decode()[-600:] for status, _, body in answers if status != 200]
     assert not refused
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture

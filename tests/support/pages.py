@@ -68,13 +68,19 @@ def serving(root: Path) -> Iterator[Served]:
         thread.join()
 
 
+def chromium_program() -> str:
+    """The path of the system's Chromium; skips the test where there is none."""
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("no Chromium here; on Debian: apt-get install chromium")
+    return found
+
+
 @contextlib.contextmanager
 def chromium() -> Iterator[Any]:
     """The system's Chromium; skips the test where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip("no Chromium here; on Debian: apt-get install chromium")
+    found = chromium_program()
     sync_api.expect.set_options(timeout=60_000)
     with sync_api.sync_playwright() as started:
         launched = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
