@@ -76,8 +76,13 @@ class DemoReport:
         return min(new, key=lambda c: (c.head.origin == Origin.REGION, c.head.q_value), default=None)
 
 
-def run_demo(workspace: Workspace, folder: Path, progress: Progress | None = None, count: int = COUNT) -> DemoReport:
-    """Run the demo with `count` portraits in `folder`. Raises BadInputError where the workspace holds other images."""
+def run_demo(
+    workspace: Workspace, folder: Path, progress: Progress | None = None, count: int = COUNT, seed: int = SEED
+) -> DemoReport:
+    """Run the demo with `count` portraits of `seed` in `folder`.
+
+    Raises BadInputError where the workspace holds other images.
+    """
     _refuse_foreign(workspace, folder)
     seconds: dict[str, float] = {}
 
@@ -87,7 +92,7 @@ def run_demo(workspace: Workspace, folder: Path, progress: Progress | None = Non
         seconds[stage] = time.perf_counter() - began
         return result
 
-    portraits = sample(count, SEED)
+    portraits = sample(count, seed)
     images = timed("render", lambda: _render(portraits, folder / _FOLDER, progress))
     accuracy, judged = timed("black box", lambda: _judge(portraits, images, folder / "losses.csv"))
     losses = folder / "losses.csv"

@@ -23,6 +23,8 @@ class Portrait:
     ----------
     skin_tone : 1 (lightest) to 10 (darkest), after the ten steps of the Monk Skin Tone scale.
     details : seed of everything that carries no attribute (pose, shirt, iris, background clutter).
+    sex, age, eyes : conventions of the drawing, no claim about people: "woman" or "man"; "child", "adult" or "old";
+        "round", "monolid" (a narrow almond without a fold), or "hidden" behind sunglasses.
     """
 
     skin_tone: int
@@ -37,6 +39,9 @@ class Portrait:
     blurry: bool
     expression: str
     details: int
+    sex: str = "man"
+    age: str = "adult"
+    eyes: str = "round"
 
     def as_row(self) -> dict[str, Any]:
         """The attributes as one row of a table, without the seed of the details."""
@@ -69,12 +74,25 @@ _EVEN_SHARES: Mapping[str, Shares] = MappingProxyType(
     }
 )
 
+# Drawn after all the others and their details, which hence stay what they were before a portrait had these.
+_LATER_SHARES: Mapping[str, Shares] = MappingProxyType(
+    {
+        "sex": _frozen(woman=0.65, man=0.35),
+        "age": _frozen(child=0.40, adult=0.42, old=0.18),
+        "eyes": _frozen(round=0.65, monolid=0.35),
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """The share of every value of every attribute; attributes are independent of each other."""
+    """The share of every value of every attribute; attributes are independent, but for what a face rules out.
 
-    shares: Mapping[str, Shares] = field(default_factory=lambda: _EVEN_SHARES)
+    A face with facial hair is a man's. No child has facial hair, is bald or grey: one drawn so is old where the hair is
+    grey, and adult otherwise. Eyes behind sunglasses are hidden.
+    """
+
+    shares: Mapping[str, Shares] = field(default_factory=lambda: MappingProxyType({**_EVEN_SHARES, **_LATER_SHARES}))
 
     def with_shares(self, **changed: Shares) -> Mix:
         """A mix in which the named attributes follow other shares (they are normalised to one)."""
@@ -96,10 +114,24 @@ def sample(count: int, seed: int, mix: Mix = EVEN) -> list[Portrait]:
     """Draw `count` portraits; the same count, seed and mix always give the same portraits."""
     rng = np.random.default_rng([seed, 7001])
     columns: dict[str, list[Any]] = {}
-    for name, shares in mix.shares.items():
+    for name in (*_EVEN_SHARES, "details", *_LATER_SHARES):
+        if name == "details":
+            columns[name] = rng.integers(0, 2**31, size=count).tolist()
+            continue
+        shares = mix.shares[name]
         weights = np.asarray(list(shares.values()), dtype=np.float64)
         values = list(shares)
         picks = rng.choice(len(values), size=count, p=weights / weights.sum())
         columns[name] = [values[i] for i in picks]
-    columns["details"] = rng.integers(0, 2**31, size=count).tolist()
-    return [Portrait(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+    drawn = (Portrait(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True))
+    return [_possible(portrait) for portrait in drawn]
+
+
+def _possible(portrait: Portrait) -> Portrait:
+    """The portrait with `sex`, `age` and `eyes` as the rest of the face allows."""
+    bearded, grey = portrait.beard != "none", portrait.hair_colour == "grey"
+    sex, age = "man" if bearded else portrait.sex, portrait.age
+    if age == "child" and (bearded or grey or portrait.hair_style == "bald"):
+        age = "old" if grey else "adult"
+    eyes = "hidden" if portrait.eyewear == "sunglasses" else portrait.eyes
+    return replace(portrait, sex=sex, age=age, eyes=eyes)

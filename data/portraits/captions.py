@@ -10,13 +10,15 @@ import numpy as np
 from fsearch.data.portraits.attributes import Portrait
 from fsearch.data.portraits.concepts import CONCEPTS, Concept
 
-# No "man" or "woman": a portrait has no such attribute, and a word that means nothing must count as unseen.
-_SUBJECTS = ("a person", "a person", "someone", "a face")
+# Subjects that say nothing. A word that means nothing must count as unseen, so each further one is a concept's.
+_SUBJECTS = ("person", "person", "person", "someone", "face", "people")
+_PLURALS = frozenset({"people", "men", "women", "boys", "girls", "children", "kids", "adults"})
 _SHOTS = ("a photo of", "a picture of", "a portrait of", "an image of", "a close-up of")
+_LEADS = 0.35  # share of a concept's mentions that use a word of its `leads`, where it has any
 _MENTIONS = np.array([0.40, 0.27, 0.19, 0.14])
 _WORD = re.compile(r"[a-z]+")
 # Words the grammar adds between the wordings.
-_GLUE = "with and who is of people persons photos pictures portraits the a an"
+_GLUE = "with and who is are of people persons photos pictures portraits the a an"
 
 
 @dataclass(slots=True)
@@ -26,6 +28,8 @@ class _Parts:
     nouns: list[str]
     traits: list[str]
     places: list[str]
+    leads: list[str]
+    subject: str | None = None
     shot: str | None = None
 
 
@@ -58,10 +62,15 @@ def _choose(portrait: Portrait, rng: np.random.Generator) -> list[Concept]:
 
 
 def _word(concepts: list[Concept], rng: np.random.Generator) -> _Parts:
-    parts = _Parts([], [], [])
+    parts = _Parts([], [], [], [])
     for concept in concepts:
-        wording = concept.wordings[int(rng.integers(len(concept.wordings)))]
-        if wording in concept.nouns:
+        wordings = concept.leads if concept.leads and rng.random() < _LEADS else concept.wordings
+        wording = wordings[int(rng.integers(len(wordings)))]
+        if wording in concept.leads:
+            parts.leads.append(wording)
+        elif wording in concept.subjects:
+            parts.subject = wording
+        elif wording in concept.nouns:
             parts.nouns.append(wording)
         elif wording in concept.traits:
             parts.traits.append(wording)
@@ -73,7 +82,13 @@ def _word(concepts: list[Concept], rng: np.random.Generator) -> _Parts:
 
 
 def _bare(parts: _Parts, rng: np.random.Generator) -> str:
-    pieces = [*parts.traits, *parts.nouns, *parts.places]
+    who = [*parts.leads, parts.subject or ""]
+    if parts.leads and not parts.subject and rng.random() < 0.5:
+        who[-1] = ("person", "people")[int(rng.integers(2))]
+    named = " ".join(who).strip()
+    if named and who[-1] and rng.random() < 0.5:
+        named = _with_article(named)
+    pieces = [*parts.traits, *([named] if named else []), *parts.nouns, *parts.places]
     if parts.shot:
         pieces.append(parts.shot)
     glue = (" and ", ", ", " ")[int(rng.integers(3))]
@@ -81,17 +96,21 @@ def _bare(parts: _Parts, rng: np.random.Generator) -> str:
 
 
 def _sentence(parts: _Parts, rng: np.random.Generator) -> str:
-    subject = _SUBJECTS[int(rng.integers(len(_SUBJECTS)))]
+    subject = parts.subject or _SUBJECTS[int(rng.integers(len(_SUBJECTS)))]
+    if parts.leads and subject in ("someone", "face"):
+        subject = "person"
     traits = list(parts.traits)
     leading = [t for t in traits if " " not in t]
+    leads = list(parts.leads)
     if leading and subject != "someone" and rng.random() < 0.6:
         traits.remove(leading[0])
-        subject = subject.replace("a ", f"a {leading[0]} ", 1)
-    text = subject
+        leads.insert(0, leading[0])
+    text = _with_article(" ".join([*leads, subject]))
     if parts.nouns:
         text += " with " + _listed(parts.nouns)
     if traits:
-        text += (" who is ", " ", ", ")[int(rng.integers(3))] + _listed(traits)
+        whose = " who are " if subject in _PLURALS else " who is "
+        text += (whose, " ", ", ")[int(rng.integers(3))] + _listed(traits)
     if parts.places:
         text += " " + " ".join(parts.places)
     if parts.shot:
@@ -99,6 +118,13 @@ def _sentence(parts: _Parts, rng: np.random.Generator) -> str:
     if rng.random() < 0.5:
         return f"{_SHOTS[int(rng.integers(len(_SHOTS)))]} {text}"
     return text
+
+
+def _with_article(named: str) -> str:
+    """The words of a subject, the noun last, as a sentence has them."""
+    if named == "someone" or named.split()[-1] in _PLURALS:
+        return named
+    return f"{'an' if named[0] in 'aeiou' else 'a'} {named}"
 
 
 def _listed(items: list[str]) -> str:

@@ -6,43 +6,10 @@ and a phrase is judged against the predicate, so words and truth cannot drift ap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from fsearch.data.portraits.attributes import Portrait
-
-Predicate = Callable[[Portrait], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Concept:
-    """One thing a portrait may show.
-
-    Attributes
-    ----------
-    family : concepts of one family describe the same attribute; a caption uses at most one of them.
-    holds : whether it is true of a portrait.
-    nouns : wordings that follow "with" ("dark skin").
-    traits : wordings that follow "a person who is" or stand after a comma ("wearing glasses").
-    places : wordings that end a sentence ("at the beach").
-    shots : wordings that replace "a photo" ("a blurry photo").
-    salience : how often a caption mentions it, relative to others that hold.
-    """
-
-    name: str
-    family: str
-    holds: Predicate
-    nouns: tuple[str, ...] = ()
-    traits: tuple[str, ...] = ()
-    places: tuple[str, ...] = ()
-    shots: tuple[str, ...] = ()
-    salience: float = 1.0
-
-    @property
-    def wordings(self) -> tuple[str, ...]:
-        """Every wording of this concept, each usable as a hypothesis of its own."""
-        return self.nouns + self.traits + self.places + self.shots
-
+from fsearch.data.portraits.concept import Concept, Predicate
+from fsearch.data.portraits.people import PEOPLE
 
 def _tone(low: int, high: int) -> Predicate:
     return lambda p: low <= p.skin_tone <= high
@@ -101,7 +68,8 @@ _SKIN = (
             "darker skin",
         ),
         ("dark-skinned",),
-        salience=1.3,
+        leads=("black",),
+        salience=1.5,
     ),
     Concept("very dark skin", "skin", _tone(9, 10), ("very dark skin", "a deep skin tone", "ebony skin", "black skin")),
 )
@@ -280,7 +248,7 @@ _SCENE = (
     ),
 )
 
-CONCEPTS: tuple[Concept, ...] = _SKIN + _HAIR + _WORN + _SCENE
+CONCEPTS: tuple[Concept, ...] = _SKIN + _HAIR + _WORN + _SCENE + PEOPLE
 
 
 def phrases() -> Iterator[tuple[str, Concept]]:

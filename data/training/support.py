@@ -59,9 +59,19 @@ def main() -> None:
 
 
 def _sentences(concept: Concept) -> list[str]:
-    rest = f"with {concept.nouns[0]}" if concept.nouns else concept.places[0] if concept.places else concept.shots[0]
     kinds = ("smiling", "not smiling", "frowning") if concept.family != "expression" else ("bald", "bearded")
-    return [f"a {kind} person {rest}" for kind in kinds]
+    return [f"a {kind} {_rest(concept)}" for kind in kinds]
+
+
+def _rest(concept: Concept) -> str:
+    """The concept as the end of a sentence that begins with an adjective."""
+    if concept.subjects:
+        return concept.subjects[0]
+    if concept.nouns:
+        return f"person with {concept.nouns[0]}"
+    if concept.leads:
+        return f"{concept.leads[0]} person"
+    return f"person {(concept.places or concept.shots)[0]}"
 
 
 def _support(encoder: Encoder, texts: NDArray[np.float32], images: NDArray[np.float32]) -> NDArray[np.float64]:

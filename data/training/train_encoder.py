@@ -1,7 +1,9 @@
 """Train the demo encoder: open_clip's CLIP class and contrastive loss on rendered portraits and their captions.
 
     python -m fsearch.data.training.train_encoder --work build/portraits
+    python -m fsearch.data.training.train_encoder --work build/portraits --from fsearch/data/encoder --lr 6e-4
 
+The second starts from trained weights, as after words or drawings were added, and needs fewer steps.
 Resumable: run the same command again and it continues from the last checkpoint in --work. The result is written to
 data/encoder/ as fp16 safetensors beside its model card.
 """
@@ -19,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from open_clip import CLIP, ClipLoss
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fsearch.data.portraits import known_words
@@ -28,6 +30,7 @@ from fsearch.data.training.card import CAPTIONS_PER_STEP, write_card
 from fsearch.data.training.measure import normalise, phrase_aurocs
 
 ENCODER = Path(__file__).parents[1] / "encoder"
+WEIGHTS = "fsearch-portraits.safetensors"
 CHECKPOINT_EVERY = 250
 RESTARTS = (4_400, 5_600)  # steps at which the learning rate rises once more, to a quarter of its peak
 
@@ -38,12 +41,15 @@ def main() -> None:
     config = json.loads((ENCODER / "fsearch-portraits.json").read_text())
     data = corpus.load(args.work, args.images, config["text_cfg"]["context_length"], args.workers)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = CLIP(**config).to(device)
+    model = CLIP(**config)
+    if args.start:
+        model.load_state_dict(load_file(args.start / WEIGHTS), strict=False)  # but for the mask, a constant
+    model = model.float().to(device)
     model.visual.to(memory_format=torch.channels_last)
     spent = _train(model, data, args, device)
     model.float().eval()
     state = {k: v.half().contiguous().cpu() for k, v in model.state_dict().items() if k != "attn_mask"}
-    save_file(state, ENCODER / "fsearch-portraits.safetensors", metadata={"format": "pt"})
+    save_file(state, ENCODER / WEIGHTS, metadata={"format": "pt"})
     (ENCODER / "words.txt").write_text(" ".join(sorted(known_words())) + "\n")
     write_card(ENCODER, phrase_aurocs(ENCODER), vars(args), spent)
 
@@ -51,6 +57,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder of the corpus cache and the checkpoint")
+    parser.add_argument("--from", dest="start", type=Path, help="folder of the weights to start from, else at random")
     parser.add_argument("--images", type=int, default=80_000)
     parser.add_argument("--steps", type=int, default=6_600)
     parser.add_argument("--batch", type=int, default=256)
