@@ -12,6 +12,7 @@ from fsearch.data.portraits.backgrounds import Colour
 from fsearch.data.portraits.pen import Pen, darker, lighter
 
 _INK: Colour = (20, 16, 18)
+_GREY: Colour = (172, 172, 180)  # the brows of the old, whatever their hair
 
 
 def draw_age(pen: Pen, portrait: Portrait, skin: Colour) -> None:
@@ -22,13 +23,13 @@ def draw_age(pen: Pen, portrait: Portrait, skin: Colour) -> None:
             pen.ellipse(side * 0.66, 0.5, 0.24, 0.2, red)  # type: ignore[arg-type]
     if portrait.age != "old":
         return
-    crease = darker(skin, 0.6) if portrait.skin_tone <= 7 else lighter(skin, 0.3)
-    for y in (-0.62, -0.78, -0.94):
-        pen.arc(0, y + 0.12, 0.5 + 0.2 * (y + 0.94), 0.14, (200, 340), crease, 0.06)
+    crease = darker(skin, 0.5) if portrait.skin_tone <= 7 else lighter(skin, 0.4)
+    for y in (-0.64, -0.88):
+        pen.arc(0, y + 0.12, 0.56, 0.14, (200, 340), crease, 0.09)
     for side in (-1, 1):
-        pen.arc(side * 0.4, -0.04, 0.25, 0.2, (20, 160), crease, 0.06)
-        pen.line(((side * 0.24, 0.2), (side * 0.52, 0.42), (side * 0.6, 0.72)), crease, 0.08)
-        pen.line(((side * 0.84, 0.14), (side * 0.78, 0.56)), crease, 0.07)
+        pen.arc(side * 0.4, -0.02, 0.27, 0.22, (20, 160), crease, 0.09)
+        pen.line(((side * 0.26, 0.22), (side * 0.54, 0.42), (side * 0.62, 0.76)), crease, 0.11)
+        pen.line(((side * 0.86, 0.12), (side * 0.8, 0.58)), crease, 0.1)
 
 
 def draw_eyes(pen: Pen, portrait: Portrait, hair: Colour, rng: np.random.Generator) -> None:
@@ -38,7 +39,7 @@ def draw_eyes(pen: Pen, portrait: Portrait, hair: Colour, rng: np.random.Generat
     sunken = 0.2 if portrait.expression == "frowning" else 0.0
     large = 1.3 if portrait.age == "child" else 1.0
     monolid = portrait.eyes == "monolid"
-    lift = raised + 0.14 * (large - 1.0) / 0.3 + (0.06 if monolid else 0.0)
+    lift = raised + 0.14 * (large - 1.0) / 0.3 + (0.1 if monolid else 0.0)
     for side in (-1, 1):
         if monolid:
             _almond(pen, side, large, raised)
@@ -50,15 +51,18 @@ def draw_eyes(pen: Pen, portrait: Portrait, hair: Colour, rng: np.random.Generat
             _lashes(pen, side, large, monolid)
         inner, outer = (side * 0.2, -0.42 - lift + sunken), (side * 0.62, -0.44 - lift - sunken * 0.4)
         width = 0.06 if portrait.sex == "woman" or portrait.age == "child" else 0.15
-        pen.line((inner, outer), darker(hair, 0.8), width)
+        if portrait.age == "old":
+            pen.line((inner, outer), _GREY, width + 0.07)
+        else:
+            pen.line((inner, outer), darker(hair, 0.8), width)
 
 
 def _almond(pen: Pen, side: int, large: float, raised: float) -> None:
     """A narrow eye under one smooth lid."""
     high = (0.07 + raised * 0.3) * large
-    pen.ellipse(side * 0.42, -0.14, 0.27 * large, high, (250, 250, 248))
-    pen.ellipse(side * 0.42, -0.14, 0.1 * large, high, (44, 30, 24))
-    pen.arc(side * 0.42, -0.14, 0.3 * large, high + 0.05, (185, 355), _INK, 0.08)
+    pen.ellipse(side * 0.44, -0.14, 0.3 * large, high, (250, 250, 248))
+    pen.ellipse(side * 0.44, -0.14, 0.1 * large, high, (44, 30, 24))
+    pen.arc(side * 0.44, -0.14, 0.33 * large, high + 0.08, (182, 358), _INK, 0.12)
 
 
 def _lashes(pen: Pen, side: int, large: float, monolid: bool) -> None:

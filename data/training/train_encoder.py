@@ -3,7 +3,8 @@
     python -m fsearch.data.training.train_encoder --work build/portraits
     python -m fsearch.data.training.train_encoder --work build/portraits --from fsearch/data/encoder --lr 6e-4
 
-The second starts from trained weights, as after words or drawings were added, and needs fewer steps.
+The second starts from trained weights, as after words or drawings were added, and needs fewer steps. Under torchrun,
+each process takes a share of the batch and their gradients are averaged.
 Resumable: run the same command again and it continues from the last checkpoint in --work. The result is written to
 data/encoder/ as fp16 safetensors beside its model card.
 """
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as processes
 from open_clip import CLIP, ClipLoss
 from safetensors.torch import load_file, save_file
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -31,12 +33,14 @@ from fsearch.data.training.measure import normalise, phrase_aurocs
 
 ENCODER = Path(__file__).parents[1] / "encoder"
 WEIGHTS = "fsearch-portraits.safetensors"
-CHECKPOINT_EVERY = 250
+CHECKPOINT_EVERY = 100
 RESTARTS = (4_400, 5_600)  # steps at which the learning rate rises once more, to a quarter of its peak
 
 
 def main() -> None:
     args = _arguments()
+    if processes.is_torchelastic_launched():
+        processes.init_process_group("gloo")
     torch.manual_seed(args.seed)
     config = json.loads((ENCODER / "fsearch-portraits.json").read_text())
     data = corpus.load(args.work, args.images, config["text_cfg"]["context_length"], args.workers)
@@ -47,6 +51,8 @@ def main() -> None:
     model = model.float().to(device)
     model.visual.to(memory_format=torch.channels_last)
     spent = _train(model, data, args, device)
+    if _rank() > 0:
+        return
     model.float().eval()
     state = {k: v.half().contiguous().cpu() for k, v in model.state_dict().items() if k != "attn_mask"}
     save_file(state, ENCODER / WEIGHTS, metadata={"format": "pt"})
@@ -84,20 +90,22 @@ def _train(model: CLIP, data: corpus.Corpus, args: argparse.Namespace, device: t
         loss = _step(model, data, loss_of, args, step, device)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        _average(model)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0, math.log(100))
         if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == args.steps:
             seconds = spent + time.monotonic() - began
-            _save(checkpoint, model, optimiser, step + 1, seconds)
+            if _rank() == 0:
+                _save(checkpoint, model, optimiser, step + 1, seconds)
             print(f"step {step + 1}/{args.steps} loss {loss.item():.3f} {seconds:.0f} s", flush=True)
     return spent + time.monotonic() - began
 
 
 def _schedule(step: int, steps: int) -> float:
     """Share of the peak learning rate: warm up, then cosines with restarts (SGDR, Loshchilov and Hutter, 2017)."""
-    warm = 200
+    warm = min(200, steps // 10)
     if step < warm:
         return (step + 1) / warm
     began = max((r for r in RESTARTS if r <= step), default=warm)
@@ -110,16 +118,17 @@ def _step(
     model: CLIP, data: corpus.Corpus, loss_of: ClipLoss, args: argparse.Namespace, step: int, device: torch.device
 ) -> torch.Tensor:
     """The contrastive loss of one batch, averaged over several captions of each image (the image tower runs once)."""
-    rng = np.random.default_rng([args.seed, step])
-    rows = np.sort(rng.choice(len(data.images), args.batch, replace=False))
+    batch = args.batch // _processes()
+    rng = np.random.default_rng([args.seed, step, *([_rank()] if _rank() else [])])
+    rows = np.sort(rng.choice(len(data.images), batch, replace=False))
     images = augment(torch.from_numpy(data.images[rows]), rng).to(device)
-    picks = np.argsort(rng.random((args.batch, corpus.CAPTIONS)), axis=1)[:, :CAPTIONS_PER_STEP]
+    picks = np.argsort(rng.random((batch, corpus.CAPTIONS)), axis=1)[:, :CAPTIONS_PER_STEP]
     tokens = torch.from_numpy(np.take_along_axis(data.tokens[rows], picks[:, :, None], axis=1)).long().to(device)
     amp = torch.autocast(device.type, torch.bfloat16) if device.type == "cuda" or _cpu_has_bf16() else nullcontext()
     with amp, sdpa_kernel(SDPBackend.MATH):  # on a CPU the fused attention's backward pass is six times slower
         seen = model.encode_image(images, normalize=True).float()
         told = model.encode_text(tokens.flatten(0, 1), normalize=True).float()
-    told = told.unflatten(0, (args.batch, CAPTIONS_PER_STEP))
+    told = told.unflatten(0, (batch, CAPTIONS_PER_STEP))
     scale = model.logit_scale.exp()
     losses = [loss_of(seen, told[:, k], scale) for k in range(CAPTIONS_PER_STEP)]
     return torch.stack(losses).mean()
@@ -138,6 +147,24 @@ def augment(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     grain = torch.Generator().manual_seed(int(rng.integers(2**31)))
     x = (x * gain + torch.randn(x.shape, generator=grain) * float(rng.uniform(0, 0.03))).clamp(0, 1)
     return normalise(x).contiguous(memory_format=torch.channels_last)
+
+
+def _processes() -> int:
+    return processes.get_world_size() if processes.is_initialized() else 1
+
+
+def _rank() -> int:
+    return processes.get_rank() if processes.is_initialized() else 0
+
+
+def _average(model: CLIP) -> None:
+    """Average the gradients over all processes."""
+    if _processes() > 1:
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        flat = torch.cat([g.reshape(-1) for g in gradients]) / _processes()
+        processes.all_reduce(flat)
+        for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(mean.view(gradient.shape))
 
 
 def _cpu_has_bf16() -> bool:
