@@ -2,8 +2,8 @@
 
     python -m benchmarks.story [SEEDS]      SEEDS seeds (10), none of them the demo's own
 
-The story: the planted failures come out, which are dark skin, and, hidden by it, dim light and hats, as far as the black
-box truly loses more there; light skin does not; and nothing is said to fail that truly does not (the renderer knows).
+The story: the planted failures come out, which are dark skin, and, hidden by it, dim light and hats, as far as the
+black box truly loses more there; light skin does not; and nothing is said to fail that truly does not (the renderer knows).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import fsearch
-from fsearch.data.portraits import named_in, sample
+from fsearch.data.portraits import sample
 from fsearch.search.answer import Answer
 from fsearch.search.demo import COUNT, run_demo, true_lifts
 
@@ -61,7 +61,9 @@ def tell(seed: int) -> Told:
     for text in HIDDEN:
         lines.append(_line(listed[text], report.truths[text]))
         said = [a for a in (listed[text], hidden.get(text)) if a and a.verdict in SAID]
-        lines.append(f"{text}, apart from dark skin: {hidden[text].verdict if text in hidden else '-'}, true {apart[text]:+.3f}")
+        lines.append(
+            f"{text}, apart from dark skin: {hidden[text].verdict if text in hidden else '-'}, true {apart[text]:+.3f}"
+        )
         if apart[text] >= TRULY and not said:
             wrong.append(f"{text} is not told")
     wrong += [f"{a.text} fails, and truly not" for a in listed.values() if _false(a, report.truths)]

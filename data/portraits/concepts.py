@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from fsearch.data.portraits.concept import Concept, Predicate
 from fsearch.data.portraits.people import PEOPLE
 
+
 def _tone(low: int, high: int) -> Predicate:
     return lambda p: low <= p.skin_tone <= high
 
