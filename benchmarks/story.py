@@ -2,8 +2,8 @@
 
     python -m benchmarks.story [SEEDS]      SEEDS seeds (10), none of them the demo's own
 
-The story: the planted failures come out, which are dark skin, and, hidden by it, dim light and hats, as far as the
-black box truly loses more there; light skin does not; and nothing is said to fail that truly does not (the renderer knows).
+The story: the planted failures come out, which are dark skin and, hidden by it, dim light and hats, as far as the black
+box truly loses more there; light skin does not; and nothing is said to fail that truly does not, as the renderer knows.
 """
 
 from __future__ import annotations
