@@ -1,7 +1,7 @@
 """Train the demo encoder: open_clip's CLIP class and contrastive loss on rendered portraits and their captions.
 
     python -m fsearch.data.training.train_encoder --work build/portraits
-    python -m fsearch.data.training.train_encoder --work build/portraits --from fsearch/data/encoder --lr 6e-4
+    python -m fsearch.data.training.train_encoder --work build/portraits --from fsearch/data/encoder --lr 3e-4
 
 The second starts from trained weights, as after words or drawings were added, and needs fewer steps. Under torchrun,
 each process takes a share of the batch and their gradients are averaged.
