@@ -15,8 +15,7 @@ from fsearch.data.training.measure import COUNT, SEED, PhraseAuroc
 _BEFORE = """ It starts from the weights shipped before, which knew
   no man, woman, child, age or shape of eyes: 6,600 steps of 256 images of 80,000 portraits in which these were not
   drawn (peak learning rate 0.0015; in the first 5,600 steps frowns were drawn smaller, and hard to tell from neutral
-  faces), 76 minutes on 2 CPU cores. In the first 450 of the steps since, an old face's creases and brows and monolid
-  eyes were drawn smaller."""
+  faces), 76 minutes on 2 CPU cores."""
 CAPTIONS_PER_STEP = 4  # of each image, so that the image tower runs once for several contrastive losses
 
 _CARD = """# Model card: fsearch-portraits
