@@ -83,7 +83,7 @@ def _word(concepts: list[Concept], rng: np.random.Generator) -> _Parts:
 
 def _bare(parts: _Parts, rng: np.random.Generator) -> str:
     who = [*parts.leads, parts.subject or ""]
-    if parts.leads and not parts.subject and rng.random() < 0.5:
+    if parts.leads and not parts.subject and (parts.nouns or rng.random() < 0.5):  # "white, a hat" is no white hat
         who[-1] = ("person", "people")[int(rng.integers(2))]
     named = " ".join(who).strip()
     if named and who[-1] and rng.random() < 0.5:

@@ -92,7 +92,14 @@ _HAIR = (
     Concept("brown hair", "hair colour", _colour("brown"), ("brown hair", "brunette hair")),
     Concept("blond hair", "hair colour", _colour("blond"), ("blond hair", "blonde hair", "yellow hair"), ("blonde",)),
     Concept("red hair", "hair colour", _colour("red"), ("red hair", "ginger hair"), ("redheaded",)),
-    Concept("grey hair", "hair colour", _colour("grey"), ("grey hair", "gray hair", "white hair", "silver hair")),
+    # named often: "white" alone is a word for skin, which "white hair" is else taken for
+    Concept(
+        "grey hair",
+        "hair colour",
+        _colour("grey"),
+        ("grey hair", "gray hair", "white hair", "silver hair"),
+        salience=2.5,
+    ),
 )
 
 _WORN = (

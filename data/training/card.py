@@ -15,7 +15,8 @@ from fsearch.data.training.measure import COUNT, SEED, PhraseAuroc
 _BEFORE = """ It starts from the weights shipped before, which knew
   no man, woman, child, age or shape of eyes: 6,600 steps of 256 images of 80,000 portraits in which these were not
   drawn (peak learning rate 0.0015; in the first 5,600 steps frowns were drawn smaller, and hard to tell from neutral
-  faces), 76 minutes on 2 CPU cores."""
+  faces), 76 minutes on 2 CPU cores. For the last 1,000 steps captions named white hair more often, which had been taken
+  for a word for skin, as "white" is."""
 CAPTIONS_PER_STEP = 4  # of each image, so that the image tower runs once for several contrastive losses
 
 _CARD = """# Model card: fsearch-portraits
@@ -43,12 +44,14 @@ Mean over {n} phrases: **{mean:.3f}**; lowest: **{low:.3f}** ("{low_phrase}").
 """
 
 
-def write_card(folder: Path, rows: Sequence[PhraseAuroc], arguments: dict[str, Any], seconds: float) -> None:
-    """Write MODEL_CARD.md into `folder` from the measured `rows`."""
+def write_card(
+    folder: Path, rows: Sequence[PhraseAuroc], arguments: dict[str, Any], seconds: float, processes: int
+) -> None:
+    """Write MODEL_CARD.md into `folder` from the measured `rows`; so many processes shared each batch."""
     weights = folder / "fsearch-portraits.safetensors"
     lowest = min(rows, key=lambda r: r.auroc)
     table = "\n".join(f"| {r.concept} | {r.phrase} | {r.share:.2f} | {r.auroc:.3f} |" for r in rows)
-    machine = "one GPU" if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU cores"
+    machine = "one GPU" if torch.cuda.is_available() else f"{torch.get_num_threads() * processes} CPU cores"
     text = _CARD.format(
         params=weights.stat().st_size / 2e6,
         size=weights.stat().st_size / 1e6,

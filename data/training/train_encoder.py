@@ -57,7 +57,7 @@ def main() -> None:
     state = {k: v.half().contiguous().cpu() for k, v in model.state_dict().items() if k != "attn_mask"}
     save_file(state, ENCODER / WEIGHTS, metadata={"format": "pt"})
     (ENCODER / "words.txt").write_text(" ".join(sorted(known_words())) + "\n")
-    write_card(ENCODER, phrase_aurocs(ENCODER), vars(args), spent)
+    write_card(ENCODER, phrase_aurocs(ENCODER), vars(args), spent, _processes())
 
 
 def _arguments() -> argparse.Namespace:
