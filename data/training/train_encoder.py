@@ -64,6 +64,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder of the corpus cache and the checkpoint")
     parser.add_argument("--from", dest="start", type=Path, help="folder of the weights to start from, else at random")
+    parser.add_argument(
+        "--lock-images", action="store_true", help="train the text tower alone (Zhai et al., CVPR 2022): for new words"
+    )
     parser.add_argument("--images", type=int, default=80_000)
     parser.add_argument("--steps", type=int, default=6_600)
     parser.add_argument("--batch", type=int, default=256)
@@ -83,6 +86,7 @@ def _train(model: CLIP, data: corpus.Corpus, args: argparse.Namespace, device: t
     checkpoint = args.work / "checkpoint.pt"
     first, spent = _resume(checkpoint, model, optimiser)
     model.train()
+    model.visual.train(not args.lock_images)
     began = time.monotonic()
     for step in range(first, args.steps):
         for group in optimiser.param_groups:
@@ -126,7 +130,8 @@ def _step(
     tokens = torch.from_numpy(np.take_along_axis(data.tokens[rows], picks[:, :, None], axis=1)).long().to(device)
     amp = torch.autocast(device.type, torch.bfloat16) if device.type == "cuda" or _cpu_has_bf16() else nullcontext()
     with amp, sdpa_kernel(SDPBackend.MATH):  # on a CPU the fused attention's backward pass is six times slower
-        seen = model.encode_image(images, normalize=True).float()
+        with torch.set_grad_enabled(not args.lock_images):
+            seen = model.encode_image(images, normalize=True).float()
         told = model.encode_text(tokens.flatten(0, 1), normalize=True).float()
     told = told.unflatten(0, (batch, CAPTIONS_PER_STEP))
     scale = model.logit_scale.exp()
