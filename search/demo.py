@@ -69,10 +69,10 @@ class DemoReport:
 
     @property
     def unlisted(self) -> Concept | None:
-        """What fails most surely and no line of the list says: a concept in words, or else a region without."""
-        listed = {a.text for a in self.ranking.answers}
+        """What fails most surely and no line of the list names: a concept in words, or else a region without."""
+        listed = {_meaning(a.text) for a in self.ranking.answers}
         fails = [c for c in self.discovery.concepts if c.head.verdict == Verdict.FAILS]
-        new = [c for c in fails if not listed & {c.head.text, *(w.text for w in c.wordings)}]
+        new = [c for c in fails if not listed & {_meaning(w.text) for w in (c.head, *c.wordings)}]
         return min(new, key=lambda c: (c.head.origin == Origin.REGION, c.head.q_value), default=None)
 
 
@@ -129,6 +129,11 @@ def _refuse_foreign(workspace: Workspace, folder: Path) -> None:
         raise BadInputError(
             f"the workspace {workspace.root} holds other images; give the demo its own with --workspace"
         )
+
+
+def _meaning(text: str) -> frozenset[str]:
+    """The attributes of portraits that a phrase names, in whatever words; itself, where it names none."""
+    return frozenset(c.name for c in named_in(text)) or frozenset({text})
 
 
 def _name(i: int) -> str:

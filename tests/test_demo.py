@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from fsearch.data.portraits import draw, named_in, phrases, sample
 from fsearch.data.training.measure import auroc
 from fsearch.indexer.embedding.encoder import Encoder
 from fsearch.indexer.embedding.open_clip_encoder import DEMO_FOLDER
-from fsearch.search.demo import run_demo
+from fsearch.search.demo import STARTER, run_demo
 
 
 @pytest.fixture(scope="module")
@@ -138,9 +139,11 @@ def test_the_demo_prints_its_story(monkeypatch: pytest.MonkeyPatch) -> None:
     assert " ".join(lines[0].split()) == GOLDEN_HEAD
     assert "dark skin" in lines[1]
     assert " fails " in lines[1]
-    assert len(lines[1:47]) == 46
-    assert all(line.split()[0] == str(i) for i, line in enumerate(lines[1:47], start=1))
+    assert len(lines[1:51]) == 50
+    assert all(line.split()[0] == str(i) for i, line in enumerate(lines[1:51], start=1))
     assert all(len(line) <= 80 for line in lines[-13:-5]), lines[-13:-5]
+    listed = [row["text"] for row in csv.DictReader(STARTER.open())]
+    assert all({c.name for c in named_in(lines[-11])} != {c.name for c in named_in(text)} for text in listed)
     lines[-11] = "  NAME"
     tail = [line.replace("q < ", "q ") for line in lines[-17:]]
     assert [" ".join(re.sub(r"[+-]?\d+(\.\d+)?", "#", line).split()) for line in tail] == [
