@@ -160,7 +160,7 @@ def _pairs() -> Iterator[tuple[Concept, Concept, str]]:
             yield a, b, f"{a.nouns[0]} {b.places[0]}" if b.places else f"{a.nouns[0]} and {b.nouns[0]}"
     for name, word in _LABELS:
         for other in CONCEPTS:
-            if other.family == by_name[name].family or other.shots:
+            if other.family == by_name[name].family or other.shots or not (other.nouns or other.places):
                 continue
             rest = f"with {other.nouns[0]}" if other.nouns else other.places[0]
             yield by_name[name], other, f"a {word} person {rest}"
