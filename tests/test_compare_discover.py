@@ -49,7 +49,7 @@ def add(ws: Workspace, model: str, values: np.ndarray, folder: Path) -> None:
 def test_what_got_worse_is_found_though_nobody_listed_it(found: Comparison) -> None:
     head = found.answers[0]
     assert (head.verdict, head.wording_of) == ("worse", None)
-    assert any("dark" in text or "black skin" in text for text in (head.text, *head.wordings)), head
+    assert re.search(r"very dark|black|skin_tone = (9|10)", " ".join((head.text, *head.wordings))), head
     assert head.lo > 0
     assert head.simpson
     assert head.reason.endswith("on the whole it is better")
@@ -122,8 +122,9 @@ def test_the_numbers_are_of_the_judging_half_alone(mine: Workspace, found: Compa
     again = mine.compare("old", "loud", discover=True)
     words = {a.text: a for a in found if a.origin == "vocabulary"}
     told = {a.text: a for a in again if a.origin == "vocabulary"}
-    assert words.keys() & told.keys() >= {a.text for a in words.values() if a.verdict == "worse"} != set()
-    for text in words.keys() & told.keys():
+    both = words.keys() & told.keys()
+    assert both
+    for text in both:
         for name in NUMBERS:
             assert getattr(told[text], name) == pytest.approx(getattr(words[text], name), rel=1e-6, abs=1e-9)
     assert again.whole.change != pytest.approx(found.whole.change)

@@ -24,7 +24,7 @@ Singles = NDArray[np.float32]
 REPEATS = 0.99  # area under the ROC curve from which columns tell the loss by themselves, alone or together
 HEADS, REGIONS, WORDINGS = 24, 8, 5  # concepts, further regions, and other wordings of each, at most
 NEARLY = 0.75  # overlap from which two heads are one concept: each of them said something that the others had not
-ALIKE = 0.9  # overlap from which the shorter of two phrases stands for both
+ALIKE = 0.9  # overlap from which one of two phrases stands for both
 _PAIRED = 60  # concepts that are tried in pairs
 
 
@@ -147,7 +147,7 @@ def _with_wordings(
 ) -> list[Proposal]:
     """Heads that share few images with earlier heads, each with other wordings: heads that share more, then others.
 
-    Of phrases of nearly the same images the shortest stands for the concept.
+    Of phrases of nearly the same images, one stands for the concept: see `_speaker`.
     """
     every = [*heads, *(c for c in single if c not in heads)]
     rest = [i for i, c in enumerate(single) if c not in heads]
@@ -161,9 +161,16 @@ def _with_wordings(
         later = range(len(heads), len(every))
         same += [j for j in later if shared[j].argmax() == i and shared[j, i] > SAME_IMAGES]
         alike = [j for j in same if shared[j, i] >= ALIKE] if every[i].name else []
-        head = min([i, *alike], key=lambda j: len(every[j].name))
+        head = _speaker([i, *alike], every)
         first = len(proposals)
         others = sorted((j for j in (i, *same) if j != head), key=lambda j: every[j].origin == Origin.VOCABULARY)
         others = others[:WORDINGS]  # the user's own words first
         proposals += [Proposal(every[j], first, float(lifts[j])) for j in (head, *others)]
     return proposals
+
+
+def _speaker(alike: Sequence[int], every: Sequence[Candidate]) -> int:
+    """The phrase whose words, in their order, most of the others hold; of several, the shortest: "dark skin" stands
+    for "dark skin tone" and "darker skin" where "black", which is shorter, is in no other wording."""
+    padded = {j: f" {every[j].name} " for j in alike}
+    return min(alike, key=lambda j: (-sum(padded[j] in other for other in padded.values()), len(padded[j])))

@@ -151,13 +151,6 @@ def shards(root: Path) -> dict[str, Any]:
     return {"held": str(root / "shards" / "{000..002}.tar")}
 
 
-def cut_off(shard: Path) -> None:
-    """Cut a tar in the header of its middle member, as an upload that broke off leaves it."""
-    with tarfile.open(shard) as tar:
-        members = tar.getmembers()
-    shard.write_bytes(shard.read_bytes()[: members[len(members) // 2].offset + 100])
-
-
 def coco(root: Path) -> dict[str, Any]:
     files(root)
     made = COCO()
