@@ -19,7 +19,8 @@ from fsearch.diagnoser.groups import effective_images, shuffled, singletons
 from fsearch.diagnoser.subsample import fitting_rows
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.storage.vectors import unit
-from fsearch.indexer.vector_index.near_duplicates import dense, find
+from fsearch.indexer.vector_index.exact_search import ExactSearch
+from fsearch.indexer.vector_index.near_duplicates import dense, find, find_in
 
 
 def frames(clips: int, each: int, noise: float = 0.02, dim: int = 32, seed: int = 0) -> np.ndarray:
@@ -46,6 +47,20 @@ def test_groups_are_found_through_an_inverted_file_too() -> None:
     order = np.random.default_rng(1).permutation(len(vectors))
     truth = np.repeat(np.arange(7_000), 3)[order]
     assert (find(vectors[order]) == dense(truth)).mean() > 0.999
+
+
+def test_vectors_that_no_image_has_any_more_change_no_group() -> None:
+    """Those of images embedded anew are exact copies; those of changed images may lie between two others."""
+    vectors = np.concatenate([frames(60, 3), frames(200, 1, seed=1)])
+    between = unit(vectors[:180:3] + vectors[180:240])
+    live = np.arange(len(vectors)) + len(vectors)
+    for gone in (vectors, unit(vectors + np.roll(vectors, 1, axis=0)), np.resize(between, vectors.shape)):
+        found = find_in(ExactSearch(np.concatenate([gone, vectors])), live=live)
+        assert dense(found[live]).tolist() == find(vectors).tolist()
+        assert len(set(found[: len(gone)])) == len(gone)
+        assert not np.isin(found[: len(gone)], found[live]).any()
+    alike = np.repeat(frames(1, 1), 6, axis=0)
+    assert find_in(ExactSearch(alike), live=np.array([1, 4])).tolist() == [1, 0, 3, 4, 0, 6]
 
 
 def test_members_draw_and_hold_out_whole_groups() -> None:

@@ -45,8 +45,12 @@ def test_every_phrase_of_the_demo_encoder_is_answered_alike_by_both_paths(ws: Wo
     by_torch: Any = encoder
     assert isinstance(text_tower.read(encoder.spec), TextTower)
     asked = [f'"{phrase}"' for phrase in PHRASES]  # as they stand: "no hat" is "no hat"
-    torchs = ws.query(*asked, text_vectors=by_torch.embed_by_torch(PHRASES))
-    assert str(ws.query(*asked)) == str(torchs)
+    ours, torchs = ws.query(*asked), ws.query(*asked, text_vectors=by_torch.embed_by_torch(PHRASES))
+    assert [(a.verdict, a.reason) for a in ours] == [(a.verdict, a.reason) for a in torchs]
+    told, expected = str(ours).split(), str(torchs).split()
+    differ = [(a, b) for a, b in zip(told, expected, strict=True) if a != b]
+    assert len(differ) <= 1e-3 * len(told)  # the two differ by 1e-7: now and then a number is rounded the other way
+    assert all(abs(float(a) - float(b)) < 1.5 * 10.0 ** -len(b.partition(".")[2]) for a, b in differ), differ
 
 
 @pytest.mark.slow

@@ -51,19 +51,25 @@ def find(vectors: Floats, rule: Rule = RULE, seed: int = 0) -> Groups:
     return find_in(ExactSearch(vectors), rule, seed)
 
 
-def find_in(index: NearestImages, rule: Rule = RULE, seed: int = 0) -> Groups:
-    """The same for all vectors of an index. The cost is that of NEIGHBOURS nearest neighbours for each."""
+def find_in(index: NearestImages, rule: Rule = RULE, seed: int = 0, live: Groups | None = None) -> Groups:
+    """The same for all vectors of an index. The cost is that of NEIGHBOURS nearest neighbours for each.
+
+    `live`, (m,) int64 rising: the rows that images have; all of them by default. What was there before an image changed
+    links no two others, and is a group of its own.
+    """
     import scipy.sparse
     from scipy.sparse.csgraph import minimum_spanning_tree
 
     rows = len(index)
-    if rows < 2:
-        return np.zeros(rows, np.int64)
-    apart = random_distance(index.vectors, seed)
+    live = np.arange(rows) if live is None else live
+    if len(live) < 2:
+        return np.arange(rows)
+    apart = _random_distance(index.vectors, live, seed)
     if apart <= 0:  # all images are alike
-        return np.zeros(rows, np.int64)
+        return np.where(np.isin(np.arange(rows), live), 0, np.arange(rows) + 1)
     reach = rule.limit * rule.apart * apart  # how far it is to the outside matters up to here
-    edges = [np.concatenate(part) for part in zip(*_near_pairs(_searchable(index, seed), reach), strict=True)]
+    near = _near_pairs(_searchable(index, seed), reach, live)
+    edges = [np.concatenate(part) for part in zip(*near, strict=True)]
     ends = edges[0].astype(np.int32), edges[1].astype(np.int32)  # older versions of scipy take no others for a tree
     tree = scipy.sparse.csr_array((edges[2], ends), shape=(rows, rows))
     found = minimum_spanning_tree(tree).tocoo()
@@ -71,10 +77,10 @@ def find_in(index: NearestImages, rule: Rule = RULE, seed: int = 0) -> Groups:
     return _cut(rows, (found.row[order], found.col[order], found.data[order] / apart), rule)
 
 
-def random_distance(vectors: Embeddings, seed: int = 0) -> float:
-    """Median of one less the cosine of two of `vectors`, (n, d) unit rows, drawn at random."""
+def _random_distance(vectors: Embeddings, live: Groups, seed: int) -> float:
+    """Median of one less the cosine of two of the `live` rows of `vectors`, (n, d) unit rows, drawn at random."""
     rng = np.random.default_rng([seed, 61])
-    some = np.sort(rng.choice(len(vectors), min(len(vectors), _SAMPLE), replace=False))
+    some = live[np.sort(rng.choice(len(live), min(len(live), _SAMPLE), replace=False))]
     sample = np.asarray(vectors[some], np.float32)
     first, second = rng.integers(0, len(some), (2, _PAIRS))
     other = first != second
@@ -117,8 +123,9 @@ def _cut(rows: int, tree: Edges, rule: Rule) -> Groups:
     return dense(np.asarray(label[:rows]))
 
 
-def _near_pairs(index: NearestImages, reach: float) -> Iterator[Edges]:
-    """Pairs of rows at most `reach` apart, block by block, each in one direction or both."""
+def _near_pairs(index: NearestImages, reach: float, live: Groups) -> Iterator[Edges]:
+    """Pairs of `live` rows at most `reach` apart, block by block, each in one direction or both."""
+    lives = np.isin(np.arange(len(index)), live)
     for start, block in placed_blocks(index.vectors):
         for first in range(0, len(block), _BATCH):
             queries = block[first : first + _BATCH].astype(np.float32)
@@ -126,7 +133,7 @@ def _near_pairs(index: NearestImages, reach: float) -> Iterator[Edges]:
             query, place = np.nonzero((similarities >= 1.0 - reach) & (rows >= 0))
             own, other = query + start + first, rows[query, place]
             distance = np.maximum(1.0 - similarities[query, place].astype(np.float64), 1e-9)  # 0 would be no edge
-            kept = own != other
+            kept = (own != other) & lives[own] & lives[other]
             yield own[kept], other[kept], distance[kept]
 
 

@@ -62,7 +62,7 @@ def prepared(
             missing = scalar(con, "SELECT count(*) FROM images WHERE status = 'present' AND group_id IS NULL")
     if chosen is None and not missing and before is None:
         return None
-    labels = find_in(index()) if chosen is None else None
+    labels = find_in(index(), live=_present_rows(store)) if chosen is None else None
 
     def write(con: Connection) -> None:
         if labels is None:
@@ -84,6 +84,13 @@ def groups_of(store: Store, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     with store.catalog.read() as con:
         found = con.execute(query).fetchnumpy()  # pyarrow's own to_numpy imports pandas
     return np.asarray(found["id"][np.searchsorted(found["row"], rows)], np.int64)
+
+
+def _present_rows(store: Store) -> NDArray[np.int64]:
+    """(n,) rows that present images have, rising."""
+    with store.catalog.read() as con:
+        found = con.execute("SELECT DISTINCT row FROM images WHERE status = 'present' ORDER BY row").fetchnumpy()
+    return np.asarray(found["row"], np.int64)
 
 
 def _by_column(con: Connection, column: str) -> None:
