@@ -171,6 +171,7 @@ def _with_wordings(
 
 def _speaker(alike: Sequence[int], every: Sequence[Candidate]) -> int:
     """The phrase whose words, in their order, most of the others hold; of several, the shortest: "dark skin" stands
-    for "dark skin tone" and "darker skin" where "black", which is shorter, is in no other wording."""
+    for "dark skin tone" and "darker skin" where "black", which is shorter, is in no other wording.
+    """
     padded = {j: f" {every[j].name} " for j in alike}
     return min(alike, key=lambda j: (-sum(padded[j] in other for other in padded.values()), len(padded[j])))
