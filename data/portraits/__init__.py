@@ -6,7 +6,8 @@ fsearch's workspace, models or statistics; only numpy and Pillow are needed.
 
 from fsearch.data.portraits.attributes import EVEN, Mix, Portrait, sample
 from fsearch.data.portraits.captions import caption, known_words
-from fsearch.data.portraits.concepts import CONCEPTS, Concept, phrases
+from fsearch.data.portraits.concept import Concept
+from fsearch.data.portraits.concepts import CONCEPTS, phrases
 from fsearch.data.portraits.draw import SIZE, draw, draw_many, pixels
 from fsearch.data.portraits.naming import named_in
 

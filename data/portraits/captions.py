@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fsearch.data.portraits.attributes import Portrait
-from fsearch.data.portraits.concepts import CONCEPTS, Concept
+from fsearch.data.portraits.concept import Concept
+from fsearch.data.portraits.concepts import CONCEPTS
 
 # Subjects that say nothing. A word that means nothing must count as unseen, so each further one is a concept's.
 _SUBJECTS = ("person", "person", "person", "someone", "face", "people")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from fsearch.data.portraits.concepts import Concept, phrases
+from fsearch.data.portraits.concept import Concept
+from fsearch.data.portraits.concepts import phrases
 
 
 def named_in(phrase: str) -> tuple[Concept, ...]:
