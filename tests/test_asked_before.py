@@ -82,19 +82,22 @@ def test_a_question_is_asked_again_by_keyboard(browser: Any, served: Served) -> 
 
 
 @pytest.mark.slow
-def test_a_file_dropped_on_the_question_is_a_list_to_rank(browser: Any, served: Served) -> None:
+@pytest.mark.parametrize(
+    ("name", "text"), [("list.txt", "a beard\nsunglasses\n"), ("LIST.CSV", 'text,group\n"a beard",\nsunglasses,eyes\n')]
+)
+def test_a_file_dropped_on_the_question_is_a_list_to_rank(browser: Any, served: Served, name: str, text: str) -> None:
     from playwright.sync_api import expect
 
-    drop = """() => {
+    drop = """([name, text]) => {
       const data = new DataTransfer();
-      data.items.add(new File(["a beard\\nsunglasses\\n"], "list.txt", { type: "text/plain" }));
+      data.items.add(new File([text], name, { type: "text/plain" }));
       document.getElementById("q").dispatchEvent(
         new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
     }"""
     with tab_on(browser, served) as tab:
         tab.goto(f"{served.address}/worst")
-        tab.evaluate(drop)
-        expect(tab.locator("#list")).to_have_value("a beard\nsunglasses\n")
+        tab.evaluate(drop, [name, text])
+        expect(tab.locator("#list")).to_have_value(text)
         expect(tab.locator("#list")).to_be_focused()
         assert violations(tab) == []
         tab.keyboard.press("Tab")
@@ -104,11 +107,19 @@ def test_a_file_dropped_on_the_question_is_a_list_to_rank(browser: Any, served: 
 
 
 @pytest.mark.slow
-def test_a_workspace_without_a_run_has_the_question_in_focus(browser: Any, fitted: Path, tmp_path: Path) -> None:
+def test_a_workspace_without_a_run_says_what_to_begin_with(browser: Any, fitted: Path, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
     ws = own_copy(fitted, tmp_path / "w")
     with serving(ws.root) as page:
         tab = browser.new_page()
-        tab.goto(f"{page.address}/?token={TOKEN}")
+        answer = tab.goto(f"{page.address}/?token={TOKEN}")
+        assert answer.status == 200
         assert tab.evaluate("document.activeElement.id") == "q"
         assert tab.locator("#list").is_visible()
+        assert violations(tab) == []
+        tab.get_by_role("button", name="Rank portraits").click()
+        tab.wait_for_url("**/run/1", wait_until="commit")
+        expect(tab.locator("h1").first).to_contain_text("kinds of image fail")
         tab.close()
+    assert ws.runs.show(1).settings["source"] == "portraits"

@@ -206,6 +206,36 @@ def test_phrases_are_ranked_from_the_page(served: Served) -> None:
     assert served.get("/rank", "POST", b"phrases=%0A", **headers)[0] == 400
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"phrases=%0A", b"hypothesis file phrases.txt is empty"),
+        (b"phrases=hat&file=a.exe", b"a.exe: drop a file of .txt, .csv"),
+        (b"phrases=a,b%0A1,2&file=..%2F..%2Fmine.csv", b"mine.csv has no column"),
+        (b"phrases=hat%0Ahat&file=mine.txt", b"mine.txt line 2"),
+        (b"phrases=%5B&file=mine.yaml", b"mine.yaml is not YAML"),
+        (b"starter=..%2Fpeople", b"no list is called"),
+        (b"phrases=" + b"%0A".join(b"a%d" % i for i in range(2001)), b"2,001 phrases; here 2,000 at most"),
+    ],
+)
+def test_a_list_that_cannot_be_ranked_is_refused_by_its_own_name(served: Served, body: bytes, said: bytes) -> None:
+    headers = {"Origin": served.address, "Host": f"127.0.0.1:{served.port}"}
+    status, _, page = served.get("/rank", "POST", body, **headers)
+    assert status == 400
+    assert said in page
+    assert b"/tmp" not in page
+
+
+def test_a_dropped_table_is_read_as_one(fitted: Path, tmp_path: Path) -> None:
+    ws = own_copy(fitted, tmp_path / "w")
+    body = b"file=mine.csv&phrases=text%2Cgroup%0Aa+straw+hat%2Chats%0Aa+beanie%2Chats%0A"
+    with serving(ws.root) as page:
+        headers = {"Origin": page.address, "Host": f"127.0.0.1:{page.port}"}
+        _, found, _ = page.get("/rank", "POST", body, **headers)
+        run = events(page, found["location"])[-1]["run"]
+    assert {(a.text, a.group) for a in ws.runs.ranking(run)} == {("a straw hat", "hats"), ("a beanie", "hats")}
+
+
 def test_work_that_is_stopped_stores_nothing() -> None:
     jobs, begun, go_on = Jobs(), threading.Event(), threading.Event()
 

@@ -36,7 +36,7 @@ class Pages:
         pages, views = self, self._views
         change = "comparison.html", "_change.html"
         routes = [
-            Route("/", pages.page(lambda q, p: views.run(None, None, Filter.of(q)))),
+            Route("/", pages.page(lambda q, p: views.first(Filter.of(q)))),
             Route("/run/{run:int}", pages.page(lambda q, p: views.run(p["run"], None, Filter.of(q)))),
             Route("/run/{run:int}/{rank:int}", pages.page(lambda q, p: views.run(p["run"], p["rank"], Filter.of(q)))),
             Route("/ask", pages.page(lambda q, p: views.ask(q.get("q", ""), q.get("where"), _whole(q, "k", 1)))),
@@ -52,7 +52,7 @@ class Pages:
             Route("/gate", pages.page(lambda q, p: views.gate(None), "gate.html")),
             Route("/gate/{number:int}", pages.page(lambda q, p: views.gate(p["number"]), "gate.html")),
             Route("/judge", pages.form(lambda form: f"/work/{views.judge(form).number}"), methods=["POST"]),
-            Route("/rank", pages.form(lambda form: f"/work/{views.rank(form['phrases']).number}"), methods=["POST"]),
+            Route("/rank", pages.form(lambda form: f"/work/{views.rank(form).number}"), methods=["POST"]),
             Route("/work/{number:int}", pages.page(lambda q, p: views.work(p["number"]), "work.html")),
             Route("/work/{number:int}/events", views.jobs),
             Route("/work/{number:int}/stop", pages.stop, methods=["POST"]),
@@ -82,7 +82,8 @@ class Pages:
                 found = values(query, request.path_params)
             except FsearchError as error:
                 return self._error(str(error))
-            wanted = part if request.headers.get("hx-target") == "phrase" else template
+            whole = found.get("template", template)
+            wanted = part if request.headers.get("hx-target") == "phrase" else whole
             return self._html(wanted, found | self._links(found, request))
 
         return endpoint

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fsearch.diagnoser.verdict import Verdict
 from fsearch.indexer.errors import BadInputError
 from fsearch.search.answer import Answers, Ranking
-from fsearch.search.hypotheses import contrasted, versus
+from fsearch.search.hypotheses import contrasted, read_hypotheses, shipped, versus
 from fsearch.search.options import Progress
 from fsearch.search.votes import vote, votes_on
 from fsearch.search.web.change_views import ChangeViews
@@ -15,16 +16,23 @@ from fsearch.search.web.data_views import DataViews
 from fsearch.search.web.filters import EVERYTHING, Filter
 from fsearch.search.web.frame import STRIP
 from fsearch.search.web.gate_views import GateViews
+from fsearch.search.web.lists import MAX_PHRASES, listed
 from fsearch.search.web.overview import Making, Summary, explained_by
 from fsearch.search.web.plots import Axis
 from fsearch.search.web.work import Job
 
-MAX_PHRASES = 2_000  # of one pasted file
 _FOLDED = (Verdict.UNSEEN, Verdict.UNCLEAR)
 
 
 class Views(DataViews, ChangeViews, GateViews):
     """The pages of one workspace."""
+
+    def first(self, only: Filter) -> dict[str, Any]:
+        """The last run; before there is one, what to begin with."""
+        if self.store().catalog.sql("SELECT count(*) AS n FROM runs")["n"][0].as_py():
+            return self.run(None, None, only)
+        lists = {name: [h.text for h in read_hypotheses(Path(name))] for name in shipped()}
+        return self.frame() | {"template": "start.html", "lists": lists, "command": self.command("rank", "people")}
 
     def run(self, run_id: int | None, rank: int | None, only: Filter = EVERYTHING) -> dict[str, Any]:
         """A stored run with one of its phrases chosen, by default the worst that `only` lists."""
@@ -56,15 +64,13 @@ class Views(DataViews, ChangeViews, GateViews):
             values = self._ranked(asked, chosen, command)
         return values | {"question": text, "where": where or "", "notes": asked.notes, "correction": asked.correction}
 
-    def rank(self, text: str) -> Job:
-        """Begin to rank phrases, one a line, as a stored run."""
-        phrases = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-        if not 1 <= len(phrases) <= MAX_PHRASES:
-            raise BadInputError(f"give phrases, one a line, {MAX_PHRASES:,} at most")
+    def rank(self, form: dict[str, str]) -> Job:
+        """Begin to rank the hypotheses of a form as a stored run."""
+        hypotheses = listed(form)
 
         def work(progress: Progress) -> int:
             with self._asking:
-                return self.workspace.rank(phrases, model=self.name(), top=STRIP, progress=progress).run_id
+                return self.workspace.rank(hypotheses, model=self.name(), top=STRIP, progress=progress).run_id
 
         return self.jobs.start(work)
 

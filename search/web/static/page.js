@@ -66,6 +66,8 @@ async function take(event, box) {
   if (!file) return;
   event.preventDefault();
   box.value = file.size < 262144 ? await file.text() : "";
+  const name = box.form.querySelector("input[name=file]");
+  if (name) name.value = file.name;
   box.closest("details")?.setAttribute("open", "");
   box.focus();
 }
