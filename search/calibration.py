@@ -71,7 +71,10 @@ class CalibrationReport:
         phrases, lost, caught = learnt.check
         if not phrases:
             return found
-        return f"{found}; of {phrases} labels left out one by one, {caught} without their images, and {lost} with them"
+        return (
+            f"{found}; of {phrases} labels left out one by one, {caught} without their images (so far as the labelled "
+            f"ones tell), and {lost} with them"
+        )
 
 
 def calibrate(session: Session, root: Path, source: str, encoder: Named | None, device: Device) -> CalibrationReport:

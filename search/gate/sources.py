@@ -173,7 +173,9 @@ class Sources:
         found = {value: np.isin(rows, own) for value, own in self.store.rows_by(self.model, column).items()}
         members = {value: found[value] for value in sorted(found, key=_place) if found[value].any()}
         if not 1 <= len(members) <= MOST_SLICES:
-            raise BadInputError(f"by {column}: {len(members):,} values; a group table is of 1 to {MOST_SLICES}")
+            raise BadInputError(
+                f"by {column}: {len(members):,} values; a group table is of 1 to {MOST_SLICES}; put them into fewer groups"
+            )
         without = len(rows) - int(np.any(list(members.values()), axis=0).sum())
         if without:
             self.notes.append(f"{without:,} images have no {column} and are in no group")
