@@ -170,12 +170,11 @@ class Sources:
             raise BadInputError(
                 f"only {len(rows)} images with a loss are asked about (at least {MIN_FIT_IMAGES} needed)"
             )
-        found = {value: np.isin(rows, own) for value, own in self.store.rows_by(self.model, column).items()}
-        members = {value: found[value] for value in sorted(found, key=_place) if found[value].any()}
+        by_value = {value: np.isin(rows, own) for value, own in self.store.rows_by(self.model, column).items()}
+        members = {value: by_value[value] for value in sorted(by_value, key=_place) if by_value[value].any()}
         if not 1 <= len(members) <= MOST_SLICES:
-            raise BadInputError(
-                f"by {column}: {len(members):,} values; a group table is of 1 to {MOST_SLICES}; put them into fewer groups"
-            )
+            found = f"{len(members):,} values; a group table is of 1 to {MOST_SLICES}"
+            raise BadInputError(f"by {column}: {found}: put them into fewer groups")
         without = len(rows) - int(np.any(list(members.values()), axis=0).sum())
         if without:
             self.notes.append(f"{without:,} images have no {column} and are in no group")
