@@ -19,6 +19,7 @@ from fsearch.search.neighbour import Neighbour
 if TYPE_CHECKING:
     from PIL import Image
 
+_EXPLAINED = 0.5  # share of the observed lift that is left of a phrase whose cause is another one
 COLUMNS = tuple(field.name for field in fields(Finding))
 _OF_UNSEEN = (
     "hypothesis",
@@ -120,6 +121,14 @@ class Answer(Finding):
     def title(self) -> str:
         """The phrase, and the slice it was asked in."""
         return f"{self.text} [{self.within}]" if self.within else self.text
+
+    @property
+    def explained_by(self) -> str | None:
+        """The failing phrase that mostly explains this one; None where enough of its observed lift is its own."""
+        if self.adjusted_lift is None or not self.shares_with:
+            return None
+        own = self.adjusted_lift / self.observed_lift if self.observed_lift > 0 else 1.0
+        return max(self.shares_with, key=lambda pair: pair[1])[0] if own < _EXPLAINED else None
 
     def as_row(self) -> dict[str, Any]:
         """One flat row without the images: the columns of `rankings`, with the hypothesis' group and template.

@@ -69,11 +69,14 @@ class DemoReport:
 
     @property
     def unlisted(self) -> Concept | None:
-        """What fails most surely and no line of the list names: a concept in words, or else a region without."""
+        """What fails most surely, by itself, and no line of the list names: in words, or else a region without."""
         listed = {_meaning(a.text) for a in self.ranking.answers}
-        fails = [c for c in self.discovery.concepts if c.head.verdict == Verdict.FAILS]
-        new = [c for c in fails if not listed & {_meaning(w.text) for w in (c.head, *c.wordings)}]
-        return min(new, key=lambda c: (c.head.origin == Origin.REGION, c.head.q_value), default=None)
+        heads = [c for c in self.discovery.concepts if c.head.explained_by is None]
+        fails = [c for c in heads if c.head.verdict == Verdict.FAILS]
+        regions = [c for c in fails if c.head.origin == Origin.REGION]
+        words = [c for c in fails if c not in regions]
+        new = [c for c in words if not listed & {_meaning(w.text) for w in (c.head, *c.wordings)}]
+        return min(new or regions, key=lambda c: c.head.q_value, default=None)
 
 
 def run_demo(

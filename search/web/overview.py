@@ -17,7 +17,6 @@ from fsearch.indexer.workspace.store import Store
 from fsearch.search.answer import Answer, Ranking
 
 CORRECTIONS: dict[Correction, str] = {"bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutieli"}
-_EXPLAINED = 0.5  # share of the observed lift that is left of a phrase whose cause is another one
 _STRONG, _FAIR = 0.5, 0.2  # rank correlations
 
 _MODEL, _RUN = (", ".join(map(quoted, columns_of(table))) for table in ("models", "runs"))
@@ -119,7 +118,7 @@ class Summary:
     def of(cls, answers: Sequence[Answer], correction: Correction = "bh") -> Summary:
         """The summary of answers in order of rank."""
         failing = [a for a in answers if a.verdict == Verdict.FAILS]
-        explained = [(a, by) for a in failing if (by := explained_by(a)) is not None]
+        explained = [(a, by) for a in failing if (by := a.explained_by) is not None]
         others = {id(a) for a, _ in explained}
         causes = tuple(a for a in failing if id(a) not in others)
         return cls(causes, tuple(explained), Counter(a.verdict for a in answers), len(answers), correction)
@@ -137,14 +136,6 @@ class Summary:
             f"Of the phrases called \u201cfails\u201d, at most one in {share} is expected to be a false alarm "
             f"({CORRECTIONS[self.correction]} at {Q_LEVEL:.0%}); each also has a 90% interval above zero."
         )
-
-
-def explained_by(answer: Answer) -> str | None:
-    """The failing phrase that mostly explains another; None where enough of its lift is its own."""
-    if answer.adjusted_lift is None or not answer.shares_with:
-        return None
-    own = answer.adjusted_lift / answer.observed_lift if answer.observed_lift > 0 else 1.0
-    return max(answer.shares_with, key=lambda pair: pair[1])[0] if own < _EXPLAINED else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from fsearch.search.web.filters import EVERYTHING, Filter
 from fsearch.search.web.frame import STRIP
 from fsearch.search.web.gate_views import GateViews
 from fsearch.search.web.lists import MAX_PHRASES, listed
-from fsearch.search.web.overview import Making, Summary, explained_by
+from fsearch.search.web.overview import Making, Summary
 from fsearch.search.web.plots import Axis
 from fsearch.search.web.work import Job
 
@@ -91,7 +91,7 @@ class Views(DataViews, ChangeViews, GateViews):
         all_ranked = [(rank, a) for rank, a in enumerate(answers, start=1) if a.wording_of is None]
         ranked = [(rank, a) for rank, a in all_ranked if only.keeps(a)]
         hidden = [(rank, a) for rank, a in enumerate(found.hidden, start=len(answers) + 1) if only.keeps(a)]
-        by = {rank: cause for rank, a in ranked if a.verdict == Verdict.FAILS and (cause := explained_by(a))}
+        by = {rank: cause for rank, a in ranked if a.verdict == Verdict.FAILS and (cause := a.explained_by)}
         judged = [a for _, a in ranked if a.verdict not in _FOLDED]
         return self.frame(found.model) | {
             "summary": Summary.of([a for _, a in all_ranked]),
