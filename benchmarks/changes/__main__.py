@@ -77,6 +77,12 @@ def main() -> None:
     rows = {row: [Measured.of(done[key]) for key in keys] for row, keys in wanted.items()}
     for row, found in rows.items():
         print(line(*row, summary(found)))
+    for source in dict.fromkeys(source for source, _, _ in rows):
+        print(
+            line(
+                f"{source}, all", "", "", summary([m for row, found in rows.items() if row[0] == source for m in found])
+            )
+        )
     total = summary([m for found in rows.values() for m in found])
     print(line("all", "", "", total))
     print(f"\n{total['worlds']} worlds; the whole is `better` in {total['whole_better']:.0%}; of the phrases called")
