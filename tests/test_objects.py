@@ -219,6 +219,14 @@ def test_a_yolo_folder_is_a_data_set_and_the_ground_truth(config: str) -> None:
     np.testing.assert_allclose(losses(ws), 0, atol=1e-6)
 
 
+def test_what_a_yolo_data_set_lists_and_has_not_is_said() -> None:
+    root = yolo("data", "train: images/train\nval: val.txt\nnames: [person, hat]\n")
+    (root / "val.txt").write_text("".join(f"./images/val/{n}\n" for n in ["gone.png", *NAMES]))
+    report = fsearch.open("w").index(root)
+    assert report.embedded == COUNT
+    assert report.notes[1] == "2 folders, lists or images that it names are not there, the first 'images/train'"
+
+
 def labels_with_scores(folder: str, names: list[str] = NAMES) -> str:
     """What Ultralytics writes with save_txt and save_conf."""
     Path(folder).mkdir()
@@ -350,6 +358,15 @@ def test_a_pascal_voc_folder_is_a_data_set_and_the_ground_truth() -> None:
         ws.losses.add("m", predictions=numbered, **how)
     ws.losses.add("m", predictions=numbered, classes=CLASSES, **(how | {"task": "detection-f1"}))
     assert losses(ws) == TRUE
+    Image.new("RGB", (9, 9)).save(root / "JPEGImages" / "unlabelled.png")
+    report = ws.index(root)
+    assert (report.found, report.notes) == (COUNT, ("1 images have no file of objects, and are left out",))
+    first = root / "Annotations" / NAMES[0].replace("png", "xml")
+    sound = first.read_text()
+    first.write_text(sound[:40])
+    with pytest.raises(BadInputError, match="is no XML"):  # and not a plain folder of images
+        ws.index(root)
+    first.write_text(sound)
     bomb = '<!DOCTYPE x [<!ENTITY a "aaaa">]><annotation><filename>&a;</filename></annotation>'
     (root / "Annotations" / NAMES[3].replace("png", "xml")).write_text(bomb)
     with pytest.raises(BadInputError, match="is no Pascal VOC file: it is empty, too large, or declares entities"):
@@ -387,6 +404,9 @@ def test_images_of_the_ground_truth_that_are_not_indexed_are_counted(indexed: Wo
         (lambda: write("r.json", {"0": {"boxes": [[1, 2, 3, 4]], "labels": [], "scores": [1]}}), "equally long"),
         (lambda: write("r.json", [3]), "detection 1: it must be an object"),
         (lambda: write("r.json", "x"), "is no COCO results file"),
+        (lambda: write("r.json", results(score=float("nan"))), "image id 0, prediction, box 1: 'score' is not finite"),
+        (lambda: write("r.json", results(score=float("inf"))), "image id 0, prediction, box 1: 'score' is not finite"),
+        (lambda: write("r.json", []), "r.json holds no detection"),
         (lambda: write("r.json", results(category_id=9)), "category 9 is not in the ground truth"),
         (lambda: write("r.json", results(category_id="dog")), "category 'dog' is not in the ground truth"),
         (lambda: write("r.pkl", ""), "is a pickle, which would run code; with MMDetection write JSON"),
@@ -403,7 +423,16 @@ def test_label_files_without_confidence_say_so(indexed: Workspace) -> None:
     labels_with_scores("labels")
     for path in Path("labels").iterdir():
         path.write_text(path.read_text().replace(" 0.9\n", "\n"))
-    with pytest.raises(BadInputError, match="has no confidence; write them with save_conf=True"):
+    with pytest.raises(BadInputError, match="ends with no confidence; write them with save_conf=True"):
+        indexed.losses.add("m", predictions="labels", task="detection-f1", target="photos/gt.json")
+
+
+@pytest.mark.parametrize("confidence", ["", " 0.9"])
+def test_the_number_of_a_track_is_no_confidence(confidence: str, indexed: Workspace) -> None:
+    labels_with_scores("labels")
+    for track, path in enumerate(sorted(Path("labels").iterdir()), start=2):
+        path.write_text(path.read_text().replace(" 0.9\n", f"{confidence} {track}\n"))
+    with pytest.raises(BadInputError, match=r"000001.txt row 1 ends with no confidence.*; not of a track"):
         indexed.losses.add("m", predictions="labels", task="detection-f1", target="photos/gt.json")
 
 

@@ -125,8 +125,10 @@ def _arrays(entry: Any, where: str) -> list[Detection]:
 
 
 def _scored(detection: Detection, where: str) -> Detection:
-    if "score" not in detection:
-        raise BadInputError(f"{where} has no confidence; write them with save_conf=True")
+    if not 0 <= detection.get("score", -1) <= 1:  # a track's number stands last, and counts from 1
+        raise BadInputError(
+            f"{where} ends with no confidence; write them with save_conf=True, by val or predict; not of a track"
+        )
     return detection
 
 

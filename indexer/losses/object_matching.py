@@ -32,6 +32,8 @@ def match_detections(
     """
     objects = truth.objects
     assert objects is not None
+    if not keys:
+        raise BadInputError(f"{path} holds no detection, of any image")
     known = objects.ids if any(k in objects.ids for k in keys) else objects.names
     if not any(k in known for k in keys):
         raise BadInputError(f"{path}: none of its image ids is in the ground truth, or not among the images")

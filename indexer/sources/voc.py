@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.sources.annotated import AnnotatedImage, AnnotatedSet
 from fsearch.indexer.sources.decode import suffixes
+from fsearch.indexer.sources.listing import is_image
 from fsearch.indexer.sources.yolo import read_lines
 from fsearch.indexer.storage.regular_files import read_regular
 
@@ -24,7 +25,8 @@ def annotations_of(folder: Path) -> list[Path]:
         if (folder / name).is_dir():
             found = sorted(p for p in (folder / name).iterdir() if p.suffix.lower() == ".xml")
             if found:
-                return found if _looks_like_voc(found[0]) else []
+                surely = name != "." and (folder / _IMAGES[0]).is_dir()  # then a damaged file is an error
+                return found if surely or _looks_like_voc(found[0]) else []
     return []
 
 
@@ -46,7 +48,10 @@ def read_voc(folder: Path) -> AnnotatedSet:
         found = [{k: v for k, v in o.items() if k != "name"} | {"category_id": ids[o["name"]]} for o in objects]
         name = _image_file(folder / place, file, path.stem).relative_to(folder).as_posix()
         images.append(AnnotatedImage(path.stem, name, *size, found, split=splits.get(path.stem)))
-    return AnnotatedSet(images, {i: n for n, i in ids.items()}, folder, named_only=True)
+    listed = {Path(image.file_name).name for image in images}
+    others = sum(is_image(n) and n not in listed for n in os.listdir(folder / place))
+    notes = (f"{others:,} images have no file of objects, and are left out",) if others else ()
+    return AnnotatedSet(images, {i: n for n, i in ids.items()}, folder, named_only=True, notes=notes)
 
 
 def _read(path: Path) -> tuple[str, tuple[int | None, int | None], list[dict[str, Any]]]:

@@ -38,7 +38,8 @@ def read_yolo(place: Path) -> AnnotatedSet:
     if not isinstance(content, dict):
         raise BadInputError(f"{config} is no YOLO configuration: it must hold train, val or test, and names")
     root = _root(folder, content.get("path"))
-    files = list(_files(root, folder, content))
+    absent: list[str] = []
+    files = list(_files(root, folder, content, absent))
     names = _names(content.get("names"), folder)
     images, classes, missing = [], set(names), 0
     for split, file in files:
@@ -54,6 +55,9 @@ def read_yolo(place: Path) -> AnnotatedSet:
             f"in {folder}; put data.yaml into the folder of the images"
         )
     notes = (f"{missing:,} images have no file of labels, and count as without objects",) if missing else ()
+    if absent:
+        first = f"the first {absent[0]!r}"
+        notes += (f"{len(absent):,} folders, lists or images that it names are not there, {first}",)
     return AnnotatedSet(images, {c: names.get(c, str(c)) for c in sorted(classes)}, folder, relative=True, notes=notes)
 
 
@@ -99,28 +103,29 @@ def _places(content: dict[str, Any]) -> list[Any]:
     return [content[s] for s in _SPLITS if content.get(s)] or ["images"]
 
 
-def _files(root: Path, folder: Path, content: dict[str, Any]) -> Iterator[tuple[str | None, Path]]:
-    """Each image file once, with its split."""
+def _files(root: Path, folder: Path, content: dict[str, Any], absent: list[str]) -> Iterator[tuple[str | None, Path]]:
+    """Each image file once, with its split; what is not there is appended to `absent`."""
     seen: set[Path] = set()
     splits: dict[str | None, Any] = {s: content[s] for s in _SPLITS if content.get(s)}
     for split, given in (splits or {None: "images"}).items():
         for text in given if isinstance(given, list) else [given]:
-            for file in _listed(root, folder, str(text)):
+            for file in _listed(root, folder, str(text), absent):
                 if file not in seen:
                     seen.add(file)
                     yield {"valid": "val"}.get(split or "", split), file
 
 
-def _listed(root: Path, folder: Path, text: str, *, lists: bool = True) -> list[Path]:
+def _listed(root: Path, folder: Path, text: str, absent: list[str], *, lists: bool = True) -> list[Path]:
     """The images of a folder, or of a text file that lists them; of a path of another machine the tail that is here.
 
-    What such a file lists are no `lists`: it might be in one of them itself.
+    What such a file lists are no `lists`: it might be in one of them itself. What is not there goes to `absent`.
     """
     parts = [p for p in text.replace("\\", "/").split("/") if p not in ("", ".", "..")]
     tails = ["/".join(parts[i:]) for i in range(len(parts) + 1)]
     found_at = (base / t for t in tails for base in (root, folder) if t and os.path.exists(base / t))
     place = next(found_at, None)
     if place is None:
+        absent.append(text)
         return []
     if place.is_file():
         if is_image(place.name):
@@ -128,7 +133,7 @@ def _listed(root: Path, folder: Path, text: str, *, lists: bool = True) -> list[
         if not lists:
             return []
         listed = read_lines(place)
-        several = (_listed(root, place.parent, line.strip(), lists=False) for line in listed if line.strip())
+        several = (_listed(root, place.parent, line.strip(), absent, lists=False) for line in listed if line.strip())
         return [file for files in several for file in files]
     found = []
     for parent, folders, names in os.walk(place):

@@ -107,7 +107,7 @@ def read_boxes(objects: Sequence[Mapping[str, Any]], name: str, size: tuple[int,
     """Boxes of COCO objects, each with `bbox` [left, top, width, height], `category_id` and, if detected, `score`.
 
     `size` is the image's width and height in pixels, at whose edges boxes are cut; None where unknown. Raises
-    BadInputError for a box that is malformed or has a negative side.
+    BadInputError for a box that is malformed, or has a negative side or a score that is not finite.
     """
     corners = np.array([_corners(o, f"{name}, box {i}") for i, o in enumerate(objects, start=1)]).reshape(-1, 4)
     clipped = 0
@@ -116,7 +116,7 @@ def read_boxes(objects: Sequence[Mapping[str, Any]], name: str, size: tuple[int,
         clipped = int((np.abs(corners - inside).max(axis=1, initial=0) > _TOLERANCE).sum())
         corners = inside
     try:
-        return Boxes(
+        boxes = Boxes(
             corners,
             np.array([int(o["category_id"]) for o in objects], np.int64),
             np.array([float(o.get("score", 1.0)) for o in objects], np.float64),
@@ -127,6 +127,9 @@ def read_boxes(objects: Sequence[Mapping[str, Any]], name: str, size: tuple[int,
         raise BadInputError(
             f"{name}: a box needs a numeric 'category_id', and 'score' if it is a detection: {error}"
         ) from error
+    if not np.isfinite(boxes.scores).all():
+        raise BadInputError(f"{name}, box {np.argmin(np.isfinite(boxes.scores)) + 1}: 'score' is not finite")
+    return boxes
 
 
 def _corners(coco: Mapping[str, Any], name: str) -> list[float]:
