@@ -245,3 +245,11 @@ def test_a_large_file_is_read_whole() -> None:
     rows = table("t.csv", "image;loss\n" + "\n".join(lines)).read()
     assert rows.num_rows == 200_000
     assert rows.schema.field("loss").type == pa.float64()
+
+
+@pytest.mark.parametrize("cell", ["5e-06", "-5E-06", "1e3", "+0,5", "+5e-06", "1,5e-06", "inf"])
+def test_numbers_that_show_no_decimal_mark_stand_beside_decimal_commas(cell: str) -> None:
+    Path("t.csv").write_text(f"image;sure\na;0,25\nb;{cell}\n")
+    table = TableFile(Path("t.csv"))
+    assert table.read()["sure"].to_pylist() == [0.25, float(cell.replace(",", "."))]
+    assert table.form == "UTF-8, semicolons, decimal commas"

@@ -20,12 +20,13 @@ CellType = Literal["int", "float", "decimal comma", "bool", "date", "time", "tex
 _MISSING = pa.array(["", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "none"])
 _INT = r"(?:0|-?[1-9]\d{0,17})"  # what an integer writes itself as: 007 and twenty digits are text
 _FLOAT = r"[+-]?(?:(?:(?:0|[1-9]\d{0,17})(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|inf|Inf|INF|[Ii]nfinity)"
+_WHOLE = r"[+-]?(?:(?:0|[1-9]\d{0,17})[eE][+-]?\d+|inf|Inf|INF|[Ii]nfinity)"  # floats that show no decimal mark
 _COMMA = r"[+-]?(?:\d+,\d+|\d{1,3}(?:\.\d{3})+,\d+)(?:[eE][+-]?\d+)?"
 _THOUSANDS = r"[1-9]\d{0,2}(?:[.,]\d{3})+"
 _PATTERNS: dict[CellType, str] = {
     "int": _INT,
     "float": _FLOAT,
-    "decimal comma": f"{_INT}|{_COMMA}",
+    "decimal comma": f"{_INT}|{_COMMA}|{_WHOLE}",
     "bool": "(?i:true|false)",
     "date": r"\d{4}-\d\d-\d\d",
     "time": r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?",
@@ -100,9 +101,9 @@ def from_text(cells: pa.Array, kind: CellType) -> pa.Array:
     cells = pc.if_else(pc.is_in(cells, _MISSING), pa.scalar(None, pa.string()), cells)
     if kind == "decimal comma":
         cells = pc.replace_substring(pc.replace_substring(cells, ".", ""), ",", ".")
-    elif kind == "float":
+    if kind in ("float", "decimal comma"):
         cells = pc.replace_substring_regex(cells, r"^\+", "")
-    elif kind == "bool":
+    if kind == "bool":
         cells = pc.utf8_lower(cells)
     return cells.cast(_ARROW[kind])
 
