@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_sources import portraits
 from retrievals import shown
 
 import fsearch
@@ -80,6 +81,21 @@ def test_by_leaves_small_slices_out_and_says_so(ws: Workspace) -> None:
 def test_a_wrong_condition_is_named(ws: Workspace, where: str | None, by: str | None, message: str) -> None:
     with pytest.raises(BadInputError, match=message):
         ws.query("a hat", where=where, by=by)
+
+
+def test_a_column_of_another_model_has_no_values(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i, image in enumerate(portraits()[:2]):
+        image.save(folder / f"{i}.png")
+    (tmp_path / "a.csv").write_text("image,loss,hat\n0.png,1,cap\n1.png,2,none\n")
+    (tmp_path / "b.csv").write_text("image,loss\n0.png,1\n1.png,2\n")
+    own = fsearch.open(tmp_path / "w")
+    own.index(folder)
+    for model in ("a", "b"):
+        own.losses.add(model, losses=tmp_path / f"{model}.csv")
+    with pytest.raises(BadInputError, match="--by hat: no image of model 'b' has a value there"):
+        own.query("a hat", by="hat", model="b")
 
 
 def test_a_condition_of_few_images_is_refused(ws: Workspace) -> None:

@@ -121,6 +121,11 @@ def test_predictions_of_a_trainer_are_in_the_order_of_the_data_set() -> None:
     ws.losses.add("m", predictions="p.npz", task="cross-entropy")
     expected = [np.log1p(np.exp(-m)) for m in (2.0, -2.0, 3.0, 1.0)]
     np.testing.assert_allclose(ws.sql("SELECT loss FROM losses ORDER BY image_id")["loss"].to_numpy(), expected)
+    names = ws.sql("SELECT key FROM images ORDER BY key DESC")["key"].to_pylist()
+    np.savez("p.npz", image=names, predictions=logits[::-1], label_ids=np.array([1, 0, 0, 1]))
+    ws.losses.add("named", predictions="p.npz", task="cross-entropy", target="label_ids", scores="logits")
+    named = ws.sql("SELECT loss FROM losses WHERE model = 'named' ORDER BY image_id")["loss"].to_numpy()
+    np.testing.assert_allclose(named, expected)
     np.savez("p.npz", predictions=logits[:, 0], label_ids=np.array([1, 0, 0, 1]))
     with pytest.raises(BadInputError, match=r"p\.npz: predictions \(4,\) and label_ids \(4,\); expected \(n, C\)"):
         ws.losses.add("m", predictions="p.npz", task="cross-entropy")

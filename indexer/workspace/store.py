@@ -203,7 +203,7 @@ class Store:
     def rows_by(self, model: str, column: str) -> dict[str, NDArray[np.int64]]:
         """The global rows of the images of `model`, by their value in one column of the view `examples`; null is none.
 
-        Raises BadInputError where there is no such column.
+        Raises BadInputError where there is no such column, or nothing in it.
         """
         name = quoted(column)
         query = (
@@ -211,6 +211,8 @@ class Store:
             f"WHERE model = ? AND {name} IS NOT NULL GROUP BY value ORDER BY value"
         )
         found = self._examples(query, model, f"--by {column}")
+        if not found.num_rows:  # columns of a losses file belong to its model
+            raise BadInputError(f"--by {column}: no image of model {model!r} has a value there; another model's may")
         return {
             v: np.asarray(r, np.int64) for v, r in zip(*(found[c].to_pylist() for c in ("value", "rows")), strict=True)
         }
