@@ -45,7 +45,10 @@ def test_csv_parquet_and_jsonl_read_alike() -> None:
         ("image,loss\n", "has no rows"),
         ("image,score\nbird,1\n", r"no column 'loss' \(seen: image, score\)"),
         ("who,loss\nbird,1\n", r"no column that names images \(seen: who, loss\)"),
-        ("image,loss\nbird,1\na/dog.jpg,nan\n", "row 2, column 'loss': missing or NaN; all must be finite"),
+        (
+            "image,loss\nbird,1\na/dog.jpg,nan\n",
+            "row 2, column 'loss': missing or NaN; all must be finite: leave such rows out",
+        ),
         ("image,loss\nbird,inf\n", "row 1, column 'loss': inf"),
         ("image,loss\nbird,high\n", "row 1, column 'loss': 'high' is not a number"),
         ("image,loss\nbird,\n", "row 1, column 'loss': missing or NaN"),

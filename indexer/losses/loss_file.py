@@ -96,9 +96,8 @@ def _loss(value: object, row: int, path: Path) -> float:
     except (TypeError, ValueError, OverflowError):
         raise BadInputError(f"{path} row {row}, column 'loss': {value!r} is not a number") from None
     if not math.isfinite(loss):
-        raise BadInputError(
-            f"{path} row {row}, column 'loss': {'missing or NaN' if math.isnan(loss) else loss}; all must be finite"
-        )
+        said = "missing or NaN" if math.isnan(loss) else loss
+        raise BadInputError(f"{path} row {row}, column 'loss': {said}; all must be finite: leave such rows out")
     return loss
 
 

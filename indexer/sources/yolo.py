@@ -54,11 +54,12 @@ def read_yolo(place: Path) -> AnnotatedSet:
             f"no images in the YOLO data set {place}: there is nothing at {', '.join(map(str, _places(content)))} "
             f"in {folder}; put data.yaml into the folder of the images"
         )
-    notes = (f"{missing:,} images have no file of labels, and count as without objects",) if missing else ()
+    notes = [f"{missing:,} images have no file of labels, and count as without objects"] if missing else []
     if absent:
-        first = f"the first {absent[0]!r}"
-        notes += (f"{len(absent):,} folders, lists or images that it names are not there, {first}",)
-    return AnnotatedSet(images, {c: names.get(c, str(c)) for c in sorted(classes)}, folder, relative=True, notes=notes)
+        notes.append(f"{len(absent):,} folders, lists or images that it names are not there, the first {absent[0]!r}")
+    return AnnotatedSet(
+        images, {c: names.get(c, str(c)) for c in sorted(classes)}, folder, relative=True, notes=tuple(notes)
+    )
 
 
 def read_labels(path: Path) -> list[dict[str, Any]]:
