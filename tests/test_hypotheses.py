@@ -50,6 +50,7 @@ def test_vs_makes_two_phrases_of_one_group() -> None:
         ("h.txt", "", "is empty"),
         ("h.txt", "# only a comment\n\n", "is empty"),
         ("h.txt", "bald\n\nBald\n", "line 3: 'Bald' repeats h.txt line 1"),
+        ("h.txt", "x" * 5_000, "line 1: 5,000 characters; a hypothesis is a phrase of at most 1,200"),
         ("h.txt", "word " * 10_000, "line 1: 10,000 words; a hypothesis is a phrase of at most 60"),
         ("h.csv", "phrases\nbald\n", r"no column 'text' \(seen: phrases\)"),
         ("h.csv", "text,group\nbald,a\n   ,b\n", "row 2: the phrase is blank"),

@@ -211,6 +211,7 @@ def test_phrases_are_ranked_from_the_page(served: Served) -> None:
     [
         (b"phrases=%0A", b"hypothesis file phrases.txt is empty"),
         (b"phrases=hat&file=a.exe", b"a.exe: drop a file of .txt, .csv"),
+        (b"phrases=%5B%22hat%22%5D&file=a.json", b"a.json: drop a file of .txt, .csv, .tsv, .yaml, .yml, .jsonl;"),
         (b"phrases=a,b%0A1,2&file=..%2F..%2Fmine.csv", b"mine.csv has no column"),
         (b"phrases=hat%0Ahat&file=mine.txt", b"mine.txt line 2"),
         (b"phrases=%5B&file=mine.yaml", b"mine.yaml is not YAML"),

@@ -9,7 +9,7 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.search.hypotheses import Hypothesis, read_hypotheses, shipped
 
 MAX_PHRASES = 2_000  # of one list
-_READ = (".txt", ".csv", ".tsv", ".yaml", ".yml", ".json", ".jsonl")  # what a browser can hold as text
+_READ = (".txt", ".csv", ".tsv", ".yaml", ".yml", ".jsonl")  # what a browser can hold as text
 
 
 def listed(form: dict[str, str]) -> str | list[Hypothesis]:
