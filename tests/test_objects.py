@@ -419,6 +419,16 @@ def test_detections_that_cannot_be_used(make: Callable[[], str], message: str, i
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("side", ["detections", "ground truth"])
+def test_boxes_in_shares_of_the_image_are_not_taken_for_pixels(side: str, indexed: Workspace) -> None:
+    found, said = results(), coco()
+    for box in found if side == "detections" else said["annotations"]:
+        box["bbox"] = [v / SIDE for v in box["bbox"]]
+    how: dict[str, Any] = {"task": "detection-f1", "target": write("photos/shares.json", said)}
+    with pytest.raises(BadInputError, match=r"r.json: on none of \d+ images does a box meet one of the ground truth"):
+        indexed.losses.add("m", predictions=write("r.json", found), **how)
+
+
 def test_label_files_without_confidence_say_so(indexed: Workspace) -> None:
     labels_with_scores("labels")
     for path in Path("labels").iterdir():

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fsearch.indexer.errors import BadInputError
 from fsearch.indexer.losses.detections import Detection, ObjectNames, in_pixels
+from fsearch.indexer.losses.functions.detection import box_ious, read_boxes
 from fsearch.indexer.losses.ground_truth import GroundTruth
 from fsearch.indexer.sources.coco import coco_id
+
+_MEETS, _ENOUGH = 0.01, 5  # intersection over union of boxes of the same units; images without such a pair that tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ def match_detections(
     """Detections of the file `path`, whose images are called `keys`, as the ground truth numbers them.
 
     `classes` are the model's own names of classes, if they are given. Raises BadInputError for an image or category
-    that the ground truth does not have, and where a number may mean two categories.
+    that the ground truth does not have, where a number may mean two categories, and where no box meets an object.
     """
     objects = truth.objects
     assert objects is not None
@@ -50,7 +55,28 @@ def match_detections(
         by_image[image] = [_in_pixels(d, truth.by_image[image]) for d in found]
     notes = (f"{absent:,} images of {path.name} are not among the indexed ones",) if absent else ()
     numbered, how = _numbered(by_image, names, truth, objects, classes)
+    _refuse_other_units(numbered, names, truth, path)
     return MatchedDetections(numbered, names, notes + how)
+
+
+def _refuse_other_units(
+    by_image: Mapping[int, list[Detection]], names: Mapping[int, str], truth: GroundTruth, path: Path
+) -> None:
+    """However bad a detector is, some box of it meets an object, unless one of the two sides has other units."""
+    looked = 0
+    for image, found in by_image.items():
+        objects = [o for o in truth.by_image[image][2] if "bbox" in o]
+        if not found or not objects:
+            continue
+        detected, true = read_boxes(found, f"{names[image]}, prediction", None), read_boxes(objects, "", None)
+        if box_ious(detected.corners, true.corners, np.zeros(len(objects), bool)).max() >= _MEETS:
+            return
+        looked += 1
+    if looked >= _ENOUGH:
+        raise BadInputError(
+            f"{path}: on none of {looked:,} images does a box meet one of the ground truth; both must be left, top, "
+            "width and height in pixels of the same images"
+        )
 
 
 def _in_pixels(detection: Detection, target: tuple[int | None, int | None, Any]) -> Detection:
