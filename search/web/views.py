@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from fsearch.diagnoser.verdict import Verdict
@@ -31,7 +30,7 @@ class Views(DataViews, ChangeViews, GateViews):
         """The last run; before there is one, what to begin with."""
         if self.store().catalog.sql("SELECT count(*) AS n FROM runs")["n"][0].as_py():
             return self.run(None, None, only)
-        lists = {name: [h.text for h in read_hypotheses(Path(name))] for name in shipped()}
+        lists = {name: [h.text for h in read_hypotheses(path)] for name, path in shipped().items()}
         return self.frame() | {"template": "start.html", "lists": lists, "command": self.command("rank", "people")}
 
     def run(self, run_id: int | None, rank: int | None, only: Filter = EVERYTHING) -> dict[str, Any]:
