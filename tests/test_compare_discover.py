@@ -130,6 +130,18 @@ def test_the_numbers_are_of_the_judging_half_alone(mine: Workspace, found: Compa
     assert again.whole.change != pytest.approx(found.whole.change)
 
 
+def test_what_got_worse_than_all_images_did_comes_first(mine: Workspace, planted: Planted, tmp_path: Path) -> None:
+    """Where all images lose more, what most of them show is surest to, and says nothing."""
+    noise = np.random.default_rng(9).uniform(0.85, 1.15, COUNT)
+    very_dark = np.array([p.skin_tone >= 9 for p in planted.portraits])
+    add(mine, "slump", losses(mine, "old") * noise + np.where(very_dark, 0.9, 0.3), tmp_path)
+    told = {a.text: a for a in mine.compare("old", "slump", ["no hat", "very dark skin", "smiling"])}
+    assert list(told)[0] == "very dark skin"
+    assert told["no hat"].verdict == told["very dark skin"].verdict == "worse"
+    sure = {text: a.change / a.standard_error for text, a in told.items()}
+    assert sure["no hat"] > sure["very dark skin"]
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_nothing_is_found_between_models_that_differ_by_noise(mine: Workspace, tmp_path: Path, seed: int) -> None:
     noise = np.random.default_rng(seed).uniform(0.7, 1.3, COUNT)

@@ -91,7 +91,7 @@ def compare(
         unlisted = _unlisted(session, store, read, options).search(found.whole, options, progress)
         answers = _answers(read, unlisted.changes, unlisted.hypotheses, session.images(store))
         unlisted_ranked = arranged(answers, unlisted.proposals, unlisted.order, ranked)
-    places = in_order(listed, unlisted_ranked)
+    places = in_order(listed, unlisted_ranked, found.whole.change)
     counts = {"images": found.images, "either": found.either}
     head = {"before": read.before, "after": read.after, "source": read.source, **counts}
     number, created, generation = record(store, head, options, found.whole, places, partial(of_set, read.base))

@@ -165,11 +165,14 @@ class Comparison(AnswerTable[ChangeAnswer]):
         return "\n".join([*lines, *(f"note: {n}" for n in self.notes)])
 
 
-def ranked(answers: Sequence[ChangeAnswer]) -> tuple[ChangeAnswer, ...]:
-    """What got worse first, by the change in its own standard errors; phrases that no image speaks for stand last."""
+def ranked(answers: Sequence[ChangeAnswer], whole: float = 0.0) -> tuple[ChangeAnswer, ...]:
+    """What got worse than the rest first: the change less that of all images, `whole`, in its own standard errors.
+
+    Where all images lose more, so do those of every phrase. Phrases that no image speaks for stand last.
+    """
 
     def place(a: ChangeAnswer) -> tuple[bool, float, str]:
-        return a.verdict == ChangeVerdict.UNSEEN, -a.change / max(a.standard_error, 1e-300), a.title
+        return a.verdict == ChangeVerdict.UNSEEN, (whole - a.change) / max(a.standard_error, 1e-300), a.title
 
     return tuple(sorted(answers, key=place))
 
@@ -183,14 +186,14 @@ class Placed:
     proposal: Proposal | None = None
 
 
-def in_order(listed: Sequence[ChangeAnswer], found: Sequence[Ranked[ChangeAnswer]]) -> list[Placed]:
+def in_order(listed: Sequence[ChangeAnswer], found: Sequence[Ranked[ChangeAnswer]], whole: float) -> list[Placed]:
     """What was listed and what was found in order of rank, each head followed by its other wordings."""
     below: dict[str | None, list[Ranked[ChangeAnswer]]] = defaultdict(list)
     for each in found:
         below[each.answer.wording_of].append(each)
     heads = {id(each.answer): each for each in below.pop(None, [])}
     places: list[Placed] = []
-    for answer in ranked([*listed, *(each.answer for each in heads.values())]):
+    for answer in ranked([*listed, *(each.answer for each in heads.values())], whole):
         if (head := heads.get(id(answer))) is None:
             places.append(Placed(answer))
             continue
