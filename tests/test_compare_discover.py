@@ -136,7 +136,7 @@ def test_what_got_worse_than_all_images_did_comes_first(mine: Workspace, planted
     very_dark = np.array([p.skin_tone >= 9 for p in planted.portraits])
     add(mine, "slump", losses(mine, "old") * noise + np.where(very_dark, 0.9, 0.3), tmp_path)
     told = {a.text: a for a in mine.compare("old", "slump", ["no hat", "very dark skin", "smiling"])}
-    assert list(told)[0] == "very dark skin"
+    assert next(iter(told)) == "very dark skin"
     assert told["no hat"].verdict == told["very dark skin"].verdict == "worse"
     sure = {text: a.change / a.standard_error for text, a in told.items()}
     assert sure["no hat"] > sure["very dark skin"]
