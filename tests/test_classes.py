@@ -167,7 +167,8 @@ def test_class_names_from_files_of_every_kind() -> None:
         assert read_classes(name) == wanted, name
     Path("gap.json").write_text('{"0": "a", "2": "b"}')
     Path("no.yaml").write_text("names: [yes, no]")
-    for name in ("gap.json", "no.yaml"):
+    Path("long.json").write_text(json.dumps({"0": "a", "1" * 5001: "b"}))
+    for name in ("gap.json", "no.yaml", "long.json"):
         with pytest.raises(BadInputError, match="names no classes in order"):
             read_classes(name)
 

@@ -271,3 +271,13 @@ def test_a_url_that_is_refused_says_the_status(tmp_path: Path) -> None:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_a_zip_of_a_version_that_nobody_reads_is_one_line(ws: Workspace) -> None:
+    with zipfile.ZipFile("v.zip", "w") as archive:
+        archive.writestr("a.png", png(portraits()[0]))
+    data = bytearray(Path("v.zip").read_bytes())
+    data[data.index(b"PK\x01\x02") + 6] = 227  # the version needed to extract, times ten
+    Path("v.zip").write_bytes(data)
+    with pytest.raises(BadInputError, match=r"archive v.zip cannot be read: zip file version 22.7"):
+        ws.index("v.zip")

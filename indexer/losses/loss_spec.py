@@ -17,6 +17,8 @@ from fsearch.indexer.storage.encoding import decode_text
 from fsearch.indexer.storage.tabular import read_json
 from fsearch.indexer.storage.yaml_file import read_settings
 
+_DIGITS = 9  # of the number of a class, at most
+
 
 @dataclass(frozen=True, slots=True)
 class LossSpec:
@@ -105,7 +107,7 @@ def _declared(path: Path) -> list[str]:
     said = read_json(path, "file") if is_json else read_settings(path, "file of class names")
     if isinstance(said, dict):
         said = next((said[k] for k in ("id2label", "names", "class_to_idx", "label2id") if k in said), said)
-    if isinstance(said, dict) and said and all(str(k).isdecimal() for k in said):
+    if isinstance(said, dict) and said and all(str(k).isdecimal() and len(str(k)) <= _DIGITS for k in said):
         said = {str(name): int(number) for number, name in said.items()}
     if isinstance(said, dict) and sorted(said.values(), key=str) == sorted(range(len(said)), key=str):
         said = sorted(said, key=lambda name: int(said[name]))

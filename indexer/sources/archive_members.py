@@ -66,8 +66,11 @@ class ZipMember:
 
 @lru_cache(_OPEN_ZIPS)
 def open_zip(path: Path, mtime_ns: int) -> zipfile.ZipFile:
-    """The archive, cached open; opened anew where it was modified since. Safe in threads."""
-    return zipfile.ZipFile(path)
+    """The archive, cached open and anew where it was modified; safe in threads. Raises BadZipFile, OSError."""
+    try:
+        return zipfile.ZipFile(path)
+    except NotImplementedError as error:  # of a version of the format that is not read, or says so
+        raise zipfile.BadZipFile(str(error)) from error
 
 
 def is_plain_tar(path: Path) -> bool:
