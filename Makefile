@@ -70,7 +70,7 @@ bench-streaming: $(READY) ## memory while 100,000 images of a WebDataset stream 
 bench-crash: $(READY) ## kill it a thousand times and count what is lost (half an hour)
 	$(BIN)/python -m benchmarks.crash --kills $(or $(KILLS),1000)
 
-bench-fuzz: $(READY) ## 200,000 hostile files: what is neither read nor refused in one line (an hour)
+bench-fuzz: $(READY) ## 200,000 hostile files: what is neither read nor refused in one line (a quarter of an hour)
 	$(BIN)/python -m benchmarks.fuzz --cases $(or $(CASES),200000)
 
 bench-serve: $(READY) ## ten browsers of fsearch serve at once, a hundred new phrases each (some minutes)
