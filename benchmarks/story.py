@@ -57,7 +57,8 @@ def tell(seed: int) -> Told:
     apart = true_lifts([p for p in portraits if p.skin_tone < 7], losses[light], [a.text for a in ranking])
     listed, hidden = {a.text: a for a in ranking}, {a.text: a for a in ranking.hidden}
     lines = [_line(listed[t], report.truths[t]) for t in ("dark skin tone", "light skin tone", "a moustache")]
-    wrong = _expected(listed, report.truths)
+    wrong = [] if listed["dark skin tone"].verdict == "fails" else ["dark skin tone does not fail"]
+    wrong += [f"light skin tone {word}"] if (word := listed["light skin tone"].verdict) in SAID else []
     for text in HIDDEN:
         lines.append(_line(listed[text], report.truths[text]))
         said = [a for a in (listed[text], hidden.get(text)) if a and a.verdict in SAID]
@@ -69,11 +70,6 @@ def tell(seed: int) -> Told:
     wrong += [f"{a.text} fails, and truly not" for a in listed.values() if _false(a, report.truths)]
     wrong += [f"{a.title} fails, and truly not" for a in hidden.values() if _false(a, apart)]
     return Told(lines, wrong)
-
-
-def _expected(listed: dict[str, Answer], truths: dict[str, float]) -> list[str]:
-    found = [] if listed["dark skin tone"].verdict == "fails" else ["dark skin tone does not fail"]
-    return found + [f"{t} {listed[t].verdict}" for t in ("light skin tone",) if listed[t].verdict in SAID]
 
 
 def _false(answer: Answer, truths: dict[str, float]) -> bool:

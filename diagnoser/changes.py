@@ -62,6 +62,10 @@ class Change:
     standard_error: float
     min_effect: float
 
+    def beyond(self, whole: float) -> float:
+        """How much more it got worse than all images did, whose change is `whole`, in its own standard errors."""
+        return (self.change - whole) / max(self.standard_error, 1e-300)
+
 
 @dataclass(frozen=True, slots=True)
 class Moved:

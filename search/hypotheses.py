@@ -198,11 +198,11 @@ def _checked(where: str, hypothesis: Hypothesis) -> Hypothesis:
     words = len(hypothesis.text.split())
     if not words:
         raise BadInputError(f"{where}: the phrase is blank; write one or remove the line")
-    if words <= MAX_WORDS and len(hypothesis.text) > 20 * MAX_WORDS:
-        said = f"{len(hypothesis.text):,} characters; a hypothesis is a phrase of at most {20 * MAX_WORDS:,}"
-        raise BadInputError(f"{where}: {said}")
     if words > MAX_WORDS:
         raise BadInputError(f"{where}: {words:,} words; a hypothesis is a phrase of at most {MAX_WORDS}")
+    if len(hypothesis.text) > 20 * MAX_WORDS:
+        said = f"{len(hypothesis.text):,} characters; a hypothesis is a phrase of at most {20 * MAX_WORDS:,}"
+        raise BadInputError(f"{where}: {said}")
     if hypothesis.template is not None:
         check_template(hypothesis.template, where)
     return hypothesis

@@ -81,6 +81,14 @@ def test_a_question_is_asked_again_by_keyboard(browser: Any, served: Served) -> 
         expect(tab.locator("#q")).to_have_value("a straw hat")
 
 
+DROP = """([name, text]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([text], name, { type: "text/plain" }));
+  document.getElementById("q").dispatchEvent(
+    new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+}"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "text"), [("list.txt", "a beard\nsunglasses\n"), ("LIST.CSV", 'text,group\n"a beard",\nsunglasses,eyes\n')]
@@ -88,20 +96,28 @@ def test_a_question_is_asked_again_by_keyboard(browser: Any, served: Served) -> 
 def test_a_file_dropped_on_the_question_is_a_list_to_rank(browser: Any, served: Served, name: str, text: str) -> None:
     from playwright.sync_api import expect
 
-    drop = """([name, text]) => {
-      const data = new DataTransfer();
-      data.items.add(new File([text], name, { type: "text/plain" }));
-      document.getElementById("q").dispatchEvent(
-        new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
-    }"""
     with tab_on(browser, served) as tab:
         tab.goto(f"{served.address}/worst")
-        tab.evaluate(drop, [name, text])
+        tab.evaluate(DROP, [name, text])
         expect(tab.locator("#list")).to_have_value(text)
         expect(tab.locator("#list")).to_be_focused()
         assert violations(tab) == []
         tab.keyboard.press("Tab")
         tab.keyboard.press("Enter")
+        tab.wait_for_url("**/run/*", wait_until="commit")
+        expect(tab.locator("h1").first).to_contain_text("of 2 kinds of image fail")
+
+
+@pytest.mark.slow
+def test_what_is_typed_after_a_dropped_file_was_deleted_is_no_table(browser: Any, served: Served) -> None:
+    from playwright.sync_api import expect
+
+    with tab_on(browser, served) as tab:
+        tab.goto(f"{served.address}/worst")
+        tab.evaluate(DROP, ["list.csv", "text\n"])
+        tab.locator("#list").fill("")
+        tab.locator("#list").fill("a beard\nsunglasses\n")
+        tab.get_by_role("button", name="Rank them").click()
         tab.wait_for_url("**/run/*", wait_until="commit")
         expect(tab.locator("h1").first).to_contain_text("of 2 kinds of image fail")
 

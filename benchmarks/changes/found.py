@@ -65,7 +65,7 @@ def measure(made: Change, first: Diagnosis, clip: Path | None, permutations: int
     )
     heads = [(proposals[i], c) for i, c in zip(told.order, found.changes, strict=True) if proposals[i].concept == i]
     heads = [h for h in heads if h[1].verdict != "unseen"]
-    heads.sort(key=lambda h: (found.whole.change - h[1].change) / max(h[1].standard_error, 1e-300))
+    heads.sort(key=lambda h: -h[1].beyond(found.whole.change))
     shows = [weights_in(first.retriever, p.candidate.definition) for p, _ in heads]
     rows = [(c, w, _true_change(made, p, w)) for (p, c), w in zip(heads, shows, strict=True)]
     worse = [(w, truth) for c, w, truth in rows if c.verdict == "worse"]

@@ -65,10 +65,11 @@ def find_in(index: NearestImages, rule: Rule = RULE, seed: int = 0, live: Groups
     if len(live) < 2:
         return np.arange(rows)
     apart = _random_distance(index.vectors, live, seed)
+    lives = np.isin(np.arange(rows), live)
     if apart <= 0:  # all images are alike
-        return np.where(np.isin(np.arange(rows), live), 0, np.arange(rows) + 1)
+        return np.where(lives, 0, np.arange(rows) + 1)
     reach = rule.limit * rule.apart * apart  # how far it is to the outside matters up to here
-    near = _near_pairs(_searchable(index, seed), reach, live)
+    near = _near_pairs(_searchable(index, seed), reach, lives)
     edges = [np.concatenate(part) for part in zip(*near, strict=True)]
     ends = edges[0].astype(np.int32), edges[1].astype(np.int32)  # older versions of scipy take no others for a tree
     tree = scipy.sparse.csr_array((edges[2], ends), shape=(rows, rows))
@@ -123,9 +124,8 @@ def _cut(rows: int, tree: Edges, rule: Rule) -> Groups:
     return dense(np.asarray(label[:rows]))
 
 
-def _near_pairs(index: NearestImages, reach: float, live: Groups) -> Iterator[Edges]:
-    """Pairs of `live` rows at most `reach` apart, block by block, each in one direction or both."""
-    lives = np.isin(np.arange(len(index)), live)
+def _near_pairs(index: NearestImages, reach: float, lives: NDArray[np.bool_]) -> Iterator[Edges]:
+    """Pairs of rows that live, (n,) bool, at most `reach` apart, block by block, each in one direction or both."""
     for start, block in placed_blocks(index.vectors):
         for first in range(0, len(block), _BATCH):
             queries = block[first : first + _BATCH].astype(np.float32)

@@ -172,7 +172,7 @@ def ranked(answers: Sequence[ChangeAnswer], whole: float = 0.0) -> tuple[ChangeA
     """
 
     def place(a: ChangeAnswer) -> tuple[bool, float, str]:
-        return a.verdict == ChangeVerdict.UNSEEN, (whole - a.change) / max(a.standard_error, 1e-300), a.title
+        return a.verdict == ChangeVerdict.UNSEEN, -a.beyond(whole), a.title
 
     return tuple(sorted(answers, key=place))
 

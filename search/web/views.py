@@ -9,6 +9,7 @@ from fsearch.indexer.errors import BadInputError
 from fsearch.search.answer import Answers, Ranking
 from fsearch.search.hypotheses import contrasted, read_hypotheses, shipped, versus
 from fsearch.search.options import Progress
+from fsearch.search.stored_ranking import latest_run
 from fsearch.search.votes import vote, votes_on
 from fsearch.search.web.change_views import ChangeViews
 from fsearch.search.web.data_views import DataViews
@@ -28,8 +29,12 @@ class Views(DataViews, ChangeViews, GateViews):
 
     def first(self, only: Filter) -> dict[str, Any]:
         """The last run; before there is one, what to begin with."""
-        if self.store().catalog.sql("SELECT count(*) AS n FROM runs")["n"][0].as_py():
-            return self.run(None, None, only)
+        try:
+            last = latest_run(self.store())
+        except BadInputError:  # there is none
+            last = None
+        if last is not None:
+            return self.run(last, None, only)
         lists = {name: [h.text for h in read_hypotheses(path)] for name, path in shipped().items()}
         return self.frame() | {"template": "start.html", "lists": lists, "command": self.command("rank", "people")}
 

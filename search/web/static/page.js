@@ -77,6 +77,10 @@ document.querySelectorAll("textarea[name=phrases], textarea[name=rules], form.as
   place.addEventListener("drop", (event) => take(event, place.matches("textarea") ? place : document.getElementById("list")));
 });
 
+document.getElementById("list").addEventListener("input", (event) => {
+  if (!event.target.value) event.target.form.elements.file.value = "";  // what is typed next is not of the file
+});
+
 document.addEventListener("error", (event) => {
   if (event.target.tagName !== "IMG") return;
   const blank = document.createElement("span");
