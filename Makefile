@@ -21,7 +21,7 @@ demo: $(READY) ## the whole story: portraits, a biased model, and what it fails 
 	$(BIN)/fsearch demo
 
 test: $(READY) ## every test, the slow ones too, on all cores (8 at most; tests/conftest.py says which go together)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --no-loadscope-reorder
 
 OLDEST := .venv-oldest
 $(OLDEST)/.ready: pyproject.toml constraints-oldest.txt

@@ -41,16 +41,30 @@ LONGEST_FIRST = [
 ]
 
 
-@pytest.hookimpl(tryfirst=True)
+PLACES = {name: (place, names[0]) for place, names in enumerate(LONGEST_FIRST) for name in names}
+
+
+def group(nodeid: str) -> tuple[int, str]:
+    """The place in the queue of the workers, and the name, of what runs in one worker together with a test."""
+    name = Path(nodeid.split("::")[0]).stem
+    return PLACES.get(name, (len(LONGEST_FIRST), name))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Groups by the file of a test: the marks of pytest-xdist 3.8 are without effect on pytest 9.2 (its issue 1386)."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)[1]
+
+    return Groups(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give each test its group and place in the queue of the workers."""
-    if not hasattr(config, "workerinput"):
-        return
-    places = {name: (place, names[0]) for place, names in enumerate(LONGEST_FIRST) for name in names}
-    places |= {i.path.stem: (len(LONGEST_FIRST), i.path.stem) for i in items if i.path.stem not in places}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(places[item.path.stem][1]))
-    items.sort(key=lambda item: places[item.path.stem][0])
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: group(item.nodeid)[0])
 
 
 def pytest_report_header() -> str:

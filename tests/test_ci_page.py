@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import Result
 from typer.testing import CliRunner
 
 from fsearch.cli import app
@@ -64,9 +65,16 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="module")
+def done(example: Path) -> list[Result]:
+    """What each command of the example, but its program, gave."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(example)
+        return [CliRunner().invoke(app, shlex.split(command)[1:]) for command, _ in commands()[1:]]
+
+
 @pytest.mark.slow
-def test_the_example_happens_as_told(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(example)
+def test_the_example_happens_as_told(done: list[Result]) -> None:
     told = commands()
     assert [command.split()[1] for command, _ in told] == [
         "make_portraits.py",
@@ -76,8 +84,7 @@ def test_the_example_happens_as_told(example: Path, monkeypatch: pytest.MonkeyPa
         "fit",
         "gate",
     ]
-    for command, printed in told[1:]:
-        result = CliRunner().invoke(app, shlex.split(command)[1:])
+    for (command, printed), result in zip(told[1:], done, strict=True):
         assert result.exit_code == (1 if " gate " in command else 0), result.output
         if printed.strip():
             assert words(result.stdout.rstrip()) == words(printed.rstrip()), result.stdout
@@ -109,6 +116,7 @@ def test_the_workflow_stops_the_release(example: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("done")
 def test_the_hook_refuses_the_push(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(example)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
@@ -122,7 +130,9 @@ def test_the_hook_refuses_the_push(example: Path, monkeypatch: pytest.MonkeyPatc
     hook.write_text(block("sh", EXAMPLE))
     hook.chmod(0o755)
     push = [*git, "push", "-q", "there.git", "HEAD:main"]
-    assert subprocess.run(push, capture_output=True, text=True).returncode != 0
+    refused = subprocess.run(push, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "the gate fails" in refused.stdout
     Path("release.yaml").write_text("model: candidate\nrules: [{phrase: very dark skin, max_lift: 99}]\n")
     assert subprocess.run(push, capture_output=True, text=True).returncode == 0
 
