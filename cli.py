@@ -57,14 +57,10 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 app.command()(index)
-app.add_typer(losses.app, name="losses")
-app.add_typer(runs.app, name="runs")
-release.register(app)
-for command in (calibrate, discover, report, serve, export, check, compact, trust):
-    app.command()(command)
 
 
 @app.command()
@@ -79,7 +75,7 @@ def fit(
     quiet: QuietOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Learn where in the embedding space the loss is high, and say how well that worked, out of bag."""
+    """Learn where in the embedding space the loss is high. Says how well that worked, out of bag."""
     from fsearch.search.terminal.progress import bars
 
     with bars(quiet) as progress:
@@ -117,7 +113,7 @@ def rank(
     as_json: JsonOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Rank a file of hypotheses, worst first, with q-values; the run is stored in the workspace."""
+    """Rank a file of hypotheses, worst first. With q-values; the run is stored in the workspace."""
     if file is None or listed:
         from fsearch.search.hypotheses import shipped
 
@@ -152,7 +148,7 @@ def sql(
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that it may take.")] = 60.0,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Ask the catalog in SQL, read-only; start with: SELECT * FROM worst_images LIMIT 10."""
+    """Ask the catalog in SQL, read-only. Start with: SELECT * FROM worst_images LIMIT 10."""
     if statement is None and sys.stdin is not None and sys.stdin.isatty():
         catalog = Layout(workspace).catalog
         raise BadInputError(
@@ -169,7 +165,7 @@ def info(
     as_json: JsonOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Say what is in the workspace: counts, encoder, models, fit quality, rejected files."""
+    """Say what is in the workspace. Counts, encoder, models, fit quality, rejected files."""
     if groups:
         return print_rows(open_workspace(workspace).sql("FROM image_groups LIMIT 20"), "json" if as_json else "table")
     found = open_workspace(workspace).info()
@@ -189,7 +185,7 @@ def demo(
     ] = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """See the whole story on portraits and a really biased model: render, judge, index, fit, rank. Offline."""
+    """See the whole story on portraits, offline. A really biased model is judged: render, index, fit, rank."""
     from fsearch.search.demo import run_demo
     from fsearch.search.terminal.progress import bars
     from fsearch.search.terminal.render import demo_lines
@@ -200,6 +196,14 @@ def demo(
     here = "" if workspace == HERE else f" -w {workspace}"
     for line in demo_lines(report, called_as(), here):
         say(line)
+
+
+app.command()(discover)
+release.register(app)
+for command in (report, serve, calibrate, export, check, compact, trust):
+    app.command()(command)
+app.add_typer(losses.app, name="losses")
+app.add_typer(runs.app, name="runs")
 
 
 def main() -> None:

@@ -58,6 +58,7 @@ def test_help_lists_every_command() -> None:
     assert code == 0
     for name in COMMANDS:
         assert f" {name} " in out
+    assert "..." not in out.split("Commands:")[1]  # what a command does is said whole
     assert set(COMMANDS) == {path.split()[0] for path in commands()}
 
 

@@ -23,7 +23,7 @@ HEAVY = {"torch", "torchvision", "open_clip", "timm", "faiss", "xgboost", "panda
 HEAVY |= {"scipy.stats", "scipy.optimize", "pyarrow.dataset", "pyarrow.parquet", "pyarrow.csv", "pyarrow.compute"}
 # what DuckDB 1.4 itself imports wherever it is given an Arrow table
 OF_OLD_DUCKDB = {"pandas", "pyarrow.compute"} if duckdb.__version__.startswith("1.4.") else set()
-NO_CATALOG = {"numpy", "duckdb", "pyarrow", "PIL", "scipy"}
+NO_CATALOG = {"numpy", "duckdb", "pyarrow", "PIL", "scipy", "rich"}
 
 
 def loaded(*arguments: str) -> set[str]:

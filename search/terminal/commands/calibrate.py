@@ -26,7 +26,7 @@ def calibrate(
     device: DeviceOption = "auto",
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Learn from labelled images how to read the encoder: which images show a phrase, and when none does (unseen)."""
+    """Learn from labelled images how to read the encoder. Which images show a phrase, and when does none (unseen)?"""
     ws = open_workspace(workspace)
     if forget:
         say("forgotten" if ws.forget_calibration() else "it was not calibrated")

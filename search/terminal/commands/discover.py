@@ -34,7 +34,7 @@ def discover(
     as_json: JsonOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Find what nobody listed: half of the images propose what fails, the other half judges; stored as a run."""
+    """Find failures that nobody listed. Half of the images propose, the other half judges; stored as a run."""
     from fsearch.search.export import check_target, write_ranking
     from fsearch.search.terminal.progress import bars
 

@@ -67,7 +67,7 @@ def index(
     quiet: QuietOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Embed the images of a data set and store a model's losses on them. Run it again to continue or update."""
+    """Embed images, and store a model's losses on them. Run it again to continue or update."""
     from fsearch import images as open_images
     from fsearch.indexer.errors import BadInputError
     from fsearch.indexer.losses.loss_spec import read_classes, read_params

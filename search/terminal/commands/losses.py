@@ -123,7 +123,7 @@ def add(
     quiet: QuietOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Add a model's losses on images that are embedded already, from a file or by running the model."""
+    """Add losses, from a file or by running a model. The images are embedded already."""
     from dataclasses import replace
 
     from fsearch.indexer.losses.loss_spec import read_classes, read_params
@@ -163,7 +163,7 @@ def add(
 
 @app.command("list")
 def listed(workspace: WorkspaceOption = HERE) -> None:
-    """List the models with losses: loss function, origin, number of images."""
+    """List the models with losses. Loss function, origin, number of images."""
     print_rows(open_workspace(workspace).losses.list(), "table")
 
 
@@ -172,7 +172,7 @@ def remove(
     model: Annotated[str, typer.Option("--model", help="The black box to remove.", autocompletion=completion.models)],
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Delete a model's losses and its fit; images, embeddings and stored rankings stay."""
+    """Delete a model's losses and its fit. Images, embeddings and stored rankings stay."""
     count = open_workspace(workspace).losses.remove(model)
     say(f"{count:,} losses of {model} removed")
 

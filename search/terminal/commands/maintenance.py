@@ -17,7 +17,7 @@ def check(
     as_json: JsonOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Integrity check of every file and row; names what is damaged, with exit code 1 where something is."""
+    """Check every file and row, and name what is damaged. Exit code 1 where something is."""
     from fsearch.search.terminal.progress import bars
 
     with bars() as progress:
@@ -31,7 +31,7 @@ def check(
 
 
 def compact(workspace: WorkspaceOption = HERE) -> None:
-    """Reclaim space from embeddings that no image uses, and forget missing images."""
+    """Reclaim unused space, and forget missing images."""
     report = open_workspace(workspace).compact()
     saved = (report.bytes_before - report.bytes_after) / 2**20
     say(f"{report.images:,} missing images and {report.embeddings:,} embeddings dropped, {saved:.1f} MiB given back")
@@ -43,7 +43,7 @@ def trust(
     forget: Annotated[bool, typer.Option("--forget", help="Trust it with nothing any more.")] = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Trust a received workspace with the encoder and the data sets it names: only then are they followed unnamed."""
+    """Trust a received workspace. Only then are the encoder and the data sets that it names followed unnamed."""
     ws = open_workspace(workspace)
     if forget:
         say("forgotten" if ws.distrust() else "it was not trusted with anything")

@@ -34,7 +34,7 @@ def report(
     format: Annotated[Literal["html", "md"] | None, typer.Option(help="By default as the file's suffix says.")] = None,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Write a stored ranking, or comparison, as one file to send: what fails, how sure, what to do next, and images."""
+    """Write a stored ranking or comparison as one file to send. What fails, how sure, what to do next, and images."""
     kind = format or {".html": "html", ".htm": "html", ".md": "md"}.get(out.suffix.lower())
     if kind is None:
         raise BadInputError(f"--out {out}: use .html or .md, or say --format")
@@ -68,7 +68,7 @@ def export(
     neighbors: Annotated[bool, typer.Option("--neighbors", help="With the nearest images of each, as rows.")] = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Write every image of a model with its loss and columns to one Parquet file, or in the form of another tool."""
+    """Write images, losses and columns in the form of other tools. By default one Parquet file."""
     from fsearch.indexer.workspace.store import Store
     from fsearch.search.export_images import ExportOptions
     from fsearch.search.formats.registry import export_to
@@ -112,7 +112,7 @@ def serve(
     ] = "pca",
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Serve a page to look at answers and ask more, for this machine alone; the address printed holds its token."""
+    """Serve a page to look at answers and to ask more. For this machine alone; the address printed holds its token."""
     from fsearch.search.web.server import LOOPBACK, needed, serve
     from fsearch.search.web.views import Views
 

@@ -39,7 +39,7 @@ def query(
     as_json: JsonOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Ask in plain words: does the model fail more on such images, by how much, how sure, and which images show it?"""
+    """Ask in plain words whether the model fails on such images. By how much, how sure, and which images show it."""
     from fsearch.search.hypotheses import contrasted
     from fsearch.search.terminal.answers import print_answers
 

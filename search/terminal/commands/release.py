@@ -66,7 +66,7 @@ def compare(
     as_json: JsonOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Say what got worse and what got better from one model to another, image by image, phrase by phrase."""
+    """Say what got worse, and better, from one model to another. Losses are paired image by image."""
     from fsearch.search.terminal.progress import bars
 
     with bars() as progress:

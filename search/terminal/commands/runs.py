@@ -18,12 +18,12 @@ _SHOWN = ["rank", "hypothesis", "within", "verdict", "lift", "lo", "hi", "observ
 _LEFT_OUT_OF_LIST = ("bridge", "seed", "by", "condition", "source", "created_at")
 _LEFT_OUT = ("within", "reason", "observed_lift", "hi", "lo", "rank_before", "rank_after", "lift_before")
 
-app = typer.Typer(help="List stored rankings; show one, or say what changed between two.")
+app = typer.Typer(help="List stored rankings; show one, or compare two.")
 
 
 @app.callback(invoke_without_command=True)
 def runs(ctx: typer.Context, workspace: WorkspaceOption = HERE) -> None:
-    """List stored rankings; show one, or say what changed between two."""
+    """List stored rankings; show one, or compare two."""
     if ctx.invoked_subcommand is None:
         print_fitting(open_workspace(workspace).runs.list(), _LEFT_OUT_OF_LIST)
 
@@ -52,7 +52,7 @@ def diff(
     as_json: JsonOption = False,
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """Say what changed between two stored rankings: settings, verdicts, ranks and lifts."""
+    """Say what changed between two stored rankings. Settings, verdicts, ranks and lifts."""
     found = open_workspace(workspace).runs.diff(before, after)
     _print_stored(found, found.rows, as_json)
 
