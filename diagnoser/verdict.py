@@ -13,7 +13,7 @@ not.
 | fails   | q <= 0.10, an ensemble better than chance predicts a lift, interval > 0, lift of `min_effect` or more |
 | suspect | lift of half of `min_effect` or more, with interval > 0 or q <= 0.10 |
 | suspect | the 12 nearest images lose significantly more (q <= 0.10), and the interval reaches `min_effect` |
-| fine    | `min_effect` is above the interval and the observed lift's one-sided 95% bound; 10 images surely show it |
+| fine    | `min_effect` is above the interval and the observed lift's one-sided 99% bound; 10 images surely show it |
 | unclear | anything else: the data cannot tell |
 """
 
@@ -30,7 +30,7 @@ MIN_EVIDENCE = 5.0  # groups of images that carry the evidence
 MIN_SHOWN = 2.0  # images that show the phrase
 Q_LEVEL = 0.10
 SMALL_EFFECT, SHARE_OF_MEAN = 0.2, 0.5
-_ONE_SIDED_95 = 1.645
+_ONE_SIDED_99 = 2.326  # one true failure of a hundred may be called fine
 
 
 class Verdict(StrEnum):
@@ -148,15 +148,23 @@ def _judged(inputs: VerdictInputs) -> tuple[Verdict, str]:
         return _higher(inputs)
     if inputs.nearest_fail and inputs.hi >= inputs.min_effect:
         return _nearest_fail(inputs)
-    if max(inputs.hi, inputs.observed_lift + _ONE_SIDED_95 * inputs.observed_error) < inputs.min_effect:
-        if not inputs.signal:
-            return Verdict.UNCLEAR, "no higher loss is shown"
-        if inputs.uncertain:
-            return Verdict.UNCLEAR, "no higher loss is shown, but perhaps no image shows it"
-        if inputs.shown < MIN_SUPPORT:
-            return Verdict.UNCLEAR, "no higher loss is shown, but on images like it"
-        return Verdict.FINE, f"a lift of {inputs.min_effect:.3g} or more is ruled out"
+    if inputs.hi < inputs.min_effect:
+        return _ruled_out(inputs)
     return Verdict.UNCLEAR, "neither a higher loss that matters nor its absence is shown"
+
+
+def _ruled_out(inputs: VerdictInputs) -> tuple[Verdict, str]:
+    """The verdict on a phrase whose interval lies below what matters: fine, if nothing speaks against it."""
+    said, matters = "no higher loss is shown", f"a lift of {inputs.min_effect:.3g} or more"
+    if inputs.observed_lift + _ONE_SIDED_99 * inputs.observed_error >= inputs.min_effect:
+        return Verdict.UNCLEAR, f"{said}, but the losses observed do not surely rule out {matters}"
+    if not inputs.signal:
+        return Verdict.UNCLEAR, said
+    if inputs.uncertain:
+        return Verdict.UNCLEAR, f"{said}, but perhaps no image shows it"
+    if inputs.shown < MIN_SUPPORT:
+        return Verdict.UNCLEAR, f"{said}, but on images like it"
+    return Verdict.FINE, f"{matters} is ruled out"
 
 
 def _nearest_fail(inputs: VerdictInputs) -> tuple[Verdict, str]:

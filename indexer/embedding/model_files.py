@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import importlib
 import json
+import logging
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -167,6 +168,17 @@ def check_folder(spec: EncoderSpec) -> ModelFiles:
     if files.config.digest(files.weights) != spec.digest:
         raise EncoderError(f"{spec.name} has changed since this workspace was made")
     return files
+
+
+@contextlib.contextmanager
+def quiet_logs() -> Iterator[None]:
+    """Silence the logs of libraries that then raise: our one line says it."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 @contextlib.contextmanager

@@ -8,9 +8,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +38,7 @@ from fsearch.indexer.embedding.model_files import (
     find_files,
     no_remote_code,
     no_waiting_without_network,
+    quiet_logs,
 )
 from fsearch.indexer.embedding.phrases import unknown_words
 from fsearch.indexer.embedding.text_tower import TextTower
@@ -48,6 +48,8 @@ from fsearch.indexer.workspace.encoder_spec import DEMO, EncoderSpec
 
 if TYPE_CHECKING:
     from PIL import Image
+
+_TOKENIZERS: dict[str, Any] = {}  # by name; none that has files of its own
 
 
 @dataclass(frozen=True)
@@ -171,13 +173,15 @@ def load(spec: EncoderSpec, device: Device = "auto") -> OpenClipEncoder:
     found = _sources(spec)
     local = found.weights is not None and Path(found.weights).suffix in LOCAL
     try:
-        with _quiet(), no_remote_code(), contextlib.nullcontext() if local else no_waiting_without_network():
+        with quiet_logs(), no_remote_code(), contextlib.nullcontext() if local else no_waiting_without_network():
             model, _, preprocess = open_clip.create_model_and_transforms(
                 found.name, pretrained=found.weights, device=place, **found.preprocess
             )
-            tokenizer = open_clip.get_tokenizer(found.tokenizer)
+            tokenizer = _TOKENIZERS.get(found.tokenizer) or open_clip.get_tokenizer(found.tokenizer)
     except Exception as error:
         raise EncoderError(_reason(spec.name, found.weights, error, local=local)) from error
+    if isinstance(tokenizer, open_clip.SimpleTokenizer):  # CLIP's own, which takes 0.1 s to make
+        _TOKENIZERS[found.tokenizer] = tokenizer
     model.eval()
     scale = float(model.logit_scale.detach().exp())
     if spec.name != DEMO:
@@ -224,17 +228,6 @@ def _register(config: ModelConfig, name: str) -> str:
             path.write_text(json.dumps(config.model))
             open_clip.add_model_config(path)
     return name
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the logs of libraries that then raise: our one line says it."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def _reason(name: str, weights: str | None, error: Exception, *, local: bool) -> str:

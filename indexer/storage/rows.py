@@ -24,8 +24,8 @@ def version_settings() -> dict[str, str]:
 
 def write_settings(con: duckdb.DuckDBPyConnection, values: Mapping[str, str]) -> None:
     """Insert or replace settings."""
-    rows = list(values.items())
-    con.executemany("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", rows)
+    query = "INSERT OR REPLACE INTO settings (name, value) SELECT unnest(?), unnest(?)"  # executemany: 4 ms a row
+    con.execute(query, [list(values), list(values.values())])
 
 
 def make_views(con: duckdb.DuckDBPyConnection, only: Sequence[str] = ()) -> None:

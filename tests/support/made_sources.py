@@ -8,6 +8,7 @@ import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ COUNT = 24
 CLASSES = ("plain", "fancy")
 
 
-def portraits() -> list[Image.Image]:
-    return [draw(p) for p in sample(COUNT, 11)]
+@cache
+def portraits() -> tuple[Image.Image, ...]:
+    return tuple(draw(p) for p in sample(COUNT, 11))
 
 
 def label(i: int) -> str:
