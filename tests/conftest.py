@@ -20,6 +20,7 @@ from hypothesis import settings
 import fsearch
 from fsearch.data.portraits import Portrait, draw, sample
 from fsearch.indexer.embedding.encoder import Encoder, identify, load_encoder
+from fsearch.indexer.storage.layout import Layout
 from fsearch.indexer.workspace.store import Store
 from fsearch.search.workspace import Workspace
 
@@ -148,9 +149,11 @@ STORED_BY_ASKING = (
 @pytest.fixture(autouse=True)
 def as_fitted(request: pytest.FixtureRequest) -> Iterator[None]:
     """What a test asked of a shared workspace is gone after it: runs are numbered, and levels depend on questions."""
+    used = [Layout(request.getfixturevalue(name)) for name in {"fitted", "released"} & set(request.fixturenames)]
+    before = [layout.generation() for layout in used]
     yield
-    for shared in {"fitted", "released"} & set(request.fixturenames):
-        store = Store.open(request.getfixturevalue(shared))
+    for layout in (now for now, then in zip(used, before, strict=True) if now.generation() != then):
+        store = Store.open(layout.root)
         with store.writer(), store.catalog.write() as con:
             for table in STORED_BY_ASKING:
                 con.execute(f"DELETE FROM {table}")
