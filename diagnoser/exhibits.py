@@ -118,7 +118,8 @@ def _edges(losses: Floats) -> Floats:
 
 def _histogram(diagnosis: Diagnosis, retrieved: Retrieved, i: int, edges: Floats, every: Floats) -> Histogram:
     losses = diagnosis.losses[retrieved.neighbours[i]]
-    shows = np.histogram(losses, edges, weights=retrieved.weights[i])[0]
+    weights = retrieved.memberships[i] * retrieved.copies[i]  # of one phrase: all would be computed for each
+    shows = np.histogram(losses, edges, weights=weights)[0]
     return Histogram(tuple(edges.tolist()), _shares(shows), _shares(np.maximum(every - shows, 0)))
 
 
