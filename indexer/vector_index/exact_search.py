@@ -16,7 +16,7 @@ from fsearch.indexer.storage.vectors import Embeddings, blocks
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
-_TOGETHER = 8  # queries compared at once, always as many: a product of another shape rounds otherwise
+_TOGETHER = 16  # queries compared at once, always as many: a product of another shape rounds otherwise
 
 Neighbors = tuple[Floats, Rows]  # (q, k) cosines, highest first, and (q, k) global rows
 
