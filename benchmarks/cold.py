@@ -4,13 +4,16 @@
 
 Commands and the import take turns, so that both see the same machine. Two ratios are given: of wall time, which a busy
 machine disturbs, and of processor time (user and system), which it disturbs less; with each, the least and largest of
-the turns. The workspace is the demo's.
+the turns. The workspace is the demo's, or one of many made images with ViT-B-32 of random weights:
+
+    python -m benchmarks.cold --images 1000000
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -40,11 +43,18 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--workspace", type=Path, help="a demo's workspace that there is; its catalog gets new phrases")
+    parser.add_argument("--images", type=int, help="of a made workspace, in place of the demo's")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        root = asked.workspace or Path(name, "demo.fsearch")
-        if asked.workspace is None:
-            subprocess.run([*CLI, "demo", f"{name}/demo", "-w", str(root)], check=True, stdout=subprocess.DEVNULL)
+        root = asked.workspace or Path(name, "w")
+        if asked.workspace is None and asked.images is None:
+            run([*CLI, "demo", f"{name}/demo", "-w", str(root)])
+        elif asked.workspace is None:
+            os.environ |= {"FSEARCH_CONFIG": f"{name}/config", "FSEARCH_CACHE": f"{name}/cache"}
+            filling = f"from benchmarks.scale.whole import fill; fill({name!r}, {asked.images})"
+            run([sys.executable, "-c", filling])  # apart: what a process begins with counts as its memory
+            run([*CLI, "trust", "-w", str(root)])
+            run([*CLI, "fit", "--quiet", "-w", str(root)])
         measure(root, asked.repeats)
 
 
@@ -65,14 +75,16 @@ def measure(root: Path, repeats: int) -> None:
         bare.append(run(TORCH))
         for name, arguments in commands.items():
             found[name].append(run([*CLI, *arguments(i)]))
-    print(f"cold: demo workspace, {repeats} turns ({machine()})")
+    print(f"cold: {root.name}, {repeats} turns ({machine()})")
     print(
         f"  python -c 'import torch': {summary([c.wall for c in bare])} s, processor {summary([c.cpu for c in bare])} s"
     )
     for name, costs in found.items():
         wall = [c.wall / b.wall for c, b in zip(costs, bare, strict=True)]
         cpu = [c.cpu / b.cpu for c, b in zip(costs, bare, strict=True)]
-        print(f"  {name:<28} wall {summary(wall)}, processor {summary(cpu)}, {max(c.megabytes for c in costs):.0f} MB")
+        own = own_megabytes([*CLI, *commands[name](repeats + 1)])
+        most = max(c.megabytes for c in costs)
+        print(f"  {name:<28} wall {summary(wall)}, processor {summary(cpu)}, {most:.0f} MB, {own:.0f} without files")
     for name, arguments in commands.items():
         print(f"  {name}: {', '.join(where_it_goes(arguments(repeats)))}")
 
@@ -87,6 +99,16 @@ def run(command: list[str]) -> Cost:
     if status:
         raise SystemExit(f"{command} failed")
     return Cost(time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000)
+
+
+def own_megabytes(command: list[str]) -> float:
+    """The most memory of one process that is not of a mapped file, looked at a hundred times a second."""
+    most, process = 0, subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        found = re.search(r"^RssAnon:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text(), re.M)
+        most = max(most, int(found[1]) if found else 0)
+        time.sleep(0.01)
+    return most / 1000
 
 
 def summary(values: list[float]) -> str:
