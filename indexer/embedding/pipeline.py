@@ -20,7 +20,7 @@ from fsearch.indexer.embedding.source_snapshot import VisitedItem
 from fsearch.indexer.embedding.writer import BatchWriter, ImageRecord, RejectedItem
 from fsearch.indexer.errors import BadInputError, FsearchError
 from fsearch.indexer.sources.base import Item, Source, storable
-from fsearch.indexer.sources.prefetch import DecodedImage, prefetch, read_image
+from fsearch.indexer.sources.prefetch import Content, DecodedImage, decode_image, in_turns, prefetch, read_content
 from fsearch.indexer.storage.catalog import Connection
 from fsearch.indexer.storage.metadata import free_names, renamed_note
 from fsearch.indexer.workspace.store import Store
@@ -184,11 +184,21 @@ def _flush_of(writer: BatchWriter, companion: Companion | None) -> Callable[[], 
 
 
 def local_engine(load: Callable[[], Encoder], batch: int = BATCH, companion: Companion | None = None) -> Engine:
-    """Decode images in threads of this process, a few batches ahead of the forward pass."""
+    """Read images in threads of this process, a few batches ahead of the forward pass.
+
+    They are decoded ahead of it too, but where it runs on the CPU: there a batch is decoded, and then embedded.
+    """
 
     def engine(todo: Iterable[Item], writer: BatchWriter) -> tuple[Iterator[Outcome], EmbedBatch]:
         encoder = load()
-        return prefetch(todo, lambda item: _prepare(item, encoder, writer, companion), 3 * batch), encoder.embed_images
+
+        def prepare(item: Item, content: Content) -> Outcome:
+            return _prepare(item, content, encoder, writer, companion)
+
+        if getattr(encoder, "device", None) == "cpu":
+            ahead = prefetch(todo, lambda item: (item, read_content(item)), 3 * batch)
+            return in_turns(ahead, lambda read: prepare(*read), batch), encoder.embed_images
+        return prefetch(todo, lambda item: prepare(item, read_content(item)), 3 * batch), encoder.embed_images
 
     return engine
 
@@ -219,8 +229,10 @@ def _embed_batch(
             companion.take(writer.identity(image), each.beside)
 
 
-def _prepare(item: Item, encoder: Encoder, writer: BatchWriter, companion: Companion | None) -> Outcome:
-    found = read_image(item)
+def _prepare(
+    item: Item, content: Content, encoder: Encoder, writer: BatchWriter, companion: Companion | None
+) -> Outcome:
+    found = decode_image(content)
     if isinstance(found, str):
         return RejectedItem(item, found)
     image = ImageRecord(item, found.sha256, found.size, found.bytes)
