@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## the whole story: portraits, a biased model, and what it fails on
 	$(BIN)/fsearch demo
 
-test: $(READY) ## every test, the slow ones too, on all cores (8 at most; tests/conftest.py says which go together)
+test: $(READY) ## every test, the slow ones too, in a worker more than there are cores (8 at most; tests/conftest.py says which go together)
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --no-loadscope-reorder
 
 OLDEST := .venv-oldest

@@ -52,6 +52,12 @@ def group(nodeid: str) -> tuple[int, str]:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait for processes of their own, or for the disk."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Groups by the file of a test: the marks of pytest-xdist 3.8 are without effect on pytest 9.2 (its issue 1386)."""
     from xdist.scheduler import LoadScopeScheduling

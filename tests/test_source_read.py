@@ -122,7 +122,7 @@ def test_images_in_memory_may_go_too() -> None:
     assert same(source.read("1"), images["1"])
     del images["1"]
     assert rejection(source, "1") == GONE
-    listed = fsearch.images(portraits()[:3]).source
+    listed = fsearch.images(list(portraits()[:3])).source
     listed.read("00000002")
     listed.data.pop()  # type: ignore[attr-defined]
     assert rejection(listed, "00000002") == GONE
