@@ -46,9 +46,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="of a made workspace, in place of the demo's")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        root = asked.workspace or Path(name, "w")
+        root = asked.workspace or Path(name, "demo" if asked.images is None else "w")
         if asked.workspace is None and asked.images is None:
-            run([*CLI, "demo", f"{name}/demo", "-w", str(root)])
+            run([*CLI, "demo", f"{name}/portraits", "-w", str(root)])
         elif asked.workspace is None:
             os.environ |= {"FSEARCH_CONFIG": f"{name}/config", "FSEARCH_CACHE": f"{name}/cache"}
             filling = f"from benchmarks.scale.whole import fill; fill({name!r}, {asked.images})"
