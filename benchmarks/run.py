@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("encoder", "cold", "demo", "indexing", "query", "ranking", "members", "evidence")
+COMMANDS = (
+    *(["encoder"], ["cold"], ["cold", "--images", "1000000"], ["demo"], ["indexing"], ["query"]),
+    *(["ranking", "--phrases", "1000", "--images", "100000", "--turns", "1"], ["members"], ["evidence"]),
+)
 
 
 def main() -> None:
-    for name in NAMES:
+    for name, *options in COMMANDS:
         extra = sys.argv[1:] if name == "indexing" else []
-        subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *extra], check=True)
+        subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options, *extra], check=True)
 
 
 if __name__ == "__main__":
