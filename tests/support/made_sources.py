@@ -199,16 +199,7 @@ class Torch:
         return COUNT
 
     def __getitem__(self, i: int) -> tuple[Image.Image, int]:
-        return portraits_once()[i], CLASSES.index(label(i))
-
-
-_ONCE: list[Image.Image] = []
-
-
-def portraits_once() -> list[Image.Image]:
-    if not _ONCE:
-        _ONCE.extend(portraits())
-    return _ONCE
+        return portraits()[i], CLASSES.index(label(i))
 
 
 def torch_dataset(root: Path) -> dict[str, Any]:
