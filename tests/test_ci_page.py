@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from fsearch.cli import app
 from fsearch.search.gate.read import read_rules

@@ -1,4 +1,4 @@
-"""One index run: stream a source, decode beside the forward pass, embed, commit shard by shard.
+"""One index run: stream a source, decode beside the forward pass or before it, embed, commit shard by shard.
 
 Committed work is never repeated: an unchanged image (by size and time) is not opened, and content that has an embedding
 is not embedded again. An image that fails is quarantined in `rejected`, and the run continues.

@@ -1,4 +1,4 @@
-"""Prefetch: read and decode images in threads, ahead of the model that consumes them, in the order of the source."""
+"""Read and decode images in threads, ahead of the model that consumes them or in turns, in the order of the source."""
 
 from __future__ import annotations
 
